@@ -1,0 +1,25 @@
+/*
+ * The only callers of malloc (STYLE 15, 27). Allocation never fails: out of memory aborts, because
+ * everything that grows by input has its own limit long before that.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include "base/attr.h"
+
+void *mem_alloc(size_t n) __attribute__((malloc, alloc_size(1), returns_nonnull));
+void *mem_zero(size_t n) __attribute__((malloc, alloc_size(1), returns_nonnull));
+/* `p` may be NULL. */
+void *mem_realloc(void *p, size_t n) __attribute__((alloc_size(2), returns_nonnull));
+void mem_free(void *p);
+
+/* A zeroed object, or array, of a type. */
+#define mem_new(type)          ((type *)mem_zero(sizeof(type)))
+#define mem_new_array(type, n) ((type *)mem_zero_array((n), sizeof(type)))
+void *mem_zero_array(size_t n, size_t size)
+	__attribute__((malloc, alloc_size(1, 2), returns_nonnull));
+
+/* For `cleanup(mem_free_p)` on a pointer variable. */
+void mem_free_p(void *pp);
+
+#endif
