@@ -135,7 +135,7 @@ TEST(arena, alignment)
 TEST(map, random_against_array)
 {
 	enum { KEYS = 500 };
-	static char names[KEYS][8];
+	static char names[KEYS][16];
 	static void *model[KEYS];
 	struct map m = {0};
 	unsigned seed = 1;
