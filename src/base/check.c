@@ -1,3 +1,6 @@
+/*
+ * Failing checks: the message, the crash hook, the abort. Uses no lock and no allocation.
+ */
 #include "base/check.h"
 
 #include <stdio.h>

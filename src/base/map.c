@@ -1,3 +1,6 @@
+/*
+ * The hash table: linear probing, at most three quarters full, deletion by moving entries back.
+ */
 #include "base/map.h"
 
 #include "base/check.h"

@@ -1,3 +1,6 @@
+/*
+ * Allocation that aborts instead of failing.
+ */
 #include "base/mem.h"
 
 #include "base/check.h"

@@ -1,3 +1,6 @@
+/*
+ * Texts of the result codes, from rc.def.
+ */
 #include "base/rc.h"
 
 #include <errno.h>
