@@ -59,7 +59,8 @@ static inline struct list *list_pop_front(struct list *head)
 }
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
-#define list_for_each(at, head)       for (struct list *at = (head)->next; at != (head); at = at->next)
+
+#define list_for_each(at, head) for (struct list *at = (head)->next; at != (head); at = at->next)
 /* `at` may be taken out in the body. */
 #define list_for_each_safe(at, head)                                              \
 	for (struct list *at = (head)->next, *at##_next = at->next; at != (head); \
