@@ -1,0 +1,307 @@
+/*
+ * Supervision: sockets, the data folder, two forks, and a loop around waitpid.
+ *
+ * A generation is one launcher and one worker joined by a socket pair. When the worker dies, the
+ * launcher sees the pair close, kills every container and ends; then the next generation starts,
+ * after a pause that doubles from 50 ms to 5 s and falls back once a worker lived for a minute. The
+ * listening sockets stay open throughout, so clients wait in the backlog instead of being refused.
+ * Both children die with the supervisor (parent-death signal).
+ */
+#include "server/supervisor.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/rc.h"
+#include "rt/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAUSE_FIRST_MS = 50, PAUSE_MAX_MS = 5000, HEALTHY_SECONDS = 60 };
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static noreturn_fn void usage_error(const char *message)
+{
+	fprintf(stderr, "cirrus: %s\n", message);
+	exit(SUPERVISOR_EXIT_CONFIG);
+}
+
+/* Whom the worker runs as: ourselves, or for root the user named, `cirrus`, or nobody. */
+static int find_user(struct supervised *s, struct arena *arena, str *ret_message)
+{
+	const char *name = s->options->user;
+	struct passwd *user = NULL;
+
+	s->uid = geteuid();
+	s->gid = getegid();
+	if (s->uid != 0) {
+		if (*name) {
+			*ret_message = STR("--user needs to be started as root");
+			return ERR_INVALID;
+		}
+		return 0;
+	}
+	if (*name) {
+		user = getpwnam(name);
+	} else {
+		user = getpwnam("cirrus");
+		if (!user)
+			user = getpwnam("nobody");
+	}
+	if (!user || user->pw_uid == 0) {
+		*ret_message = arena_printf(arena,
+			"--user: '%s' is not an unprivileged user of this machine",
+			*name ? name : "nobody");
+		return ERR_INVALID;
+	}
+	s->uid = user->pw_uid;
+	s->gid = user->pw_gid;
+	return 0;
+}
+
+/* Makes the folder and the missing ones above it, each 0755 but the last, which is 0700. */
+static int make_folders(char *path)
+{
+	for (char *at = path + 1; *at; at++) {
+		if (*at != '/')
+			continue;
+		*at = 0;
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return rc_from_errno(errno);
+		*at = '/';
+	}
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? rc_from_errno(errno) : 0;
+}
+
+static int find_folder(struct supervised *s, struct arena *arena, str *ret_message)
+{
+	const char *path = s->options->data;
+	char *absolute;
+	int rc;
+
+	if (s->options->ephemeral) {
+		char *temporary = arena_c(arena, STR("/tmp/cirrus-XXXXXX"));
+
+		if (!mkdtemp(temporary)) {
+			*ret_message = STR("no temporary folder can be made in /tmp");
+			return ERR_IO;
+		}
+		path = temporary;
+	} else if (!*path && geteuid() == 0) {
+		path = "/var/lib/cirrus";
+	} else if (!*path) {
+		const char *home = getenv("HOME");
+
+		path = arena_printf(arena, "%s/.local/share/cirrus", home ? home : ".").p;
+	}
+	if (*path == '/') {
+		absolute = arena_c(arena, str_c(path));
+	} else {
+		char *here = getcwd(NULL, 0);
+
+		absolute = (char *)arena_printf(arena, "%s/%s", here ? here : "", path).p;
+		free(here);
+	}
+	rc = make_folders(absolute);
+	if (rc == 0 && geteuid() == 0 && chown(absolute, s->uid, s->gid) < 0)
+		rc = rc_from_errno(errno);
+	if (rc < 0) {
+		*ret_message = arena_printf(arena, "data folder %s: %s", absolute, rc_text(rc));
+		return rc;
+	}
+	s->data_folder = absolute;
+	return 0;
+}
+
+/* The same address with the port that the kernel chose for `fd`. */
+static str with_bound_port(struct arena *arena, str address, int fd)
+{
+	struct sockaddr_storage bound;
+	socklen_t n = sizeof bound;
+	uint16_t port;
+
+	check(getsockname(fd, (struct sockaddr *)&bound, &n) == 0);
+	port = bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+					   : ((struct sockaddr_in *)&bound)->sin_port;
+	return arena_printf(
+		arena, "%.*s:%u", (int)str_find_last(address, ':'), address.p, ntohs(port));
+}
+
+static int open_sockets(struct supervised *s, struct arena *arena, str *ret_message)
+{
+	str address = str_c(s->options->listen);
+	struct rt_address parsed;
+	long loops = s->options->loops;
+	int probe, rc;
+
+	if (str_starts(address, STR("localhost:")))
+		address = ARENA_CONCAT(arena, STR("127.0.0.1"), str_from(address, 9));
+	if (rt_address_parse(address, &parsed) < 0) {
+		*ret_message = arena_printf(arena,
+			"--listen: '%.*s' is not ADDRESS:PORT, such as 127.0.0.1:4566 or "
+			"[::1]:4566",
+			STR_ARG(address));
+		return ERR_INVALID;
+	}
+	s->loopback = rt_address_is_loopback(&parsed);
+	if (loops == 0)
+		loops = sysconf(_SC_NPROCESSORS_ONLN);
+	loops = MAX(1, MIN(loops, (long)SUPERVISOR_LISTEN_MAX));
+	/* Sharing sockets would let a second server take half of the connections: ask without,
+	 * first. */
+	rc = rt_socket_listen(address, false, &probe);
+	if (rc == 0 && parsed.port == 0)
+		address = with_bound_port(arena, address, probe);
+	if (rc == 0)
+		close(probe);
+	for (long i = 0; rc == 0 && i < loops; i++) {
+		rc = rt_socket_listen(address, true, &s->listen_fd[i]);
+		s->listen_count += rc == 0;
+	}
+	if (rc < 0)
+		*ret_message = arena_printf(arena, "--listen: %.*s: %s", STR_ARG(address),
+			rc == ERR_EXISTS ? "the address is in use (is cirrus running already?)"
+					 : rc_text(rc));
+	return rc;
+}
+
+/* In the worker: gives up root for good. */
+static void become_user(const struct supervised *s)
+{
+	if (geteuid() == 0) {
+		check(setgroups(0, NULL) == 0);
+		check(setresgid(s->gid, s->gid, s->gid) == 0);
+		check(setresuid(s->uid, s->uid, s->uid) == 0);
+		check(setuid(0) < 0);
+	}
+	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+}
+
+static pid_t start_role(struct supervised *s, int fd, int other_fd, bool privileged,
+	int (*role)(const struct supervised *s))
+{
+	pid_t parent = getpid(), pid = fork();
+	sigset_t mask;
+
+	check(pid >= 0);
+	if (pid > 0)
+		return pid;
+	/* A group of its own: Ctrl-C in the terminal is for the supervisor only. */
+	setpgid(0, 0);
+	close(other_fd);
+	s->launcher_fd = fd;
+	if (!privileged)
+		become_user(s);
+	/* After the change of user, which clears it. */
+	check(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0);
+	if (getppid() != parent)
+		_exit(1);
+	sigemptyset(&mask);
+	if (!privileged) /* the worker reads SIGTERM from a descriptor */
+		sigaddset(&mask, SIGTERM);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	exit(role(s));
+}
+
+/* One generation. Returns the worker's wait status; *stopping once we were asked to stop. */
+static int run_generation(struct supervised *s, const sigset_t *signals, bool *stopping,
+	int (*worker)(const struct supervised *s), int (*launcher)(const struct supervised *s))
+{
+	int pair[2], status = 0;
+	pid_t worker_pid, launcher_pid;
+	bool worker_lives = true;
+
+	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	launcher_pid = start_role(s, pair[0], pair[1], true, launcher);
+	worker_pid = start_role(s, pair[1], pair[0], false, worker);
+	close(pair[0]);
+	close(pair[1]);
+	while (worker_lives || launcher_pid > 0) {
+		int signal = sigwaitinfo(signals, NULL), child_status;
+		pid_t child;
+
+		if (signal == SIGTERM || signal == SIGINT) {
+			*stopping = true;
+			if (worker_lives)
+				kill(worker_pid, SIGTERM);
+			continue;
+		}
+		while ((child = waitpid(-1, &child_status, WNOHANG)) > 0) {
+			if (child == worker_pid) {
+				worker_lives = false;
+				status = child_status;
+			} else if (child == launcher_pid) {
+				launcher_pid = 0;
+				if (worker_lives && !*stopping) {
+					log_error("supervisor", "the launcher ended", "status=%d",
+						child_status);
+					kill(worker_pid, SIGKILL);
+				}
+			}
+		}
+	}
+	return status;
+}
+
+int supervisor_run(const struct options *options, int (*worker)(const struct supervised *s),
+	int (*launcher)(const struct supervised *s))
+{
+	struct supervised s = {.options = options};
+	int64_t pause_ms = PAUSE_FIRST_MS;
+	bool stopping = false;
+	struct arena arena;
+	sigset_t signals;
+	str message;
+
+	arena_init(&arena, 1 << 20);
+	if (find_user(&s, &arena, &message) < 0 || open_sockets(&s, &arena, &message) < 0 ||
+		find_folder(&s, &arena, &message) < 0)
+		usage_error(arena_c(&arena, message));
+	(void)signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	for (;;) {
+		int64_t started_ms = now_ms();
+		int status = run_generation(&s, &signals, &stopping, worker, launcher);
+		struct timespec pause;
+		int signal;
+
+		if (WIFEXITED(status) &&
+			(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == SUPERVISOR_EXIT_CONFIG))
+			return WEXITSTATUS(status);
+		if (stopping)
+			return 1;
+		if (now_ms() - started_ms > HEALTHY_SECONDS * 1000)
+			pause_ms = PAUSE_FIRST_MS;
+		s.crashes++;
+		log_error("supervisor", "the worker crashed and is started again",
+			"status=%d pause_ms=%lld", status, (long long)pause_ms);
+		pause = (struct timespec){pause_ms / 1000, pause_ms % 1000 * 1000000};
+		signal = sigtimedwait(&signals, NULL, &pause);
+		if (signal == SIGTERM || signal == SIGINT)
+			return 1;
+		pause_ms = MIN(pause_ms * 2, (int64_t)PAUSE_MAX_MS);
+	}
+}
