@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+"""Starts the real binary on a free loopback port with a data folder of its own, for end-to-end tests.
+
+    with Server() as server:
+        server.client("dynamodb").list_tables()
+
+CIRRUS_BINARY names the binary (default build/cirrus). CIRRUS_ENDPOINT, when set, points the tests at
+a server that runs already (any implementation): then nothing is started, and tests that need to stop
+or inspect the server are left out.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import boto3
+import botocore.config
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("CIRRUS_BINARY", os.path.join(ROOT, "build", "cirrus"))
+ENDPOINT = os.environ.get("CIRRUS_ENDPOINT")
+READY_SECONDS = 60
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    """One server with its data folder; `stop(kill=True)` is kill -9, `start()` starts it again."""
+
+    def __init__(self, *options, environment=None, endpoint=ENDPOINT):
+        self.options = list(options)
+        self.environment = environment or {}
+        self.process = None
+        self.foreign = endpoint is not None
+        if self.foreign:
+            self.endpoint = endpoint
+            return
+        self.folder = tempfile.mkdtemp(prefix="cirrus-e2e-")
+        os.chmod(self.folder, 0o755)
+        self.port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.log_path = os.path.join(self.folder, "log")
+
+    def __enter__(self):
+        if not self.foreign:
+            self.start()
+        return self
+
+    def __exit__(self, *_):
+        if not self.foreign:
+            self.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, wait=True):
+        command = [BINARY, "serve", "--listen", f"127.0.0.1:{self.port}",
+                   "--data", os.path.join(self.folder, "data"), *self.options]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("CIRRUS_", "AWS_"))}
+        environment.update(self.environment)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT, env=environment)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self):
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(self.endpoint + "/_cirrus/health", timeout=5) as answer:
+                    return json.load(answer)
+            except OSError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"the server ended with {self.process.returncode}:\n"
+                                       + self.log()) from None
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the server does not get ready:\n" + self.log()) from None
+                time.sleep(0.01)
+
+    def stop(self, kill=False):
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise RuntimeError("the server did not stop:\n" + self.log()) from None
+        code = self.process.returncode
+        self.process = None
+        return code
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read()[-20000:]
+
+    def children(self, pid=None):
+        """Process ids below the supervisor, deepest last."""
+        pid = pid or self.process.pid
+        found = []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            try:
+                with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
+                    for child in map(int, f.read().split()):
+                        found.append(child)
+                        found += self.children(child)
+            except OSError:
+                pass
+        return found
+
+    def client(self, service, key="test", secret="test", region="us-east-1", **config):
+        config.setdefault("retries", {"max_attempts": 1, "mode": "standard"})
+        config.setdefault("read_timeout", 60)
+        return boto3.client(
+            service, endpoint_url=self.endpoint, region_name=region, aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            config=botocore.config.Config(**config))
+
+    def cli(self, *arguments, check=True, output="json", key="test", secret="test", timeout=120):
+        """Runs the AWS CLI; returns its parsed JSON (or text), or the error text with check=False."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        environment.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret,
+                           AWS_DEFAULT_REGION="us-east-1", AWS_PAGER="",
+                           AWS_EC2_METADATA_DISABLED="true")
+        done = subprocess.run(
+            ["/usr/bin/aws", "--endpoint-url", self.endpoint, "--output", output, *arguments],
+            capture_output=True, text=True, timeout=timeout, env=environment)
+        if done.returncode != 0:
+            if check:
+                raise RuntimeError(f"aws {' '.join(arguments)}: {done.stderr}")
+            return done.stderr
+        if output == "json":
+            return json.loads(done.stdout) if done.stdout.strip() else None
+        return done.stdout
+
+
+def main(tests):
+    """Runs functions named test_*: each gets a Server of its own. Ends with the plain count line."""
+    wanted = sys.argv[1:]
+    passed = failed = skipped = 0
+    for name, test in sorted(tests.items()):
+        if not name.startswith("test_") or (wanted and not any(w in name for w in wanted)):
+            continue
+        if ENDPOINT and getattr(test, "own_server", False):
+            skipped += 1
+            continue
+        started = time.monotonic()
+        server = Server(*getattr(test, "options", ()))
+        try:
+            with server:
+                test(server)
+            passed += 1
+            print(f"ok   {name} ({time.monotonic() - started:.1f} s)", flush=True)
+        except Exception as error:  # every failure is reported, none ends the run
+            failed += 1
+            import traceback
+            traceback.print_exc()
+            print(f"FAIL {name}: {error}", flush=True)
+            if not server.foreign and os.path.exists(server.log_path):
+                print(server.log(), flush=True)
+    tail = f", {skipped} skipped" if skipped else ""
+    print(f"{passed} passed, {failed} failed{tail}")
+    sys.exit(1 if failed or not passed else 0)
+
+
+def own_server(test):
+    """Marks a test that stops, kills or inspects the server."""
+    test.own_server = True
+    return test
+
+
+def options(*given):
+    def mark(test):
+        test.options = given
+        test.own_server = True
+        return test
+    return mark
+
+
+def error_of(call, *arguments, **keywords):
+    """The ClientError that the call raises: (code, message, status)."""
+    from botocore.exceptions import ClientError
+    try:
+        call(*arguments, **keywords)
+    except ClientError as error:
+        response = error.response
+        return (response["Error"]["Code"], response["Error"]["Message"],
+                response["ResponseMetadata"]["HTTPStatusCode"])
+    raise AssertionError("the call succeeded")
+
+
+def expect(actual, wanted):
+    if actual != wanted:
+        raise AssertionError(f"got {actual!r}, wanted {wanted!r}")

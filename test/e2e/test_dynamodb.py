@@ -1,0 +1,249 @@
+#!/usr/bin/python3
+"""DynamoDB through boto3 and the AWS CLI against the real binary."""
+import decimal
+import os
+import random
+import signal
+import threading
+import time
+
+import boto3.dynamodb.types
+
+import harness
+from harness import error_of, expect, own_server
+
+
+def make_table(client, name, sort=None, sort_type="S", key_type="S"):
+    keys = [{"AttributeName": "pk", "KeyType": "HASH"}]
+    attributes = [{"AttributeName": "pk", "AttributeType": key_type}]
+    if sort:
+        keys.append({"AttributeName": sort, "KeyType": "RANGE"})
+        attributes.append({"AttributeName": sort, "AttributeType": sort_type})
+    client.create_table(TableName=name, KeySchema=keys, AttributeDefinitions=attributes,
+                        BillingMode="PAY_PER_REQUEST")
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+
+
+def test_table_lifecycle(server):
+    client = server.client("dynamodb")
+    make_table(client, "life")
+    table = client.describe_table(TableName="life")["Table"]
+    expect(table["TableStatus"], "ACTIVE")
+    expect(table["TableArn"], "arn:aws:dynamodb:us-east-1:000000000000:table/life")
+    expect(table["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST")
+    expect(client.list_tables()["TableNames"], ["life"])
+    expect(error_of(make_table, client, "life"),
+           ("ResourceInUseException", "Table already exists: life", 400))
+    client.delete_table(TableName="life")
+    client.get_waiter("table_not_exists").wait(TableName="life", WaiterConfig={"Delay": 1})
+    expect(error_of(client.describe_table, TableName="life"),
+           ("ResourceNotFoundException",
+            "Requested resource not found: Table: life not found", 400))
+
+
+def test_items_of_every_type(server):
+    client = server.client("dynamodb")
+    make_table(client, "types")
+    item = {
+        "pk": {"S": "all"},
+        "s": {"S": "text with \"quotes\", \u00e9 and \U0001f600"},
+        "empty": {"S": ""},
+        "n": {"N": "-12345678901234567890.123456789012345678"},
+        "small": {"N": "0.000000001"},
+        "b": {"B": bytes(range(256))},
+        "bool": {"BOOL": True},
+        "null": {"NULL": True},
+        "list": {"L": [{"N": "1"}, {"L": []}, {"M": {"deep": {"S": "x"}}}]},
+        "map": {"M": {"a": {"BOOL": False}}},
+        "ss": {"SS": ["a", "b", "c"]},
+        "ns": {"NS": ["1", "2", "3.5"]},
+        "bs": {"BS": [b"\x00", b"\xff"]},
+    }
+    client.put_item(TableName="types", Item=item)
+    got = client.get_item(TableName="types", Key={"pk": {"S": "all"}}, ConsistentRead=True)["Item"]
+    for sets in ("ss", "ns", "bs"):
+        kind = sets.upper()
+        got[sets][kind] = sorted(got[sets][kind])
+    expect(got, item)
+    expect("Item" in client.get_item(TableName="types", Key={"pk": {"S": "none"}}), False)
+    expect(error_of(client.put_item, TableName="types", Item={"other": {"S": "x"}}),
+           ("ValidationException",
+            "One or more parameter values were invalid: Missing the key pk in the item", 400))
+    code, _, _ = error_of(client.put_item, TableName="types",
+                          Item={"pk": {"S": "big"}, "x": {"S": "y" * 410000}})
+    expect(code, "ValidationException")
+
+
+def test_resource_interface(server):
+    resource = boto3.resource("dynamodb", endpoint_url=server.endpoint, region_name="us-east-1",
+                              aws_access_key_id="test", aws_secret_access_key="test")
+    make_table(server.client("dynamodb"), "res", sort="sk", sort_type="N")
+    table = resource.Table("res")
+    for i in range(20):
+        table.put_item(Item={"pk": "p", "sk": i, "v": decimal.Decimal(i) / 4})
+    from boto3.dynamodb.conditions import Attr, Key
+    page = table.query(KeyConditionExpression=Key("pk").eq("p") & Key("sk").between(3, 8),
+                       FilterExpression=Attr("v").gt(decimal.Decimal("1")))
+    expect([int(i["sk"]) for i in page["Items"]], [5, 6, 7, 8])
+    expect((page["Count"], page["ScannedCount"]), (4, 6))
+    page = table.query(KeyConditionExpression=Key("pk").eq("p"), ScanIndexForward=False, Limit=3)
+    expect([int(i["sk"]) for i in page["Items"]], [19, 18, 17])
+    expect(page["LastEvaluatedKey"], {"pk": "p", "sk": decimal.Decimal(17)})
+
+
+def test_update_and_conditions(server):
+    client = server.client("dynamodb")
+    make_table(client, "upd")
+    key = {"pk": {"S": "a"}}
+    out = client.update_item(
+        TableName="upd", Key=key, UpdateExpression="SET #c = if_not_exists(#c, :zero) + :one, l = :l",
+        ExpressionAttributeNames={"#c": "count"},
+        ExpressionAttributeValues={":zero": {"N": "0"}, ":one": {"N": "1"}, ":l": {"L": [{"S": "x"}]}},
+        ReturnValues="ALL_NEW")
+    expect(out["Attributes"], {"pk": {"S": "a"}, "count": {"N": "1"}, "l": {"L": [{"S": "x"}]}})
+    expect(error_of(client.put_item, TableName="upd", Item=key,
+                    ConditionExpression="attribute_not_exists(pk)"),
+           ("ConditionalCheckFailedException", "The conditional request failed", 400))
+    client.update_item(TableName="upd", Key=key, UpdateExpression="REMOVE l[0] ADD #c :five",
+                       ExpressionAttributeNames={"#c": "count"},
+                       ExpressionAttributeValues={":five": {"N": "5"}})
+    expect(client.get_item(TableName="upd", Key=key)["Item"],
+           {"pk": {"S": "a"}, "count": {"N": "6"}, "l": {"L": []}})
+    old = client.delete_item(TableName="upd", Key=key, ReturnValues="ALL_OLD")["Attributes"]
+    expect(old["count"], {"N": "6"})
+    expect("Item" in client.get_item(TableName="upd", Key=key), False)
+
+
+def test_concurrent_counter(server):
+    client = server.client("dynamodb")
+    make_table(client, "ctr")
+
+    def work():
+        mine = server.client("dynamodb")
+        for _ in range(50):
+            mine.update_item(TableName="ctr", Key={"pk": {"S": "c"}}, UpdateExpression="ADD n :1",
+                             ExpressionAttributeValues={":1": {"N": "1"}})
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expect(client.get_item(TableName="ctr", Key={"pk": {"S": "c"}})["Item"]["n"], {"N": "400"})
+
+
+def test_scan_pages(server):
+    client = server.client("dynamodb")
+    make_table(client, "scan")
+    for i in range(150):
+        client.put_item(TableName="scan", Item={"pk": {"S": f"k{i}"}, "v": {"S": "x" * 20000}})
+    seen, pages = set(), 0
+    for page in client.get_paginator("scan").paginate(TableName="scan"):
+        pages += 1
+        seen |= {item["pk"]["S"] for item in page["Items"]}
+    expect(len(seen), 150)
+    if pages < 3:
+        raise AssertionError(f"3 MB came in {pages} pages of 1 MB")
+    seen = []
+    for segment in range(4):
+        for page in client.get_paginator("scan").paginate(
+                TableName="scan", Segment=segment, TotalSegments=4, Limit=7):
+            seen += [item["pk"]["S"] for item in page["Items"]]
+    expect((len(seen), len(set(seen))), (150, 150))
+
+
+def test_cli(server):
+    server.cli("dynamodb", "create-table", "--table-name", "cli", "--billing-mode",
+               "PAY_PER_REQUEST", "--attribute-definitions", "AttributeName=pk,AttributeType=S",
+               "--key-schema", "AttributeName=pk,KeyType=HASH")
+    server.cli("dynamodb", "wait", "table-exists", "--table-name", "cli")
+    server.cli("dynamodb", "put-item", "--table-name", "cli", "--item", '{"pk":{"S":"1"},"v":{"N":"7"}}')
+    expect(server.cli("dynamodb", "get-item", "--table-name", "cli", "--key", '{"pk":{"S":"1"}}'),
+           {"Item": {"pk": {"S": "1"}, "v": {"N": "7"}}})
+    text = server.cli("dynamodb", "put-item", "--table-name", "nope", "--item", '{"pk":{"S":"1"}}',
+                      check=False)
+    if "ResourceNotFoundException" not in text:
+        raise AssertionError(text)
+
+
+def test_not_implemented_is_named(server):
+    code, message, status = error_of(server.client("dynamodb").describe_export, ExportArn="x" * 40)
+    expect((code, status), ("NotImplemented", 501))
+    if "DescribeExport" not in message:
+        raise AssertionError(message)
+
+
+@own_server
+def test_kill_under_load(server):
+    """kill -9 while 8 clients write: every acknowledged write is there afterwards."""
+    client = server.client("dynamodb")
+    make_table(client, "kill")
+    for round_number in range(3):
+        acknowledged, stop = [], threading.Event()
+
+        def work(number):
+            mine = server.client("dynamodb", retries={"max_attempts": 0}, connect_timeout=2)
+            sequence = 0
+            while not stop.is_set():
+                name = f"{round_number}-{number}-{sequence}"
+                sequence += 1
+                try:
+                    mine.put_item(TableName="kill", Item={"pk": {"S": name}, "v": {"S": name * 20}})
+                    acknowledged.append(name)
+                except Exception:  # the server is gone: what we came for
+                    return
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5 + random.random())
+        for pid in [server.process.pid] + server.children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        stop.set()
+        for thread in threads:
+            thread.join()
+        server.stop(kill=True)
+        server.start()
+        if not acknowledged:
+            raise AssertionError("nothing was written before the kill")
+        for name in acknowledged:
+            item = client.get_item(TableName="kill", Key={"pk": {"S": name}}, ConsistentRead=True)
+            if item.get("Item", {}).get("v", {}).get("S") != name * 20:
+                raise AssertionError(f"acknowledged write {name} of {len(acknowledged)} is lost")
+
+
+@own_server
+def test_worker_crash_is_survived(server):
+    """The worker dies: the supervisor starts another, the port stays open, data is there."""
+    client = server.client("dynamodb", retries={"max_attempts": 3, "mode": "standard"})
+    make_table(client, "crash")
+    client.put_item(TableName="crash", Item={"pk": {"S": "1"}})
+    before = server.wait_ready()["worker_pid"]
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while server.wait_ready()["worker_pid"] == before:
+        if time.monotonic() > deadline:
+            raise AssertionError("no new worker")
+    expect(client.get_item(TableName="crash", Key={"pk": {"S": "1"}})["Item"], {"pk": {"S": "1"}})
+    expect(server.stop(), 0)
+
+
+@own_server
+def test_second_server_is_refused(server):
+    other = harness.Server(endpoint=None)
+    other.folder = server.folder
+    other.log_path = os.path.join(server.folder, "other.log")
+    other.start(wait=False)
+    code = other.process.wait(30)
+    other.process = None
+    with open(other.log_path, encoding="utf-8") as f:
+        text = f.read()
+    if code == 0 or "in use" not in text:
+        raise AssertionError(f"exit {code}: {text}")
+
+
+if __name__ == "__main__":
+    harness.main(globals())

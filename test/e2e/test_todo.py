@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""examples/todo, deployed by its own script: the whole path from the HTTP API to the table and back."""
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import harness
+from harness import expect
+
+TODO = os.path.join(harness.ROOT, "examples", "todo")
+
+
+def call(method, url, body=None):
+    request = urllib.request.Request(url, method=method,
+                                     data=None if body is None else json.dumps(body).encode(),
+                                     headers={"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def run(server, script, runtime):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    environment["AWS_ENDPOINT_URL"] = server.endpoint
+    environment["PATH"] = "/usr/bin:/bin"
+    done = subprocess.run([os.path.join(TODO, script), runtime], capture_output=True, text=True,
+                          timeout=180, env=environment)
+    if done.returncode != 0:
+        raise AssertionError(f"{script} {runtime}: {done.stdout}{done.stderr}")
+    return done.stdout.strip().split("\n")[-1]
+
+
+def todo(server, runtime):
+    url = run(server, "deploy.sh", runtime)
+    status, first = call("POST", url + "/todos", {"title": "write it down"})
+    expect((status, first["title"], first["done"]), (201, "write it down", False))
+    status, second = call("POST", url + "/todos", {"title": "and another"})
+    expect(status, 201)
+    expect(call("GET", f"{url}/todos/{first['id']}"), (200, first))
+    status, page = call("GET", url + "/todos")
+    expect((status, {t["id"] for t in page["todos"]}), (200, {first["id"], second["id"]}))
+    status, page = call("GET", url + "/todos?limit=1")
+    expect((status, len(page["todos"]), page["next"] is not None), (200, 1, True))
+    expect(call("POST", f"{url}/todos/{first['id']}/done"), (200, dict(first, done=True)))
+    expect(call("DELETE", f"{url}/todos/{second['id']}"), (200, second))
+    expect(call("GET", f"{url}/todos/{second['id']}")[0], 404)
+    expect(call("POST", f"{url}/todos/none/done")[0], 404)
+    expect(call("POST", url + "/todos", {})[0], 400)
+    expect(call("GET", url + "/nowhere"), (404, {"message": "Not Found"}))
+    # The item that the function wrote, and its log line, through the CLI.
+    item = server.cli("dynamodb", "get-item", "--table-name", f"todo-{runtime}", "--key",
+                      json.dumps({"id": {"S": first["id"]}}))["Item"]
+    expect(item["done"], {"BOOL": True})
+    deadline = time.monotonic() + 20
+    while True:
+        text = server.cli("logs", "tail", f"/aws/lambda/todo-{runtime}", output="text")
+        if f"created {first['id']}" in text and "REPORT RequestId:" in text:
+            break
+        if time.monotonic() > deadline:
+            raise AssertionError("the log lacks the function's lines:\n" + text)
+        time.sleep(0.2)
+    run(server, "delete.sh", runtime)
+    expect(server.cli("dynamodb", "list-tables")["TableNames"], [])
+
+
+def test_todo_node(server):
+    todo(server, "node")
+
+
+def test_todo_python(server):
+    todo(server, "python")
+
+
+def test_log_follow(server):
+    """aws logs tail --follow shows lines as they are written."""
+    client = server.client("logs")
+    client.create_log_group(logGroupName="follow")
+    client.create_log_stream(logGroupName="follow", logStreamName="s")
+    environment = dict(os.environ, AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test",
+                       AWS_DEFAULT_REGION="us-east-1", AWS_PAGER="", PYTHONUNBUFFERED="1")
+    tail = subprocess.Popen(["/usr/bin/aws", "--endpoint-url", server.endpoint, "logs", "tail",
+                             "follow", "--follow", "--format", "short"], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, env=environment)
+    try:
+        for i in range(3):
+            client.put_log_events(logGroupName="follow", logStreamName="s", logEvents=[
+                {"timestamp": int(time.time() * 1000), "message": f"line {i}"}])
+            line = tail.stdout.readline()
+            if f"line {i}" not in line:
+                raise AssertionError(f"tail shows {line!r}")
+    finally:
+        tail.kill()
+        tail.wait()
+
+
+if __name__ == "__main__":
+    harness.main(globals())
