@@ -30,6 +30,7 @@ LDFLAGS_release := -Wl,--gc-sections
 CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CPPFLAGS_asan   := -DARENA_DEBUG
 LDFLAGS_asan    := -fsanitize=address,undefined
+CFLAGS_clang    := -O1
 CFLAGS_cov      := -O0 --coverage
 LDFLAGS_cov     := --coverage
 
@@ -43,7 +44,7 @@ TEST_SRC := $(sort $(shell find test -name 'test*.c'))
 OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC)))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
-.PHONY: all help build unit clean format
+.PHONY: all help build run install unit clean format
 all: build
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +61,22 @@ $(BUILD)/libcirrus.a: $(OBJ)
 	@rm -f $@
 	$(Q)ar rcs $@ $(OBJ)
 
+$(BUILD)/cirrus: $(BUILD)/src/server/main.o $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+
+build/cirrus: build/release/cirrus
+	$(Q)cp -f $< $@.new && mv -f $@.new $@
+
+build: ## the optimised binary, build/cirrus
+	@$(MAKE) --no-print-directory KIND=release build/cirrus
+
+run: deps deps-run build ## installs what is missing, builds, starts on 127.0.0.1:4566
+	@exec build/cirrus serve $(ARGS)
+
+PREFIX ?= /usr/local
+install: build ## puts the binary into PREFIX/bin [/usr/local]
+	install -D -m 0755 build/cirrus $(DESTDIR)$(PREFIX)/bin/cirrus
+
 $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_OBJ) $(BUILD)/libcirrus.a $(LDLIBS) -o $@
 
@@ -74,3 +91,4 @@ clean: ## removes everything that was built
 	rm -rf build
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+include Makefile.test
