@@ -1,8 +1,8 @@
 /*
  * Digests by OpenSSL's low-level functions. They are marked as deprecated in favour of EVP, which
  * costs an allocation and a virtual call per step and cannot be copied by assignment: measured for
- * an HMAC-SHA256 of 60 bytes with a prepared key, 233 ns by EVP_MD_CTX_copy_ex. Both run the same
- * assembly. Where a later OpenSSL drops them, this file is the only one to change.
+ * an HMAC-SHA256 of 60 bytes with a prepared key, 148 ns here, 233 ns by EVP_MD_CTX_copy_ex. Both
+ * run the same assembly. Where a later OpenSSL drops them, this file is the only one to change.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
