@@ -31,6 +31,10 @@ CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefi
 CPPFLAGS_asan   := -DARENA_DEBUG
 LDFLAGS_asan    := -fsanitize=address,undefined
 CFLAGS_clang    := -O1
+# NULL + 0 is an empty str's end and defined since C2y; clang 14 still reports it as an overflow.
+CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+                   -fno-sanitize=pointer-overflow
+LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CFLAGS_cov      := -O0 --coverage
 LDFLAGS_cov     := --coverage
 
@@ -42,6 +46,7 @@ SRC      := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 LIB_SRC  := $(filter-out src/server/main.c,$(SRC))
 TEST_SRC := $(sort $(shell find test -name 'test*.c'))
 OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC)))
+FUZZ_SRC := $(sort $(shell find test -name 'fuzz_*.c'))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
 .PHONY: all help build run install unit clean format
@@ -83,6 +88,46 @@ $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory KIND=asan build/asan/unit
 	build/asan/unit $(ONLY)
+
+# A fuzzer test/<layer>/fuzz_NAME.c becomes build/fuzz/NAME; its seeds are test/<layer>/corpus/NAME.
+# What it finds out is kept below build/, crashing input as build/fuzz/crash/NAME-*.
+SECONDS  ?= 60
+FUZZ_BIN := $(patsubst fuzz_%.c,build/fuzz/%,$(notdir $(FUZZ_SRC)))
+.PHONY: fuzz fuzz-smoke fuzz-build fuzz-run
+define fuzz_rule
+build/fuzz/$(patsubst fuzz_%.c,%,$(notdir $(1))): $(patsubst %.c,$(BUILD)/%.o,$(1)) $(BUILD)/libcirrus.a
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LDLIBS) -o $$@
+endef
+ifeq ($(KIND),fuzz)
+$(foreach f,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(f))))
+endif
+fuzz-build: $(FUZZ_BIN)
+fuzz-run:
+	@mkdir -p build/fuzz/crash; passed=0; failed=0; for f in $(FUZZ_SRC); do \
+	name=$$(basename $$f .c | sed 's/^fuzz_//'); seeds=$$(dirname $$f)/corpus/$$name; \
+	if [ -n "$(ONLY)" ] && ! echo " $(ONLY) " | grep -q " $$name "; then continue; fi; \
+	mkdir -p build/fuzz/found/$$name; \
+	if build/fuzz/$$name -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+		-artifact_prefix=build/fuzz/crash/$$name- -print_final_stats=1 -verbosity=0 \
+		build/fuzz/found/$$name $$seeds >build/fuzz/$$name.log 2>&1; \
+	then passed=$$((passed + 1)); \
+		echo "$$name: $$(sed -n 's/^stat::number_of_executed_units: *//p' build/fuzz/$$name.log) inputs"; \
+	else failed=$$((failed + 1)); tail -40 build/fuzz/$$name.log; fi; done; \
+	echo "$$passed passed, $$failed failed"; [ $$failed = 0 ] && [ $$passed != 0 ]
+
+fuzz: ## every fuzzer for SECONDS (60) each, one after another; ONLY="json xml" picks some
+	@$(MAKE) --no-print-directory KIND=fuzz CC=clang fuzz-build
+	@$(MAKE) --no-print-directory fuzz-run SECONDS=$(SECONDS)
+
+MICRO_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/micro/*.c))
+.PHONY: micro
+$(MICRO_BIN): %: %.o $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+micro: $(MICRO_BIN) ## measures single functions (bench/micro)
+	@for b in $(MICRO_BIN); do $$b; done
+
+fuzz-smoke: ## every fuzzer for three seconds
+	@$(MAKE) --no-print-directory fuzz SECONDS=3
 
 format: ## formats all C with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.def')
