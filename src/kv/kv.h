@@ -21,6 +21,8 @@
  *   ERR_CANCELLED        the fiber was cancelled while it waited; nothing was done
  *   ERR_TOO_LARGE        a key, value or transaction is over kv_limits()
  *
+ * Keys begin with a byte other than 0: the others are the engines' own. A scan never shows them.
+ *
  * Threading: a struct kv is used by the fibers of every loop. A transaction, snapshot or scan
  * belongs to one fiber at a time, on the loop that opened it. Every function that may yield is
  * called in a fiber. Arguments are borrowed for the call, unless their comment says longer.
@@ -46,8 +48,8 @@ enum kv_durability { KV_SYNCED, KV_RELAXED };
 struct kv_rocksdb_options {
 	enum kv_durability durability;
 	size_t cache_bytes;    /* block cache [32 MiB] */
-	size_t memtable_bytes; /* of one memtable; two may exist [16 MiB] */
-	size_t wal_bytes_max;  /* log that a start has to replay [64 MiB] */
+	size_t memtable_bytes; /* of one memtable; up to three, and as much log to replay at a start
+				  [16 MiB] */
 	unsigned read_threads; /* for what is not in the block cache [4] */
 };
 
@@ -76,7 +78,8 @@ struct kv_postgres_options {
 };
 /*
  * Connects with a libpq connection string; makes the tables if absent. libpq is loaded now, not at
- * start: ERR_UNSUPPORTED when it is not installed. ERR_VERSION as above. `text` errors are logged.
+ * start: ERR_UNSUPPORTED when it is not installed. ERR_VERSION as above. The server's words are
+ * logged.
  */
 must_use mayyield int kv_open_postgres(
 	const char *conninfo, const struct kv_postgres_options *options, struct kv **ret_kv);
@@ -84,10 +87,10 @@ must_use mayyield int kv_open_postgres(
 struct kv_fault_options {
 	uint64_t seed;
 	int64_t delay_min_ns, delay_max_ns; /* of each round trip [0.2 ms, 5 ms] */
+	bool no_delay;                      /* both 0 then */
 	unsigned conflict_per_mille;        /* commits that fail with ERR_CONFLICT */
-	unsigned error_per_mille;           /* calls that fail with ERR_IO */
-	/* Of the commits among these, every other one is done all the same. */
-	bool no_delay;
+	unsigned error_per_mille; /* calls that fail with ERR_IO; half of the commits among them
+				     are done all the same */
 };
 /* The twin: slows down, fails and counts what goes to `inner`, which it closes at its end. */
 must_use int kv_open_fault(
@@ -132,9 +135,10 @@ must_use mayyield int kv_get(struct kv *kv, str key, struct arena *arena, str *r
  * ones cost space: overwritten data is kept for them.
  */
 must_use mayyield int kv_snapshot_open(struct kv *kv, struct kv_snapshot **ret_snapshot);
+/* As kv_get(); ERR_CONFLICT as in kv_scan_next(). */
 must_use mayyield int kv_snapshot_get(
 	struct kv_snapshot *snapshot, str key, struct arena *arena, str *ret_value);
-/* After its scans. NULL is fine; as kv_snapshot_close_p for cleanup(). */
+/* After its scans. NULL is fine; kv_snapshot_close_p for cleanup(). */
 void kv_snapshot_close(struct kv_snapshot *snapshot);
 void kv_snapshot_close_p(struct kv_snapshot **snapshot);
 
@@ -148,9 +152,10 @@ struct kv_range {
 };
 
 /*
- * Scans see one state of the store: that at opening, the snapshot's, or the one that the
- * transaction's tracked reads see, with its own plain writes so far laid over it (those made later
- * may or may not show). The range is copied. Opening costs no round trip; each batch costs one.
+ * A scan sees one state of the store: that at opening; the snapshot's; in a transaction one that is
+ * as new as its begin and not newer than the scan's opening, with the transaction's own plain
+ * writes so far laid over it. The range is copied. Opening costs no round trip; each batch costs
+ * one.
  */
 must_use mayyield int kv_scan_open(
 	struct kv *kv, const struct kv_range *range, struct kv_scan **ret_scan);
@@ -161,7 +166,7 @@ must_use mayyield int kv_txn_scan(
 /*
  * 1 and the next entry, which is valid until the next call on this scan; 0 at the end, again and
  * again; < 0 an error, again and again. ERR_CONFLICT: the engine had to give up this scan's state
- * of the store (it was reopened after a failure, or a transaction's state is gone): start anew.
+ * of the store (it was reopened after a failure): start anew.
  */
 must_use mayyield int kv_scan_next(struct kv_scan *scan, str *ret_key, str *ret_value);
 void kv_scan_close(struct kv_scan *scan);
@@ -219,7 +224,7 @@ uint64_t kv_txn_stamp(const struct kv_txn *txn, size_t i);
  * kv_txn_free() are left. One round trip; none without writes on engines that validate here.
  */
 must_use mayyield int kv_commit(struct kv_txn *txn, uint64_t *ret_stamp);
-/* Ends it: without kv_commit() nothing was done. NULL is fine; as kv_txn_free_p for cleanup(). */
+/* Ends it: without kv_commit() nothing was done. NULL is fine; kv_txn_free_p for cleanup(). */
 void kv_txn_free(struct kv_txn *txn);
 void kv_txn_free_p(struct kv_txn **txn);
 
