@@ -10,7 +10,7 @@
 
 #include "aws/keyspace.h"
 #include "base/check.h"
-#include "base/hash.h"
+#include "base/random.h"
 #include "base/rc.h"
 #include "kv/kv.h"
 
