@@ -22,6 +22,7 @@
 #include "aws/value.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "http/http.h"
 
 struct call;
 struct gate;
@@ -78,10 +79,6 @@ struct service {
 
 /* ---- a request in flight ---- */
 
-struct gate_header {
-	str name, value;
-};
-
 /* What an endpoint's requests are trusted with: belongs to the listener (DESIGN section 2). */
 struct gate_trust {
 	bool loopback; /* the listener is bound to a loopback address */
@@ -95,7 +92,7 @@ struct gate_trust {
 struct gate_request {
 	str method;      /* "POST" */
 	str path, query; /* raw, still percent-encoded; query without '?' */
-	const struct gate_header *headers;
+	const struct http_header *headers;
 	uint32_t header_count;
 	str peer; /* address text, "127.0.0.1" */
 	const struct gate_trust *trust;
@@ -109,7 +106,7 @@ struct gate_request {
 
 struct gate_response {
 	uint16_t status;
-	struct gate_header *headers; /* in the arena */
+	struct http_header *headers; /* in the arena */
 	uint32_t header_count;
 	str body; /* in the arena, or borrowed for as long as the handler's state lives */
 };
@@ -136,7 +133,7 @@ struct call {
 	struct value *out;      /* empty structure of the output shape; NULL: it has none */
 	str body;               /* the request's body as it came */
 	struct buf raw_out;     /* ROW_RAW_BODY: the answer's body */
-	struct gate_header *extra_headers; /* call_header() */
+	struct http_header *extra_headers; /* call_header() */
 	uint32_t extra_header_count;
 	uint16_t status; /* of success; the handler may change it (202 of an asynchronous invoke) */
 	struct fault fault;
