@@ -169,9 +169,13 @@ struct gate_options {
 	/* Before the handler: 0, or ERR_BUSY to answer a throttling error. NULL: no limit. */
 	int (*throttle)(void *arg, const struct call *c);
 	void *hook_arg;
-	/* Clocks, so that tests and the simulation own time. */
+	int64_t deadline_ms;  /* what a request may take by default; 0: 60 s */
+	unsigned loops;       /* that will call the gate: one cache each; 0: 1 */
+	/* The machine, so that tests and the simulation own it; all set. */
 	int64_t (*wall_ms)(void);
 	int64_t (*monotonic_ns)(void);
+	void (*random)(void *to, size_t n);
+	unsigned (*loop_index)(void); /* of the caller, below `loops`; NULL: always 0 */
 };
 
 /* `ports` is filled by services at their start and must outlive the gate. */
