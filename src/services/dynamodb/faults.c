@@ -1,5 +1,5 @@
 /*
- * The table of faults.h.
+ * DynamoDB's errors as a table; the rows are in faults.def.
  */
 #include "services/dynamodb/faults.h"
 

@@ -9,6 +9,8 @@
 #include "services/dynamodb/catalog.h"
 #include "services/dynamodb/faults.h"
 
+#define DYNAMODB_FAULT(id) (&dynamodb_faults[DYNAMODB_##id])
+
 struct dynamodb {
 	struct rt *rt;
 	struct kv *kv;

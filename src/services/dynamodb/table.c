@@ -134,6 +134,15 @@ static void decode_tags(struct table *t, const struct json_value *list)
 	t->tags = tags;
 }
 
+static void add_key(const struct table_attribute *at, struct key_attribute *to, uint8_t *count)
+{
+	if (!at->name.p)
+		return;
+	to->name = at->name;
+	check(attr_type_from_name(str_of(&at->type, 1), &to->type) == 1);
+	*count = 1;
+}
+
 int table_decode(str document, struct table **ret_table)
 {
 	struct table *t = mem_new(struct table);
@@ -165,6 +174,8 @@ int table_decode(str document, struct table **ret_table)
 		table_unref(t);
 		return ERR_CORRUPT;
 	}
+	add_key(&t->partition, t->keys.partition, &t->keys.partitions);
+	add_key(&t->sort, t->keys.sort, &t->keys.sorts);
 	t->arn = arena_printf(&t->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s",
 		STR_ARG(t->region), STR_ARG(t->account), STR_ARG(t->name));
 	*ret_table = t;

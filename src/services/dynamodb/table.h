@@ -10,6 +10,7 @@
 
 #include "aws/value.h"
 #include "base/arena.h"
+#include "services/dynamodb/key.h"
 
 enum {
 	TABLE_TAGS_MAX = 50, /* tags of a resource; Tagging.html */
@@ -32,7 +33,8 @@ struct table {
 	uint64_t id;        /* of its items' keys; never used again */
 	str account, region, name, arn, uuid;
 	struct table_attribute partition, sort;
-	bool on_demand; /* BillingMode PAY_PER_REQUEST */
+	struct key_schema keys; /* the same, as key.h wants it */
+	bool on_demand;         /* BillingMode PAY_PER_REQUEST */
 	int64_t read_units, write_units;
 	int64_t created_ms, on_demand_since_ms;
 	bool deletion_protection;
