@@ -45,7 +45,7 @@ include Makefile.deps
 SRC      := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 LIB_SRC  := $(filter-out src/server/main.c,$(SRC))
 TEST_SRC := $(sort $(shell find test -name 'test*.c'))
-OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC)))
+OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC))) $(GEN_OBJ)
 FUZZ_SRC := $(sort $(shell find test -name 'fuzz_*.c'))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
@@ -59,6 +59,21 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/%.o: %.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+# Tables of operations and shapes, compiled from src/services/SERVICE/SERVICE.{model,override}.
+MODELS  := $(sort $(basename $(notdir $(wildcard src/services/*/*.model))))
+GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o
+define model_rule
+$(GEN)/model_$(1).c: src/services/$(1)/$(1).model $$(wildcard src/services/$(1)/$(1).override) \
+		tools/model_compile.py tools/pattern.py
+	$$(Q)$$(PYTHON) tools/model_compile.py $$@ $$(filter src/services/%,$$^)
+endef
+$(foreach m,$(MODELS),$(eval $(call model_rule,$(m))))
+$(GEN)/models.c: tools/model_compile.py $(wildcard src/services/*/*.model)
+	$(Q)$(PYTHON) tools/model_compile.py --list $@ $(MODELS)
+$(BUILD)/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 

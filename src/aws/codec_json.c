@@ -299,8 +299,7 @@ int codec_json_load(struct arena *a, const struct model *m, const char *shape, s
 
 /* ---- writing ---- */
 
-static void write_value(struct json_writer *w, const struct value_tree *tree, const struct value *v,
-	unsigned flags);
+static void write_value(struct json_writer *w, const struct value *v, unsigned flags);
 
 static void write_quoted(struct json_writer *w, const struct value *v, unsigned flags)
 {
@@ -328,7 +327,7 @@ static void write_members(struct json_writer *w, const struct value *v)
 			(member->flags & MEMBER_PAYLOAD))
 			continue;
 		json_put_key(w, model_str(m, member->wire));
-		write_value(w, v->tree, &v->items[i], member->flags);
+		write_value(w, &v->items[i], member->flags);
 	}
 	json_put_object_end(w);
 }
@@ -342,20 +341,19 @@ static void write_container(struct json_writer *w, const struct value *v)
 	if (v->kind == SHAPE_LIST) {
 		json_put_array_begin(w);
 		for (uint32_t i = 0; i < v->n; i++)
-			write_value(w, v->tree, &v->items[i], element->flags);
+			write_value(w, &v->items[i], element->flags);
 		json_put_array_end(w);
 		return;
 	}
 	json_put_object_begin(w);
 	for (uint32_t i = 0; i < v->n; i++) {
 		json_put_key(w, v->entries[i].key);
-		write_value(w, v->tree, &v->entries[i].value, element->flags);
+		write_value(w, &v->entries[i].value, element->flags);
 	}
 	json_put_object_end(w);
 }
 
-static void write_value(
-	struct json_writer *w, const struct value_tree *tree, const struct value *v, unsigned flags)
+static void write_value(struct json_writer *w, const struct value *v, unsigned flags)
 {
 	switch (v->kind) {
 	case 0: json_put_null(w); break;
@@ -402,7 +400,7 @@ void codec_json_store(struct buf *out, const struct value *v)
 		if (!v->items[i].kind)
 			continue;
 		json_put_key(&w, model_str(m, member->name));
-		write_value(&w, v->tree, &v->items[i], member->flags);
+		write_value(&w, &v->items[i], member->flags);
 	}
 	json_put_object_end(&w);
 }

@@ -169,8 +169,8 @@ struct gate_options {
 	/* Before the handler: 0, or ERR_BUSY to answer a throttling error. NULL: no limit. */
 	int (*throttle)(void *arg, const struct call *c);
 	void *hook_arg;
-	int64_t deadline_ms;  /* what a request may take by default; 0: 60 s */
-	unsigned loops;       /* that will call the gate: one cache each; 0: 1 */
+	int64_t deadline_ms; /* what a request may take by default; 0: 60 s */
+	unsigned loops;      /* that will call the gate: one cache each; 0: 1 */
 	/* The machine, so that tests and the simulation own it; all set. */
 	int64_t (*wall_ms)(void);
 	int64_t (*monotonic_ns)(void);

@@ -1,9 +1,10 @@
 /*
  * What the gate's files share; nobody else includes it.
  *
- *     gate.c         registration, the order of the stages, in-process calls
+ *     gate.c         registration, the order of the stages
  *     gate_route.c   which service, which operation
  *     gate_auth.c    browser rules, signatures, principals, policies
+ *     gate_call.c    calls from inside, through the same stages
  *     gate_render.c  answers and faults in each protocol
  */
 #ifndef AWS_GATE_INTERNAL_H
@@ -36,7 +37,7 @@ struct gate_service {
 /* A derived signing key, kept under its credential: what SigV4 costs is mostly deriving. */
 struct gate_key_slot {
 	uint64_t generation;
-	size_t name_bytes; /* 0: free */
+	size_t name_bytes;            /* 0: free */
 	char name[GATE_KEY_NAME_MAX]; /* "AKIA.../20150830/us-east-1/dynamodb" */
 	struct hmac_key key;
 };
@@ -100,6 +101,13 @@ must_use int gate_authenticate(struct gate_pass *p);
 must_use int gate_authorize(struct gate_pass *p);
 /* Is the origin one whose pages may call us? */
 bool gate_origin_allowed(const struct gate *g, str origin, str host);
+
+/* gate_call.c: makes g->call and sets the port. */
+void gate_provide_calls(struct gate *g);
+/* gate.c: the stages that in-process calls share. */
+must_use int gate_check_input(struct call *c);
+void gate_fault_of_rc(struct call *c, int rc);
+void gate_begin_call(struct gate *g, struct arena *a, struct call *c);
 
 /* gate_render.c */
 void gate_render_success(struct gate_pass *p, struct gate_response *ret);

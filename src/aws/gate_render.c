@@ -82,7 +82,8 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 	}
 	buf_init(&text, c->arena, GATE_ANSWER_MAX);
 	if (m->protocol == PROTOCOL_QUERY) {
-		codec_query_write(&text, m, model_str(m, c->operation->name), c->out, c->request_id);
+		codec_query_write(
+			&text, m, model_str(m, c->operation->name), c->out, c->request_id);
 	} else if (m->protocol == PROTOCOL_REST_JSON) {
 		struct rest_answer answer;
 
@@ -98,8 +99,8 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 		buf_put(&text, STR("{}"));
 	}
 	if (text.over) {
-		(void)call_refuse(c, GATE_INTERNAL, "The answer is larger than %d bytes.",
-			GATE_ANSWER_MAX);
+		(void)call_refuse(
+			c, GATE_INTERNAL, "The answer is larger than %d bytes.", GATE_ANSWER_MAX);
 		gate_render_fault(p, ret);
 		return;
 	}
@@ -144,7 +145,8 @@ static str type_prefix(const struct model *m, const struct fault *f, int error)
 	return STR("com.amazon.coral.service#");
 }
 
-static void put_fault_json(struct buf *out, const struct model *m, const struct fault *f, bool typed)
+static void put_fault_json(
+	struct buf *out, const struct model *m, const struct fault *f, bool typed)
 {
 	str code = str_c(f->kind->code);
 	int error = m ? model_error(m, code) : -1;

@@ -1,7 +1,7 @@
 /*
- * Which service and which operation a request is for (DESIGN section 1): by the service named in the
- * credential scope, by X-Amz-Target, by the host, by the path, in that order. What is found first
- * limits what the later ones may say; contradictions are refused with what was looked at.
+ * Which service and which operation a request is for (DESIGN section 1): by the service named in
+ * the credential scope, by X-Amz-Target, by the host, by the path, in that order. What is found
+ * first limits what the later ones may say; contradictions are refused with what was looked at.
  */
 #include "aws/gate_internal.h"
 #include "base/check.h"
@@ -73,8 +73,8 @@ static unsigned literals(str template_)
 }
 
 /* The operation of a restJson service for method and path, -1: none. */
-static int match_path(const struct model *m, str method, str path, str query,
-	struct rest_labels *ret_labels)
+static int match_path(
+	const struct model *m, str method, str path, str query, struct rest_labels *ret_labels)
 {
 	struct rest_labels labels;
 	int best = -1;
@@ -100,8 +100,8 @@ static bool path_fits(const struct model *m, const struct gate_pass *p)
 {
 	struct rest_labels labels;
 
-	return is_rest(m) && match_path(m, p->request->method, p->request->path,
-				     p->request->query, &labels) >= 0;
+	return is_rest(m) &&
+	       match_path(m, p->request->method, p->request->path, p->request->query, &labels) >= 0;
 }
 
 static int not_found(struct gate_pass *p, const char *why)
@@ -111,7 +111,8 @@ static int not_found(struct gate_pass *p, const char *why)
 	return gate_refuse(p, GATE_AMBIGUOUS,
 		"%s. Looked at: credential scope %s%.*s%s, X-Amz-Target %.*s, Host %.*s, %.*s %.*s",
 		why, p->is_signed ? "'" : "(none)", STR_ARG(p->auth.service),
-		p->is_signed ? "'" : "", STR_ARG(p->heads.target.p ? p->heads.target : STR("(none)")),
+		p->is_signed ? "'" : "",
+		STR_ARG(p->heads.target.p ? p->heads.target : STR("(none)")),
 		STR_ARG(p->heads.host.p ? p->heads.host : STR("(none)")), STR_ARG(r->method),
 		(int)MIN(r->path.n, (size_t)256), r->path.p);
 }
