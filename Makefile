@@ -71,6 +71,12 @@ $(GEN)/model_$(1).c: src/services/$(1)/$(1).model $$(wildcard src/services/$(1)/
 	$$(Q)$$(PYTHON) tools/model_compile.py $$@ $$(filter src/services/%,$$^)
 endef
 $(foreach m,$(MODELS),$(eval $(call model_rule,$(m))))
+# The programs of runtimes/, as bytes of the binary.
+RUNTIMES := $(sort $(shell find runtimes -type f 2>/dev/null))
+GEN_OBJ  += $(BUILD)/gen/embedded.o
+$(GEN)/embedded.c: tools/embed.py $(RUNTIMES)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) tools/embed.py $@ runtimes
 $(GEN)/models.c: tools/model_compile.py $(wildcard src/services/*/*.model)
 	$(Q)$(PYTHON) tools/model_compile.py --list $@ $(MODELS)
 $(BUILD)/gen/%.o: $(GEN)/%.c

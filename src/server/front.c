@@ -115,30 +115,23 @@ static int read_body(void *arg, size_t max, str *ret_body)
 
 static void respond(struct http_exchange *x, const struct gate_response *r)
 {
-	struct http_header *headers =
-		arena_new_array(&x->arena, struct http_header, r->header_count);
 	int rc;
 
-	for (uint32_t i = 0; i < r->header_count; i++) {
-		headers[i].name = r->headers[i].name;
-		headers[i].value = r->headers[i].value;
-	}
 	if (http_responded(x)) /* the handler streamed its answer */
 		return;
-	rc = http_respond(x, r->status, headers, r->header_count, r->body);
+	rc = http_respond(x, r->status, r->headers, r->header_count, r->body);
 	(void)rc; /* the client has left: nobody is there to be told */
 }
 
 static void serve_api(struct front *f, struct http_exchange *x, const struct gate_trust *trust)
 {
-	struct gate_header *headers = arena_alloc(&x->arena, x->header_count * sizeof *headers);
 	char peer[RT_ADDRESS_TEXT];
 	struct gate_response response = {0};
 	struct gate_request request = {
 		.method = x->method_text,
 		.path = x->path,
 		.query = x->query,
-		.headers = headers,
+		.headers = x->headers,
 		.header_count = x->header_count,
 		.peer = rt_address_ip_text(http_peer(x), peer),
 		.trust = trust,
@@ -148,8 +141,6 @@ static void serve_api(struct front *f, struct http_exchange *x, const struct gat
 		.exchange = x,
 	};
 
-	for (uint32_t i = 0; i < request.header_count; i++)
-		headers[i] = (struct gate_header){x->headers[i].name, x->headers[i].value};
 	gate_handle(f->options.gate, &x->arena, &request, &response);
 	respond(x, &response);
 }

@@ -1,6 +1,6 @@
 /*
- * The programs that run inside containers: embedded in the binary, laid out in the data folder, and the
- * host's interpreters that they run on.
+ * The programs that run inside containers: embedded in the binary, laid out in the data folder, and
+ * the host's interpreters that they run on.
  */
 #ifndef SERVER_RUNTIMES_H
 #define SERVER_RUNTIMES_H
@@ -8,8 +8,8 @@
 #include "server/options.h"
 
 /*
- * Writes the embedded programs below `data_folder`/runtimes, readable for everybody (containers have
- * users of their own). Blocking; before rt_run(). ERR_IO, ERR_NO_SPACE.
+ * Writes the embedded programs below `data_folder`/runtimes, readable for everybody (containers
+ * have users of their own). Blocking; before rt_run(). ERR_IO, ERR_NO_SPACE.
  */
 must_use int runtimes_install(const char *data_folder);
 

@@ -1,6 +1,6 @@
 /*
- * The services of this server: made, started, stopped and freed in the order in which they stand on one
- * another. What they have in common is in the ports; nothing else knows the list.
+ * The services of this server: made, started, stopped and freed in the order in which they stand on
+ * one another. What they have in common is in the ports; nothing else knows the list.
  */
 #ifndef SERVER_SERVICES_H
 #define SERVER_SERVICES_H
