@@ -105,6 +105,7 @@ static const char *const absent[] = {"clone3"};
 
 static const char *const unpack_allowed[] = {
 	"read",
+	"pwrite64",
 	"pread64",
 	"readv",
 	"write",
