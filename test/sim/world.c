@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/time.h"
 #include "kv/kv.h"
 #include "services/dynamodb/dynamodb.h"
 
@@ -63,15 +64,13 @@ static int give_body(void *arg, size_t max, str *ret_body)
 	return 0;
 }
 
-/* "20260101T000000Z" */
 static str amz_date(struct arena *a)
 {
-	time_t seconds = (time_t)(rt_wall() / RT_NS_S);
-	struct tm tm;
+	struct buf b;
 
-	gmtime_r(&seconds, &tm);
-	return arena_printf(a, "%04d%02d%02dT%02d%02d%02dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_init(&b, a, 64);
+	time_put_amz(&b, wall_ms());
+	return buf_str(&b);
 }
 
 /* Adds the Authorization header, as a client of key test/test would. */
@@ -95,13 +94,13 @@ static void sign(struct arena *a, struct gate_request *r, struct http_header *he
 
 	auth.date = str_sub(auth.timestamp, 0, 8);
 	auth.scope = arena_printf(a, "%.*s/us-east-1/dynamodb/aws4_request", STR_ARG(auth.date));
-	sha256(body, digest);
-	hex_encode(str_of(digest, sizeof digest), hex);
+	sha256_of(body, digest);
+	hex_encode(digest, sizeof digest, hex);
 	check(sigv4_canonical_request(a, &q, &auth, str_of(hex, sizeof hex), &text, &error) == 0);
 	text = sigv4_string_to_sign(a, &auth, text);
 	sigv4_derive_key(STR("test"), auth.date, auth.region, auth.service, &key);
 	hmac_sha256(&key, text, digest);
-	hex_encode(str_of(digest, sizeof digest), hex);
+	hex_encode(digest, sizeof digest, hex);
 	headers[r->header_count++] = (struct http_header){.name = STR("Authorization"),
 		.value = arena_printf(a,
 			"AWS4-HMAC-SHA256 Credential=test/%.*s, SignedHeaders=%.*s, Signature=%.*s",
