@@ -16,10 +16,12 @@ VERSION := 0.1.0
 BUILD   := build/$(KIND)
 GEN     := build/gen
 PYTHON  := /usr/bin/python3
+# Debian's node-llhttp: sources in llhttp/, the header in include/llhttp/
+LLHTTP  := /usr/share
 
 WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wmissing-prototypes \
             -Wstrict-prototypes -Wshadow -Wwrite-strings -Werror
-CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
+CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -isystem $(LLHTTP)/include -DLLHTTP_STRICT_MODE=1 -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
 CFLAGS    = -std=gnu17 -g $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fPIE \
             -fstack-protector-strong -MMD -MP $(CFLAGS_$(KIND))
 LDFLAGS   = -pie -Wl,-z,relro,-z,now $(LDFLAGS_$(KIND))
@@ -45,7 +47,8 @@ include Makefile.deps
 SRC      := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 LIB_SRC  := $(filter-out src/server/main.c,$(SRC))
 TEST_SRC := $(sort $(shell find test -name 'test*.c'))
-OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC))) $(GEN_OBJ)
+OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC))) $(GEN_OBJ) $(LLHTTP_OBJ)
+LLHTTP_OBJ = $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
 FUZZ_SRC := $(sort $(shell find test -name 'fuzz_*.c'))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
@@ -83,6 +86,11 @@ $(BUILD)/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+# Not ours, so without our warnings.
+$(BUILD)/llhttp/%.o: $(LLHTTP)/llhttp/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -I$(LLHTTP)/include/llhttp $(CFLAGS) -w -c $< -o $@
+
 $(BUILD)/libcirrus.a: $(OBJ)
 	@rm -f $@
 	$(Q)ar rcs $@ $(OBJ)
@@ -105,6 +113,9 @@ install: build ## puts the binary into PREFIX/bin [/usr/local]
 
 $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_OBJ) $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
 
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory KIND=asan build/asan/unit

@@ -150,6 +150,7 @@ struct http_limits {         /* 0: the default */
 
 /* Why the server itself answers: HTTP_REFUSAL_* of refusals.def. */
 enum http_refusal {
+	HTTP_REFUSAL_NONE_,
 #define HTTP_REFUSAL(name, status, text) HTTP_REFUSAL_##name,
 #include "http/refusals.def"
 #undef HTTP_REFUSAL

@@ -73,7 +73,8 @@ void stream_accepted(struct rt_stream *s, const struct rt_listen_options *o)
 		rt_count(&l->figures.connections_refused, 1);
 		if (o->on_refuse)
 			o->on_refuse(s, o->arg);
-		rt_stream_close(s);
+		else
+			rt_stream_close(s);
 		return;
 	}
 	s->accepted = true;

@@ -1,7 +1,15 @@
 /*
  * TLS on streams. Not there yet: no stream carries a session.
  */
+#include "rt/tls.h"
+
 #include "rt/tls_internal.h"
+
+int rt_tls_accept(struct rt_stream *stream, struct rt_tls *tls, int64_t deadline)
+{
+	(void)stream, (void)tls, (void)deadline;
+	return ERR_UNSUPPORTED;
+}
 
 int tls_try_read(struct rt_stream *s, void *to, size_t n)
 {

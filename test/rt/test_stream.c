@@ -179,6 +179,7 @@ static void echo_refuse(struct rt_stream *s, void *arg)
 
 	e->refused++;
 	EXPECT_INT(rt_stream_try_write(s, &part, 1), 4);
+	rt_stream_close(s);
 }
 
 static void talk(str address, struct echo *e, unsigned count)
