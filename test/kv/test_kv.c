@@ -91,6 +91,64 @@ TEST(kv, memory)
 	contract_run(&e, test_number("SEED", 1));
 }
 
+/* --- simulation ------------------------------------------------------------------------------ */
+
+/* SEED=n replays one seed; SEEDS=n runs more of them. */
+static void simulate(struct contract_engine *e, unsigned long seeds)
+{
+	unsigned long first = test_number("SEED", 0);
+
+	e->simulated = test_number("SIMULATED", 1);
+	e->loops = 1;
+	if (first) {
+		contract_run(e, first);
+		return;
+	}
+	seeds = test_number("SEEDS", seeds);
+	for (unsigned long seed = 1; seed <= seeds && test_failures() == 0; seed++)
+		contract_run(e, seed);
+}
+
+static mayyield int open_fault(void *arg, uint64_t seed, struct kv **ret_kv)
+{
+	const struct kv_fault_options *given = arg;
+	struct kv_fault_options options = given ? *given : (struct kv_fault_options){0};
+	struct kv *inner = NULL;
+	int rc = open_memory(arg, seed, &inner);
+
+	if (rc < 0)
+		return rc;
+	options.seed = seed;
+	return kv_open_fault(inner, &options, ret_kv);
+}
+
+TEST(kv, simulated)
+{
+	struct kv_fault_options options = {0};
+	struct contract_engine e = {.name = "memory behind a slow line",
+		.latches = true,
+		.open_kv = open_fault,
+		.arg = &options,
+		.fibers = 8,
+		.rounds = 12};
+
+	simulate(&e, 40);
+}
+
+TEST(kv, simulated_wild)
+{
+	struct kv_fault_options options = {.error_per_mille = 40, .conflict_per_mille = 60};
+	struct contract_engine e = {.name = "memory behind a bad line",
+		.latches = true,
+		.wild = true,
+		.open_kv = open_fault,
+		.arg = &options,
+		.fibers = 8,
+		.rounds = 16};
+
+	simulate(&e, 60);
+}
+
 /* --- rocksdb --------------------------------------------------------------------------------- */
 
 static mayyield int open_rocksdb(void *arg, uint64_t seed, struct kv **ret_kv)
