@@ -14,18 +14,17 @@ struct key_change {
 	struct arena *arena;
 	str account;
 	enum iam_kind kind;
-	str name;       /* of the owner, empty: root */
+	str name; /* of the owner, empty: root */
 	int64_t now_ms;
-	struct call *c; /* NULL: iam_root_key_ensure() */
-	str id, status; /* of the key to change or delete */
+	struct call *c;            /* NULL: iam_root_key_ensure() */
+	str id, status;            /* of the key to change or delete */
 	struct iam_access_key key; /* the one made, or found */
 	bool made;
 };
 
 static str owned_key(const struct key_change *change, str id)
 {
-	return iam_key_part(
-		change->arena, change->account, "keys", change->kind, change->name, id);
+	return iam_key_part(change->arena, change->account, "keys", change->kind, change->name, id);
 }
 
 static void key_make(struct key_change *change, struct kv_txn *txn, str owner)
@@ -112,8 +111,7 @@ int iam_list_access_keys(struct call *c)
 	TRY(iam_entity_named(c, IAM_USER, &kind, &name));
 	TRY(iam_entity_get(c, NULL, kind, name, &e));
 	TRY(iam_page_open(c, &page));
-	TRY(iam_page_scan(
-		&page, iam_key_part(c->arena, c->account, "keys", kind, name, STR_NULL)));
+	TRY(iam_page_scan(&page, iam_key_part(c->arena, c->account, "keys", kind, name, STR_NULL)));
 	while (TRY(iam_page_next(&page, &iam_access_key_record, &k)) > 0) {
 		if (TRY(iam_load(&from, c->arena, iam_key_access_key(c->arena, k.id),
 			    &iam_access_key_record, &k)) == 0)
@@ -181,8 +179,8 @@ int iam_update_access_key(struct call *c)
 	change.status = value_str(c->in, "Status");
 	/* Expired is what IAM itself sets */
 	if (str_eq(change.status, STR("Expired")))
-		return call_fault(c, &iam_faults[IAM_VALIDATION],
-			"Status must be Active or Inactive.");
+		return call_fault(
+			c, &iam_faults[IAM_VALIDATION], "Status must be Active or Inactive.");
 	TRY(iam_entity_named(c, IAM_USER, &change.kind, &change.name));
 	return key_write(&change, key_update);
 }
@@ -231,8 +229,7 @@ static int root_key(struct kv_txn *txn, void *arg)
 	return 0;
 }
 
-int iam_root_key_ensure(
-	struct iam *iam, struct arena *a, str account, struct iam_root_key *ret_key)
+int iam_root_key_ensure(struct iam *iam, struct arena *a, str account, struct iam_root_key *ret_key)
 {
 	struct key_change change = {.iam = iam,
 		.arena = a,

@@ -227,8 +227,8 @@ static void identity_copy(struct arena *a, const struct identity *from, struct i
 }
 
 /* Points the principal into `all`: its policies, the boundary, the session's. */
-static void principal_fill(const struct cache_source *source, const struct policy *const *all,
-	struct principal *p)
+static void principal_fill(
+	const struct cache_source *source, const struct policy *const *all, struct principal *p)
 {
 	uint32_t n = source->policy_count;
 

@@ -15,8 +15,7 @@ int iam_document_check(struct call *c, str text, enum policy_kind kind)
 	int rc = policy_parse(c->arena, text, kind, &parsed, &message);
 
 	if (rc == ERR_FAULT)
-		return call_fault(
-			c, &iam_faults[IAM_MALFORMED_POLICY], "%.*s", STR_ARG(message));
+		return call_fault(c, &iam_faults[IAM_MALFORMED_POLICY], "%.*s", STR_ARG(message));
 	return rc;
 }
 

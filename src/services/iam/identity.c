@@ -17,7 +17,7 @@
 enum { SNAPSHOT_RETRIES = 3, SESSION_NAME_MAX = 64, WRITE_MS_MAX = 10000 };
 
 /* A document must have a statement; this one is about an action that nobody has. */
-#define GRANTS_NOTHING                                                              \
+#define GRANTS_NOTHING                                                               \
 	"{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Deny\",\"Action\":" \
 	"\"none:None\",\"Resource\":\"*\"}}"
 
@@ -57,8 +57,8 @@ static void text_add(struct arena *a, struct texts *t, str text)
 }
 
 /* The default document of a managed policy that something refers to. 1, 0, or an error. */
-static int managed_text(const struct iam_reader *from, struct arena *a, str account, str arn,
-	str *ret_text)
+static int managed_text(
+	const struct iam_reader *from, struct arena *a, str account, str arn, str *ret_text)
 {
 	struct iam_policy_ref ref;
 
@@ -68,8 +68,8 @@ static int managed_text(const struct iam_reader *from, struct arena *a, str acco
 }
 
 /* Calls `add` for each record below an entity. */
-static int parts_read(const struct iam_reader *from, struct arena *a, str account,
-	const char *what, enum iam_kind kind, str name, struct texts *texts)
+static int parts_read(const struct iam_reader *from, struct arena *a, str account, const char *what,
+	enum iam_kind kind, str name, struct texts *texts)
 {
 	cleanup(kv_scan_close_p) struct kv_scan *scan = NULL;
 	str prefix = iam_key_part(a, account, what, kind, name, STR_NULL), key, value, text;
@@ -108,7 +108,8 @@ static int entity_policies(const struct iam_reader *from, struct arena *a, str a
 		TRY(parts_read(from, a, account, "attached", kind, e->name, &texts));
 	source->policies = texts.items;
 	source->policy_count = texts.count;
-	if (e->boundary.n && TRY(managed_text(from, a, account, e->boundary, &source->boundary)) == 0)
+	if (e->boundary.n &&
+		TRY(managed_text(from, a, account, e->boundary, &source->boundary)) == 0)
 		return ERR_CORRUPT;
 	return 0;
 }
@@ -167,19 +168,19 @@ static int role_read(const struct iam_reader *from, struct arena *a, str account
 /* A key that is no good any more. */
 static void gone(str access_key, struct cache_source *ret)
 {
-	*ret = (struct cache_source){.identity = {.active = false,
-					     .expires_ms = INT64_MAX,
-					     .generation = 1,
-					     .principal = {.kind = PRINCIPAL_ANONYMOUS,
-						     .access_key = access_key}}};
+	*ret = (struct cache_source){
+		.identity = {.active = false,
+			.expires_ms = INT64_MAX,
+			.generation = 1,
+			.principal = {.kind = PRINCIPAL_ANONYMOUS, .access_key = access_key}}};
 }
 
 static int long_lived_read(
 	const struct iam_reader *from, struct arena *a, str access_key, struct cache_source *source)
 {
 	struct iam_access_key k;
-	int rc = TRY(iam_load(
-		from, a, iam_key_access_key(a, access_key), &iam_access_key_record, &k));
+	int rc = TRY(
+		iam_load(from, a, iam_key_access_key(a, access_key), &iam_access_key_record, &k));
 
 	if (rc == 0)
 		return 0;
@@ -200,8 +201,7 @@ static int session_read(
 	struct iam_session s;
 	struct iam_entity role;
 	str text;
-	int rc = TRY(
-		iam_load(from, a, iam_key_session(a, access_key), &iam_session_record, &s));
+	int rc = TRY(iam_load(from, a, iam_key_session(a, access_key), &iam_session_record, &s));
 
 	if (rc == 0)
 		return 0;
@@ -261,7 +261,8 @@ static int by_access_key(void *self, struct arena *a, str access_key, struct ide
 {
 	struct iam *iam = check_object(self, struct iam, IAM_MAGIC);
 	int64_t now = iam_wall_ms(iam);
-	int64_t not_before = iam->options.cache_ms_max ? now - iam->options.cache_ms_max : INT64_MIN;
+	int64_t not_before =
+		iam->options.cache_ms_max ? now - iam->options.cache_ms_max : INT64_MIN;
 	uint64_t generation = atomic_load(&iam->generation);
 	struct cache_source source;
 	int rc = 0;

@@ -7,6 +7,7 @@
 
 #include "aws/policy.h"
 #include "aws/ports/identity.h"
+#include "base/check.h"
 #include "base/hash.h"
 #include "services/iam/iam.h"
 #include "services/iam/store.h"
@@ -38,8 +39,8 @@ struct iam {
 	struct rt *rt;
 	struct kv *kv; /* NULL until the start */
 	struct iam_options options;
-	unsigned slot;              /* of each loop's cache; without rt: */
-	struct iam_cache *cache;    /* the one */
+	unsigned slot;               /* of each loop's cache; without rt: */
+	struct iam_cache *cache;     /* the one */
 	_Atomic uint64_t generation; /* raised by every change of what a key may do */
 	struct hmac_key id_mac;
 	struct port_identity port;

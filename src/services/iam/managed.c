@@ -26,8 +26,7 @@ const struct iam_managed *iam_managed_find(str path, str name)
 		int order = str_cmp(iam_managed[middle].name, name);
 
 		if (order == 0)
-			return str_eq(iam_managed[middle].path, path) ? &iam_managed[middle]
-								      : NULL;
+			return str_eq(iam_managed[middle].path, path) ? &iam_managed[middle] : NULL;
 		if (order < 0)
 			low = middle + 1;
 		else
@@ -87,8 +86,7 @@ int iam_policy_document(const struct iam_reader *from, struct arena *a, str acco
 		*ret_document = ref->aws->document;
 		return 1;
 	}
-	rc = TRY(iam_load(
-		from, a, iam_key_policy(a, account, ref->key), &iam_policy_record, &p));
+	rc = TRY(iam_load(from, a, iam_key_policy(a, account, ref->key), &iam_policy_record, &p));
 	if (rc == 0 || !str_eq(p.name, ref->name) || !str_eq(p.path, ref->path))
 		return 0;
 	rc = TRY(iam_load(from, a, iam_key_version(a, account, ref->key, p.version_default),

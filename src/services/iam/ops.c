@@ -81,8 +81,8 @@ int iam_entity_named(struct call *c, enum iam_kind kind, enum iam_kind *ret_kind
 		"Must specify userName when calling with non-User credentials");
 }
 
-int iam_entity_get(struct call *c, struct kv_txn *txn, enum iam_kind kind, str name,
-	struct iam_entity *ret)
+int iam_entity_get(
+	struct call *c, struct kv_txn *txn, enum iam_kind kind, str name, struct iam_entity *ret)
 {
 	struct iam_reader from = iam_reader_of(iam_self(c), txn);
 	int rc = TRY(iam_load(&from, c->arena, iam_key_entity(c->arena, c->account, kind, name),
@@ -309,9 +309,8 @@ int iam_page_scan(struct iam_page *page, str prefix)
 {
 	struct call *c = page->c;
 	struct iam_reader from = iam_reader_of(iam_self(c), NULL);
-	struct kv_range range = {.from = prefix,
-		.to = keyspace_prefix_end(c->arena, prefix),
-		.limit = 0};
+	struct kv_range range = {
+		.from = prefix, .to = keyspace_prefix_end(c->arena, prefix), .limit = 0};
 
 	/* the first key behind the marker's */
 	if (page->marker.n)

@@ -71,10 +71,10 @@ static int inline_put(struct kv_txn *txn, void *arg)
 	struct call *c = change->c;
 	struct iam_reader from = iam_reader_of(iam_self(c), txn);
 	struct iam_inline old, new = {
-		.name = change->policy,
-		.document = change->document,
-		.chars = iam_document_chars(change->document),
-	};
+				       .name = change->policy,
+				       .document = change->document,
+				       .chars = iam_document_chars(change->document),
+			       };
 	int64_t max = change->kind == IAM_ROLE ? IAM_MAX_ROLE_INLINE : IAM_MAX_USER_INLINE;
 	str key = inline_key(change);
 	struct iam_entity e;
@@ -349,16 +349,16 @@ static int boundary(struct call *c, enum iam_kind kind, bool set)
 
 /* ---- operations ---- */
 
-#define FOR_ROLE_AND_USER(role_name, user_name, call)  \
-	int iam_##role_name(struct call *c)            \
-	{                                              \
-		const enum iam_kind kind = IAM_ROLE;   \
-		return call;                           \
-	}                                              \
-	int iam_##user_name(struct call *c)            \
-	{                                              \
-		const enum iam_kind kind = IAM_USER;   \
-		return call;                           \
+#define FOR_ROLE_AND_USER(role_name, user_name, result) \
+	int iam_##role_name(struct call *c)             \
+	{                                               \
+		const enum iam_kind kind = IAM_ROLE;    \
+		return result;                          \
+	}                                               \
+	int iam_##user_name(struct call *c)             \
+	{                                               \
+		const enum iam_kind kind = IAM_USER;    \
+		return result;                          \
 	}
 
 FOR_ROLE_AND_USER(put_role_policy, put_user_policy, put_policy(c, kind))
@@ -367,7 +367,6 @@ FOR_ROLE_AND_USER(list_role_policies, list_user_policies, list_policies(c, kind)
 FOR_ROLE_AND_USER(delete_role_policy, delete_user_policy, delete_policy(c, kind))
 FOR_ROLE_AND_USER(attach_role_policy, attach_user_policy, attachment(c, kind, attach))
 FOR_ROLE_AND_USER(detach_role_policy, detach_user_policy, attachment(c, kind, detach))
-FOR_ROLE_AND_USER(
-	list_attached_role_policies, list_attached_user_policies, list_attached(c, kind))
+FOR_ROLE_AND_USER(list_attached_role_policies, list_attached_user_policies, list_attached(c, kind))
 FOR_ROLE_AND_USER(put_role_boundary, put_user_boundary, boundary(c, kind, true))
 FOR_ROLE_AND_USER(delete_role_boundary, delete_user_boundary, boundary(c, kind, false))

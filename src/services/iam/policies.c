@@ -33,8 +33,8 @@ static int64_t version_number(str text)
 
 static int policy_missing(struct call *c, str arn)
 {
-	return call_fault(c, &iam_faults[IAM_NO_SUCH_ENTITY], "Policy %.*s was not found.",
-		STR_ARG(arn));
+	return call_fault(
+		c, &iam_faults[IAM_NO_SUCH_ENTITY], "Policy %.*s was not found.", STR_ARG(arn));
 }
 
 static int version_missing(struct call *c, str arn, str version)
@@ -55,8 +55,8 @@ static int policy_named(struct call *c, bool own, struct iam_policy_ref *ret)
 	if (iam_policy_ref(c->arena, c->account, arn, ret) == 0)
 		return policy_missing(c, arn);
 	if (own && ret->aws)
-		return call_fault(c, &iam_faults[IAM_ACCESS_DENIED],
-			"Policy is outside your own account.");
+		return call_fault(
+			c, &iam_faults[IAM_ACCESS_DENIED], "Policy is outside your own account.");
 	return 0;
 }
 
@@ -93,12 +93,10 @@ static int document_check(struct call *c, str document)
 static void version_store(struct policy_change *change, struct kv_txn *txn)
 {
 	struct call *c = change->c;
-	struct iam_version v = {.number = change->number,
-		.created_ms = iam_now_s(c),
-		.document = change->document};
+	struct iam_version v = {
+		.number = change->number, .created_ms = iam_now_s(c), .document = change->document};
 
-	kv_txn_put_covered(txn,
-		iam_key_version(c->arena, c->account, change->ref.key, v.number),
+	kv_txn_put_covered(txn, iam_key_version(c->arena, c->account, change->ref.key, v.number),
 		record_encode(c->arena, &iam_version_record, &v));
 }
 
@@ -179,8 +177,8 @@ static int policy_delete(struct kv_txn *txn, void *arg)
 			"must delete the policy's versions. The default version is deleted with "
 			"the policy.");
 	TRY(iam_count_add(c, txn, IAM_POLICY, -1, 0, ""));
-	kv_txn_delete_covered(txn,
-		iam_key_version(c->arena, c->account, change->ref.key, p.version_default));
+	kv_txn_delete_covered(
+		txn, iam_key_version(c->arena, c->account, change->ref.key, p.version_default));
 	kv_txn_delete(txn, iam_key_policy(c->arena, c->account, change->ref.key));
 	return 0;
 }
@@ -249,8 +247,8 @@ static int list_aws(struct iam_page *page, const struct policy_filter *f, struct
 static int list_own(struct iam_page *page, const struct policy_filter *f, struct value *list)
 {
 	struct call *c = page->c;
-	str prefix = ARENA_CONCAT(c->arena, iam_key_entities(c->arena, c->account, IAM_POLICY),
-		STR("own/"));
+	str prefix = ARENA_CONCAT(
+		c->arena, iam_key_entities(c->arena, c->account, IAM_POLICY), STR("own/"));
 	struct iam_policy p;
 
 	TRY(iam_page_scan(page, prefix));
@@ -262,8 +260,7 @@ static int list_own(struct iam_page *page, const struct policy_filter *f, struct
 		if (!iam_page_take(page))
 			break;
 		check(iam_policy_ref(c->arena, c->account,
-			      iam_arn(c->arena, c->account, IAM_POLICY, p.path, p.name),
-			      &ref) > 0);
+			      iam_arn(c->arena, c->account, IAM_POLICY, p.path, p.name), &ref) > 0);
 		policy_put(c, value_add_struct(list), &ref, &p, true);
 	}
 	return 0;
@@ -367,10 +364,9 @@ int iam_get_policy_version(struct call *c)
 		return 0;
 	}
 	TRY(iam_policy_get(c, NULL, &ref, &p));
-	if (number == 0 ||
-		TRY(iam_load(&from, c->arena,
-			iam_key_version(c->arena, c->account, ref.key, number),
-			&iam_version_record, &v)) == 0)
+	if (number == 0 || TRY(iam_load(&from, c->arena,
+				   iam_key_version(c->arena, c->account, ref.key, number),
+				   &iam_version_record, &v)) == 0)
 		return version_missing(c, ref.arn, version);
 	version_put(c, value_put_struct(c->out, "PolicyVersion"), version,
 		number == p.version_default, v.created_ms, v.document);
@@ -389,8 +385,8 @@ int iam_list_policy_versions(struct call *c)
 	TRY(iam_policy_get(c, NULL, &ref, &p));
 	TRY(iam_page_open(c, &page));
 	if (ref.aws) {
-		version_put(c, value_add_struct(list), ref.aws->version, true,
-			ref.aws->updated_ms, STR_NULL);
+		version_put(c, value_add_struct(list), ref.aws->version, true, ref.aws->updated_ms,
+			STR_NULL);
 		iam_page_close(&page);
 		return 0;
 	}

@@ -26,9 +26,9 @@ static int entity_resource(struct call *c, enum iam_kind kind, str *ret_arn)
 	str name, path = STR("/");
 
 	TRY(iam_entity_named(c, kind, &kind, &name));
-	if (kind != IAM_ROOT && TRY(iam_load(&from, c->arena,
-					iam_key_entity(c->arena, c->account, kind, name),
-					&iam_entity_record, &e)) > 0) {
+	if (kind != IAM_ROOT &&
+		TRY(iam_load(&from, c->arena, iam_key_entity(c->arena, c->account, kind, name),
+			&iam_entity_record, &e)) > 0) {
 		path = e.path;
 		name = e.name;
 	}
@@ -85,8 +85,7 @@ static bool has_member(struct call *c, const char *member)
 static int context_add(struct call *c, struct policy_context *context)
 {
 	if (c->in && has_member(c, "PolicyArn"))
-		policy_context_add(
-			context, STR("iam:PolicyARN"), value_str(c->in, "PolicyArn"));
+		policy_context_add(context, STR("iam:PolicyARN"), value_str(c->in, "PolicyArn"));
 	if (c->in && has_member(c, "PermissionsBoundary"))
 		policy_context_add(context, STR("iam:PermissionsBoundary"),
 			value_str(c->in, "PermissionsBoundary"));
@@ -94,8 +93,10 @@ static int context_add(struct call *c, struct policy_context *context)
 }
 
 static const struct operation_row rows[] = {
-#define ROW(operation, function, resource_) \
-	{.name = operation, .handle = iam_##function, .resource = resource_}
+#define ROW(operation, function, resource_)                                        \
+	{                                                                          \
+		.name = operation, .handle = iam_##function, .resource = resource_ \
+	}
 	ROW("AttachRolePolicy", attach_role_policy, role_resource),
 	ROW("AttachUserPolicy", attach_user_policy, user_resource),
 	ROW("CreateAccessKey", create_access_key, user_resource),
@@ -262,8 +263,8 @@ int iam_sweep(struct iam *iam, int64_t now_ms)
 		if (!str_take_be64(&rest, &expires_ms) || !keyspace_take(&a, &rest, &id))
 			return ERR_CORRUPT;
 		keys[0] = iam_key_session(&a, id);
-		TRY(kv_run(iam->kv, keys, 2, session_delete, keys,
-			rt_after_ms(SWEEP_WRITE_MS_MAX)));
+		TRY(kv_run(
+			iam->kv, keys, 2, session_delete, keys, rt_after_ms(SWEEP_WRITE_MS_MAX)));
 		swept++;
 	}
 	return swept;

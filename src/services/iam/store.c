@@ -10,11 +10,11 @@
 	{                                                   \
 		tag, RECORD_##kind, offsetof(type, member), \
 	}
-#define RECORD(name, number, structure, table)                                      \
-	const struct record_type name = {.type = number,                            \
-		.field_count = ARRAY_SIZE(table),                                   \
-		.size = sizeof(structure),                                          \
-		.fields = table};                                                   \
+#define RECORD(name, number, structure, table)           \
+	const struct record_type name = {.type = number, \
+		.field_count = ARRAY_SIZE(table),        \
+		.size = sizeof(structure),               \
+		.fields = table};                        \
 	_Static_assert(ARRAY_SIZE(table) <= RECORD_FIELDS_MAX, "too many fields")
 
 static const struct record_field entity_fields[] = {

@@ -97,8 +97,8 @@ static void tags_remove(struct call *c, struct iam_pairs *tags)
 	}
 }
 
-static int tag_change(
-	struct kv_txn *txn, const struct tag_change *change, int (*apply)(struct call *, struct iam_pairs *))
+static int tag_change(struct kv_txn *txn, const struct tag_change *change,
+	int (*apply)(struct call *, struct iam_pairs *))
 {
 	struct call *c = change->c;
 
