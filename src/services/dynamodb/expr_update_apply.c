@@ -330,7 +330,7 @@ static int apply_delete(struct expr *e, const struct action *a, str old, struct 
 
 static int apply(struct expr *e, const struct action *a, str old, struct part *root)
 {
-	struct part *parent;
+	struct part *parent = root;
 	str value = STR_NULL;
 
 	if (a->kind == ACTION_SET)
