@@ -50,7 +50,7 @@ static bool is_hex64(str s)
 	for (size_t i = 0; i < 64; i++) { /* without branches: the compiler makes vectors of it */
 		unsigned char c = (unsigned char)s.p[i];
 
-		bad |= (unsigned char)(c - '0') > 9 & (unsigned char)(c - 'a') > 5;
+		bad |= ((unsigned char)(c - '0') > 9) & ((unsigned char)(c - 'a') > 5);
 	}
 	return !bad;
 }
@@ -380,7 +380,7 @@ static int put_query(
 static void put_squeezed(struct buf *out, str value)
 {
 	value = str_trim(value);
-	if (likely(str_find_str(value, STR("  ")) < 0)) {
+	if (likely(str_find(value, ' ') < 0)) {
 		buf_put(out, value);
 		return;
 	}
