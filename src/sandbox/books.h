@@ -25,29 +25,30 @@ struct source {
 
 enum cell_state { CELL_PREPARING, CELL_READY, CELL_RUNNING };
 
+/* A request that waits: a start for a cell, an assignment for the end of the boot. */
+struct waiting {
+	struct list link;
+	size_t n;
+	char message[];
+};
+
 struct cell_entry {
 	struct source gate_source, end_source;
 	struct list link; /* preparing and ready: cells; running: containers */
 	enum cell_state state;
 	uint64_t cell;
 	pid_t pid;
-	int pidfd, gate;
+	int pidfd, gate, mount_namespace;
 	int listeners[SANDBOX_LISTENS_MAX];
 	unsigned listener_count;
 	/* running */
 	uint64_t id; /* the worker's */
 	unsigned slot;
-	bool assigned, pooled, killed, out_of_memory, told;
-	uint64_t memory_bytes; /* for the watchdog */
-	int status;            /* wait status; -1: not told */
+	bool booted, assigned, pooled, killed, out_of_memory, told;
+	struct waiting *assignment; /* until it is booted; NULL: none */
+	uint64_t memory_bytes;      /* for the watchdog */
+	int status;                 /* wait status; -1: not told */
 	char failure[SANDBOX_TEXT_MAX];
-};
-
-/* A start that waits for a cell. */
-struct waiting {
-	struct list link;
-	size_t n;
-	char message[];
 };
 
 /* An unpacking helper at work. */
@@ -86,5 +87,6 @@ int launcher_watch(struct launcher *l, int fd, struct source *source);
 void launcher_start_container(struct launcher *l, size_t n);
 void launcher_start_waiting(struct launcher *l);
 void launcher_assign(struct launcher *l, size_t n);
+void launcher_booted(struct launcher *l, struct cell_entry *e);
 
 #endif

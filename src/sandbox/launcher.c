@@ -120,9 +120,13 @@ static void free_cell(struct launcher *l, struct cell_entry *e)
 		l->running_count--;
 		l->slots[e->slot] = 0;
 	}
+	if (e->assignment && !e->told)
+		launcher_refuse(l, e->id, ERR_NOT_FOUND, "the container has ended");
+	mem_free(e->assignment);
 	ask_janitor(l, WIRE_REMOVE, 0, e->cell);
 	sys_close_p(&e->pidfd);
 	sys_close_p(&e->gate);
+	sys_close_p(&e->mount_namespace);
 	for (unsigned i = 0; i < e->listener_count; i++)
 		sys_close_p(&e->listeners[i]);
 	mem_free(e);
@@ -138,7 +142,7 @@ static void add_cell(struct launcher *l, const struct wire_head *head, const int
 	e->pid = head->value;
 	e->pidfd = fds[0];
 	e->gate = fds[1];
-	e->status = -1;
+	e->status = e->mount_namespace = -1;
 	e->state = CELL_PREPARING;
 	list_push_back(&l->preparing, &e->link);
 	if (launcher_watch(l, e->gate, &e->gate_source) < 0 ||
@@ -375,9 +379,10 @@ static void janitor_message(struct launcher *l)
 
 static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds, unsigned fd_count)
 {
-	for (unsigned i = 0; i < fd_count; i++)
-		e->listeners[i] = fds[i];
-	e->listener_count = fd_count;
+	e->mount_namespace = fds[0];
+	for (unsigned i = 1; i < fd_count; i++)
+		e->listeners[i - 1] = fds[i];
+	e->listener_count = fd_count - 1;
 	list_remove(&e->link);
 	e->state = CELL_READY;
 	list_push_back(&l->ready, &e->link);
@@ -401,22 +406,24 @@ static bool cell_message(struct launcher *l, struct cell_entry *e)
 		struct wire_head head;
 		char text[65];
 	} in;
-	int fds[SANDBOX_LISTENS_MAX];
+	int fds[1 + SANDBOX_LISTENS_MAX];
 	unsigned fd_count;
 	ssize_t n = sys_receive(
-		e->gate, &in, sizeof in - 1, fds, SANDBOX_LISTENS_MAX, &fd_count, MSG_DONTWAIT);
+		e->gate, &in, sizeof in - 1, fds, ARRAY_SIZE(fds), &fd_count, MSG_DONTWAIT);
 
 	if (n < (ssize_t)sizeof in.head) {
 		if (n >= 0) /* its end follows; do not spin until then */
 			epoll_ctl(l->epoll, EPOLL_CTL_DEL, e->gate, NULL);
 		return false;
 	}
-	if (in.head.kind == WIRE_READY && e->state == CELL_PREPARING) {
+	if (in.head.kind == WIRE_READY && e->state == CELL_PREPARING && fd_count) {
 		cell_ready(l, e, fds, fd_count);
 		return true;
 	}
 	sys_close_all(fds, fd_count);
-	if (in.head.kind == WIRE_STATUS) {
+	if (in.head.kind == WIRE_BOOTED) {
+		launcher_booted(l, e);
+	} else if (in.head.kind == WIRE_STATUS) {
 		e->status = in.head.value;
 	} else if (in.head.kind == WIRE_FAILED) {
 		in.text[(size_t)n - sizeof in.head] = 0;
@@ -519,7 +526,8 @@ noreturn_fn static void finish(struct launcher *l)
 		pidfd_send_signal(
 			list_entry(at, struct helper_entry, link)->pidfd, SIGKILL, NULL, 0);
 	shutdown(l->janitor, SHUT_WR);
-	poll(&wait, 1, END_WAIT_MS);
+	if (poll(&wait, 1, END_WAIT_MS) > 0)
+		waitpid(l->janitor_pid, NULL, 0);
 	_exit(0);
 }
 

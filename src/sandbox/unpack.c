@@ -250,8 +250,8 @@ static int unpack_link(
 static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 {
 	const char *name = archive_entry_pathname_utf8(entry), *target;
-	char path[PATH_MAX_BYTES], *last;
-	unsigned depth;
+	char path[PATH_MAX_BYTES], *last = path;
+	unsigned depth = 0;
 	cleanup(sys_close_p) int parent = -1;
 
 	if (!name)
