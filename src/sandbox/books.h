@@ -66,7 +66,8 @@ struct launcher {
 	int data, roots[LAUNCHER_ROOTS_MAX]; /* O_PATH */
 	struct list preparing, ready, running, waiting, helpers;
 	unsigned ready_count, preparing_count, running_count, waiting_count, helper_count;
-	uint8_t *slots; /* taken host uids */
+	uint8_t *slots;       /* taken host uids */
+	int64_t refill_at_ms; /* 0: not due */
 	bool greeted, ending;
 	struct wire_spec spec;
 	char message[WIRE_MAX];
@@ -77,7 +78,7 @@ void launcher_tell(struct launcher *l, struct wire_head head, const void *body, 
 	const int *fds, unsigned fd_count);
 printf_like(4, 5) void launcher_refuse(
 	struct launcher *l, uint64_t id, int rc, const char *format, ...);
-/* Keeps as many cells ready or on their way as are wanted, and one for each waiting start. */
+/* A cell for each waiting start at once; a little later as many as are kept ready. */
 void launcher_order_cells(struct launcher *l);
 struct cell_entry *launcher_find(struct launcher *l, uint64_t id);
 void launcher_kill(struct launcher *l, struct cell_entry *e);

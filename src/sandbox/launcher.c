@@ -31,8 +31,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
-enum { EVENTS = 32, HELPERS_MAX = 8, END_WAIT_MS = 2000, WATCH_MS = 100 };
+enum { EVENTS = 32, HELPERS_MAX = 8, END_WAIT_MS = 2000, WATCH_MS = 100, REFILL_MS = 10 };
 
 /* --- to the worker -------------------------------------------------------------------------- */
 
@@ -90,16 +91,36 @@ static void ask_janitor(struct launcher *l, enum wire_kind kind, int32_t value, 
 		l->ending = true;
 }
 
-/* Keeps as many cells ready or on their way as are wanted, and one for each waiting start. */
-void launcher_order_cells(struct launcher *l)
+static void make_cells(struct launcher *l, unsigned wanted)
 {
-	unsigned wanted = l->context.options.cells_ready + l->waiting_count;
 	unsigned have = l->ready_count + l->preparing_count;
 
 	if (have < wanted) {
 		ask_janitor(l, WIRE_MAKE, (int32_t)(wanted - have), 0);
 		l->preparing_count += wanted - have;
 	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void launcher_order_cells(struct launcher *l)
+{
+	make_cells(l, l->waiting_count);
+	/* Making one takes the locks and the processor that a container just started needs. */
+	if (!l->refill_at_ms)
+		l->refill_at_ms = now_ms() + REFILL_MS;
+}
+
+static void refill(struct launcher *l)
+{
+	l->refill_at_ms = 0;
+	make_cells(l, l->context.options.cells_ready + l->waiting_count);
 }
 
 int launcher_watch(struct launcher *l, int fd, struct source *source)
@@ -531,14 +552,26 @@ noreturn_fn static void finish(struct launcher *l)
 	_exit(0);
 }
 
+static int timeout(const struct launcher *l, bool watchdog)
+{
+	int64_t wait = -1;
+
+	if (l->refill_at_ms) {
+		wait = l->refill_at_ms - now_ms();
+		wait = wait < 0 ? 0 : wait;
+	}
+	if (watchdog && l->running_count && (wait < 0 || wait > WATCH_MS))
+		wait = WATCH_MS;
+	return (int)wait;
+}
+
 noreturn_fn static void run(struct launcher *l)
 {
 	bool watchdog = !l->context.cgroups.version[CGROUP_MEMORY];
 	struct epoll_event events[EVENTS];
 
 	while (!l->ending) {
-		int n = epoll_wait(
-			l->epoll, events, EVENTS, watchdog && l->running_count ? WATCH_MS : -1);
+		int n = epoll_wait(l->epoll, events, EVENTS, timeout(l, watchdog));
 
 		/* A handler may free what a later event of the same batch points to only at
 		 * SOURCE_END, so gates come first. */
@@ -548,6 +581,8 @@ noreturn_fn static void run(struct launcher *l)
 		for (int i = 0; i < n && !l->ending; i++)
 			if (((struct source *)events[i].data.ptr)->kind != SOURCE_GATE)
 				handle(l, events[i].data.ptr);
+		if (l->refill_at_ms && now_ms() >= l->refill_at_ms)
+			refill(l);
 		if (watchdog)
 			watch_memory(l);
 	}
@@ -689,7 +724,7 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 		greet(l, ERR_UNSUPPORTED, error.text);
 		_exit(1);
 	}
-	launcher_order_cells(l);
+	refill(l);
 	run(l);
 }
 
