@@ -7,6 +7,7 @@
 #include "test/services/iam/wire.h"
 #include "test/test_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void run_table(const char *path, enum gate_auth auth, unsigned cases_min)
@@ -31,6 +32,11 @@ static void run_table(const char *path, enum gate_auth auth, unsigned cases_min)
 			continue;
 		}
 		wire_call(&w, &a, arena_c(&a, t.field[0]), arena_c(&a, t.field[1]), &answer);
+		if (getenv("WIRE_PRINT")) {
+			printf("%.*s\t%.*s\t%u\t%.*s\n", STR_ARG(t.field[0]), STR_ARG(t.field[1]),
+				answer.status, STR_ARG(answer.text));
+			continue;
+		}
 		if (answer.status != status)
 			test_fail(path, t.line, "%.*s: status is %u, not %u", STR_ARG(t.field[1]),
 				answer.status, (unsigned)status);
@@ -42,7 +48,19 @@ static void run_table(const char *path, enum gate_auth auth, unsigned cases_min)
 	wire_done(&w);
 }
 
-TEST(iam, table_roles)
-{
-	run_table("test/services/iam/roles.txt", GATE_OPEN, 20);
-}
+#define TABLE(module, name, cases_min)                                                      \
+	TEST(module, table_##name)                                                          \
+	{                                                                                   \
+		run_table("test/services/" #module "/" #name ".txt", GATE_OPEN, cases_min); \
+	}
+
+TABLE(iam, roles, 20)
+TABLE(iam, users, 20)
+TABLE(iam, policies, 20)
+TABLE(iam, inline, 15)
+TABLE(iam, attached, 20)
+TABLE(iam, boundaries, 12)
+TABLE(iam, tags, 15)
+TABLE(iam, pages, 15)
+TABLE(iam, access, 20)
+TABLE(sts, assume_role, 25)

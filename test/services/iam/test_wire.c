@@ -146,6 +146,7 @@ static void capture(struct wire *w, str raw, str session)
 	str token = between(raw, STR("<SessionToken>"), STR("</"));
 	str user = between(raw, STR("<UserName>"), STR("</"));
 
+	w->marker = arena_str(&w->arena, between(raw, STR("<Marker>"), STR("</")));
 	if (!secret.p)
 		return;
 	if (token.p)
@@ -155,8 +156,46 @@ static void capture(struct wire *w, str raw, str session)
 
 /* ---- a request ---- */
 
+/*
+ * $LONG_TRUST, $LONG_POLICY: valid, and over every quota; $HALF_POLICY: more than half of what a
+ * user may have inline; $SPACED_POLICY: long, but mostly white space.
+ */
+static bool put_long(struct buf *out, str name)
+{
+	bool trust = str_eq(name, STR("$LONG_TRUST")), spaced = str_eq(name, STR("$SPACED_POLICY"));
+	unsigned actions = str_eq(name, STR("$HALF_POLICY")) ? 90 : spaced ? 10 : 700;
+	struct arena a;
+	struct buf text;
+
+	if (!trust && !spaced && !str_eq(name, STR("$LONG_POLICY")) && actions != 90)
+		return false;
+	arena_init(&a, SIZE_MAX);
+	buf_init(&text, &a, 64 * 1024);
+	buf_put(&text, STR("{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","));
+	buf_put(&text, STR("\"Resource\":\"*\","));
+	buf_put(&text, STR("\"Action\":[\"sts:AssumeRole\""));
+	for (unsigned i = 0; i < actions; i++)
+		buf_printf(&text, ",%*s\"iam:Get%04u\"", spaced ? 500 : 0, "", i);
+	if (trust) { /* no other action may stand there */
+		buf_reset(&text);
+		buf_put(&text, STR("{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":"
+				   "\"Allow\",\"Principal\":{\"AWS\":["));
+		for (unsigned i = 0; i < 100; i++)
+			buf_printf(&text, "%s\"arn:aws:iam::%012u:root\"", i ? "," : "", i);
+		buf_put(&text, STR("]},\"Action\":[\"sts:AssumeRole\""));
+	}
+	buf_put(&text, STR("]}]}"));
+	uri_put_encoded(out, buf_str(&text), URI_COMPONENT);
+	arena_done(&a);
+	return true;
+}
+
 static void put_value(const struct wire *w, struct buf *out, str value)
 {
+	if (put_long(out, value))
+		return;
+	if (str_eq(value, STR("$marker")))
+		value = w->marker;
 	for (size_t i = 0; i < ARRAY_SIZE(documents); i++)
 		if (str_eq(documents[i].name, value))
 			value = documents[i].text;
@@ -262,9 +301,12 @@ static int body_of(void *arg, size_t max, str *ret_body)
 
 /* ---- the answer ---- */
 
-/* "<RoleId>AROAABC...</RoleId>" -> "<RoleId>AROA*</RoleId>" and so on, everywhere. */
+/* "<RoleId>AROAABC...</RoleId>" -> "<RoleId>AROA*</RoleId>" and so on, everywhere; and encoded
+ * documents by their names. */
 static str replace_random(struct arena *a, str text)
 {
+	struct buf encoded[ARRAY_SIZE(documents)];
+
 	static const struct {
 		str open;
 		size_t keep;
@@ -275,9 +317,21 @@ static str replace_random(struct arena *a, str text)
 	struct buf out;
 
 	buf_init(&out, a, 4 * 1024 * 1024);
+	for (size_t i = 0; i < ARRAY_SIZE(documents); i++) {
+		buf_init(&encoded[i], a, 64 * 1024);
+		uri_put_encoded(&encoded[i], documents[i].text, URI_COMPONENT);
+	}
 	while (text.n) {
-		size_t hit = SIZE_MAX;
+		size_t hit = SIZE_MAX, document = SIZE_MAX;
 
+		for (size_t i = 0; i < ARRAY_SIZE(documents); i++)
+			if (str_starts(text, buf_str(&encoded[i])))
+				document = i;
+		if (document != SIZE_MAX) {
+			buf_put(&out, documents[document].name);
+			text = str_from(text, encoded[document].n);
+			continue;
+		}
 		for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
 			if (str_starts(text, tags[i].open))
 				hit = i;

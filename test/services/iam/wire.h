@@ -27,6 +27,7 @@ struct wire {
 	struct sts *sts;
 	struct wire_key keys[WIRE_KEYS_MAX];
 	size_t key_count;
+	str marker; /* of the last answer */
 };
 
 /* 2026-01-02T03:04:05Z plus what wire_clock_add() added. */
