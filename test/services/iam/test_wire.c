@@ -88,6 +88,7 @@ void wire_init(struct wire *w, struct rt *rt, struct kv *kv, enum gate_auth auth
 		.loop_index = loop_index};
 
 	*w = (struct wire){.kv = kv};
+	atomic_store(&clock_added, 0);
 	arena_init(&w->arena, SIZE_MAX);
 	if (!kv)
 		check(kv_open_memory(&(struct kv_memory_options){0}, &w->kv) == 0);
@@ -372,7 +373,20 @@ static str result_of(struct arena *a, str raw, str action, bool sts)
 	return inside.n ? raw : STR("");
 }
 
-static str error_of(struct arena *a, str raw)
+/* Ids of keys that were given out, in a message. */
+static str replace_keys(const struct wire *w, struct arena *a, str text)
+{
+	for (size_t i = 0; i < w->key_count; i++) {
+		ptrdiff_t at = str_find_str(text, w->keys[i].id);
+
+		if (at >= 0)
+			text = ARENA_CONCAT(a, str_sub(text, 0, (size_t)at + 4), STR("*"),
+				str_from(text, (size_t)at + w->keys[i].id.n));
+	}
+	return text;
+}
+
+static str error_of(const struct wire *w, struct arena *a, str raw)
 {
 	struct xml_node *root;
 	const struct xml_node *error;
@@ -384,7 +398,7 @@ static str error_of(struct arena *a, str raw)
 		xml_child_text(root, STR("RequestId")).n != UUID_TEXT_BYTES)
 		return raw;
 	return ARENA_CONCAT(a, xml_child_text(error, STR("Code")), STR(": "),
-		xml_child_text(error, STR("Message")));
+		replace_keys(w, a, xml_child_text(error, STR("Message"))));
 }
 
 void wire_call(struct wire *w, struct arena *a, const char *as, const char *parameters,
@@ -431,7 +445,7 @@ void wire_call(struct wire *w, struct arena *a, const char *as, const char *para
 							  : str_from(text, 7),
 						  sts));
 	} else {
-		ret->text = error_of(a, response.body);
+		ret->text = error_of(w, a, response.body);
 	}
 }
 
