@@ -356,10 +356,11 @@ static int match_fill(const struct router *router, uint32_t number, struct arena
 		enum segment_kind kind = segment_kind_of(segment, &name);
 
 		if (kind == SEGMENT_PARAMETER)
-			parameters[n++] = (struct router_parameter){name, path->decoded[at]};
+			parameters[n++] = (struct router_parameter){name, path->decoded[at], false};
 		if (kind != SEGMENT_GREEDY)
 			continue;
 		parameters[n].name = name;
+		parameters[n].greedy = true;
 		TRY(uri_decode(arena, path->from[at], URI_PLAIN, &parameters[n++].value));
 	}
 	*ret_match = (struct router_match){.route = &route->public,

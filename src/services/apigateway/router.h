@@ -63,6 +63,7 @@ must_use int router_new(struct arena *arena, const struct router_route *routes, 
 
 struct router_parameter {
 	str name, value; /* decoded */
+	bool greedy;
 };
 
 struct router_match {
