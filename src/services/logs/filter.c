@@ -193,12 +193,18 @@ static bool take_word(struct parser *p, str word)
 static int selector(struct parser *p, str *ret_selector)
 {
 	size_t n = 1;
+	bool inside = false; /* of brackets */
 
 	skip_space(p);
 	if (!p->rest.n || p->rest.p[0] != '$')
 		return wrong(p, "a selector ($.name) is expected");
-	while (n < p->rest.n && !is_word_end(p->rest.p[n]) && !strchr("=!<>", p->rest.p[n]))
-		n++;
+	for (; n < p->rest.n; n++) {
+		char c = p->rest.p[n];
+
+		if (!inside && (is_word_end(c) || strchr("=!<>", c)))
+			break;
+		inside = c == '[' || (inside && c != ']');
+	}
 	*ret_selector = str_sub(p->rest, 1, n - 1);
 	if (!ret_selector->n || (ret_selector->p[0] != '.' && ret_selector->p[0] != '['))
 		return wrong(p, "a selector is $.name or $[number]");
