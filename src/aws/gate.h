@@ -130,13 +130,12 @@ struct call {
 	str region;
 	const struct principal *principal;
 	const struct gate_request *request;
-	const struct gate_response *response_; /* the gate's */
-	int64_t wall_ms;                       /* start of the request, ms since 1970 */
-	int64_t deadline_ns;                   /* monotonic, for every wait made for this request */
-	const struct value *in;                /* decoded and validated; a structure, maybe empty */
-	struct value *out;  /* empty structure of the output shape; NULL: it has none */
-	str body;           /* the request's body as it came */
-	struct buf raw_out; /* ROW_RAW_BODY: the answer's body */
+	int64_t wall_ms;        /* start of the request, ms since 1970 */
+	int64_t deadline_ns;    /* monotonic, for every wait made for this request */
+	const struct value *in; /* decoded and validated; a structure, maybe empty */
+	struct value *out;      /* empty structure of the output shape; NULL: it has none */
+	str body;               /* the request's body as it came */
+	struct buf raw_out;     /* ROW_RAW_BODY: the answer's body */
 	struct gate_header *extra_headers; /* call_header() */
 	uint32_t extra_header_count;
 	uint16_t status; /* of success; the handler may change it (202 of an asynchronous invoke) */
@@ -146,9 +145,6 @@ struct call {
 /* Sets the fault and returns ERR_FAULT: `return call_fault(c, &kinds[X], "Table not found: %.*s",
  * ...)`. */
 int call_fault(struct call *c, const struct fault_kind *kind, const char *format, ...)
-	printf_like(3, 4);
-/* As above, with the members of the error's shape to be filled in c->fault.members. */
-int call_fault_shape(struct call *c, const struct fault_kind *kind, const char *format, ...)
 	printf_like(3, 4);
 /* A header of the request, STR_NULL when absent; names ignore case. */
 str call_header_get(const struct call *c, str name);

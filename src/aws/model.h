@@ -100,24 +100,24 @@ struct model_constraint {
  */
 struct model_pattern {
 	uint32_t text;        /* string: as AWS writes it, for messages */
-	uint32_t states;      /* in model.transitions: state * classes + class */
-	uint16_t state_count; /* state 0 is the start, state 0xffff ends without a match */
+	uint32_t transitions; /* in model.transitions: [state * class_count + class] */
+	uint32_t accepting;   /* in model.accepting: a bit per state */
+	uint16_t state_count; /* state 0 is the start; PATTERN_DEAD ends without a match */
 	uint16_t class_count;
-	uint16_t alphabet;  /* in model.alphabets */
-	uint16_t accept;    /* states below `accept_below` ... see accepting[] */
-	uint32_t accepting; /* in model.accepting, bit per state */
+	uint16_t alphabet; /* in model.alphabets */
 };
+enum { PATTERN_DEAD = 0xffff };
 
 struct model_alphabet {
-	uint32_t ascii;       /* in model.classes: 128 bytes */
-	uint32_t range_first; /* in model.ranges, ascending */
+	uint32_t ascii;       /* in model.classes: 128 of them */
+	uint32_t range_first; /* in model.ranges, ascending, those beyond ASCII */
 	uint16_t range_count;
-	uint8_t rest; /* class of what no range covers */
+	uint8_t low; /* the class of code points from 128 up to the first range */
 };
 
 struct model_range {
-	uint32_t first; /* up to the next range's first */
-	uint32_t class_;
+	uint32_t first;  /* code point; the range reaches up to the next one's */
+	uint32_t number; /* its class */
 };
 
 struct model_error {
@@ -149,7 +149,7 @@ struct model {
 	const char *xml_namespace, *api_version;
 	const char *validation_code;    /* error code for a broken constraint */
 	const char *serialization_code; /* error code for a body of a wrong form */
-	uint16_t client_status;         /* status of authentication and access errors: 400 or 403 */
+	uint16_t access_status;         /* of authentication and access errors: 400 or 403 */
 	uint8_t protocol;
 	uint8_t crc32; /* answers carry x-amz-crc32 */
 	const char *strings;
@@ -166,6 +166,7 @@ struct model {
 	const uint16_t *operation_errors;
 	const struct model_operation *operations; /* by name */
 	uint16_t shape_count, member_count, error_count, operation_count;
+	uint32_t string_bytes;
 };
 
 /* All compiled models, and one by service name (NULL: no such). Generated. */
