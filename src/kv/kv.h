@@ -76,7 +76,8 @@ struct kv_postgres_options {
 };
 /*
  * Connects with a libpq connection string; makes the tables if absent. libpq is loaded now, not at
- * start: ERR_UNSUPPORTED when it is not installed. ERR_VERSION as above. `text` errors are logged.
+ * start: ERR_UNSUPPORTED when it is not installed. ERR_VERSION as above. The server's words are
+ * logged.
  */
 must_use mayyield int kv_open_postgres(
 	const char *conninfo, const struct kv_postgres_options *options, struct kv **ret_kv);
@@ -84,10 +85,10 @@ must_use mayyield int kv_open_postgres(
 struct kv_fault_options {
 	uint64_t seed;
 	int64_t delay_min_ns, delay_max_ns; /* of each round trip [0.2 ms, 5 ms] */
+	bool no_delay;                      /* both 0 then */
 	unsigned conflict_per_mille;        /* commits that fail with ERR_CONFLICT */
-	unsigned error_per_mille;           /* calls that fail with ERR_IO */
-	/* Of the commits among these, every other one is done all the same. */
-	bool no_delay;
+	unsigned error_per_mille; /* calls that fail with ERR_IO; half of the commits among them
+				     are done all the same */
 };
 /* The twin: slows down, fails and counts what goes to `inner`, which it closes at its end. */
 must_use int kv_open_fault(
@@ -148,9 +149,10 @@ struct kv_range {
 };
 
 /*
- * Scans see one state of the store: that at opening, the snapshot's, or the one that the
- * transaction's tracked reads see, with its own plain writes so far laid over it (those made later
- * may or may not show). The range is copied. Opening costs no round trip; each batch costs one.
+ * A scan sees one state of the store: that at opening; the snapshot's; in a transaction one that is
+ * as new as its begin and not newer than the scan's opening, with the transaction's own plain
+ * writes so far laid over it. The range is copied. Opening costs no round trip; each batch costs
+ * one.
  */
 must_use mayyield int kv_scan_open(
 	struct kv *kv, const struct kv_range *range, struct kv_scan **ret_scan);
@@ -161,7 +163,7 @@ must_use mayyield int kv_txn_scan(
 /*
  * 1 and the next entry, which is valid until the next call on this scan; 0 at the end, again and
  * again; < 0 an error, again and again. ERR_CONFLICT: the engine had to give up this scan's state
- * of the store (it was reopened after a failure, or a transaction's state is gone): start anew.
+ * of the store (it was reopened after a failure): start anew.
  */
 must_use mayyield int kv_scan_next(struct kv_scan *scan, str *ret_key, str *ret_value);
 void kv_scan_close(struct kv_scan *scan);
