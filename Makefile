@@ -16,10 +16,12 @@ VERSION := 0.1.0
 BUILD   := build/$(KIND)
 GEN     := build/gen
 PYTHON  := /usr/bin/python3
+# Debian's node-llhttp: sources in llhttp/, the header in include/llhttp/
+LLHTTP  := /usr/share
 
 WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wmissing-prototypes \
             -Wstrict-prototypes -Wshadow -Wwrite-strings -Werror
-CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
+CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -isystem $(LLHTTP)/include -DLLHTTP_STRICT_MODE=1 -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
 CFLAGS    = -std=gnu17 -g $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fPIE \
             -fstack-protector-strong -MMD -MP $(CFLAGS_$(KIND))
 LDFLAGS   = -pie -Wl,-z,relro,-z,now $(LDFLAGS_$(KIND))
@@ -30,6 +32,11 @@ LDFLAGS_release := -Wl,--gc-sections
 CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CPPFLAGS_asan   := -DARENA_DEBUG
 LDFLAGS_asan    := -fsanitize=address,undefined
+CFLAGS_clang    := -O1
+# NULL + 0 is an empty str's end and defined since C2y; clang 14 still reports it as an overflow.
+CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+                   -fno-sanitize=pointer-overflow
+LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CFLAGS_cov      := -O0 --coverage
 LDFLAGS_cov     := --coverage
 
@@ -40,10 +47,12 @@ include Makefile.deps
 SRC      := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 LIB_SRC  := $(filter-out src/server/main.c,$(SRC))
 TEST_SRC := $(sort $(shell find test -name 'test*.c'))
-OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC)))
+OBJ       = $(patsubst %,$(BUILD)/%.o,$(basename $(LIB_SRC))) $(GEN_OBJ) $(LLHTTP_OBJ)
+LLHTTP_OBJ = $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
+FUZZ_SRC := $(sort $(shell find test -name 'fuzz_*.c'))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
-.PHONY: all help build unit clean format
+.PHONY: all help build run install unit clean format
 all: build
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,16 +65,101 @@ $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+# Tables of operations and shapes, compiled from src/services/SERVICE/SERVICE.{model,override}.
+MODELS  := $(sort $(basename $(notdir $(wildcard src/services/*/*.model))))
+GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o
+define model_rule
+$(GEN)/model_$(1).c: src/services/$(1)/$(1).model $$(wildcard src/services/$(1)/$(1).override) \
+		tools/model_compile.py tools/pattern.py
+	$$(Q)$$(PYTHON) tools/model_compile.py $$@ $$(filter src/services/%,$$^)
+endef
+$(foreach m,$(MODELS),$(eval $(call model_rule,$(m))))
+# The programs of runtimes/, as bytes of the binary.
+RUNTIMES := $(sort $(shell find runtimes -type f 2>/dev/null))
+GEN_OBJ  += $(BUILD)/gen/embedded.o
+$(GEN)/embedded.c: tools/embed.py $(RUNTIMES)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) tools/embed.py $@ runtimes
+$(GEN)/models.c: tools/model_compile.py $(wildcard src/services/*/*.model)
+	$(Q)$(PYTHON) tools/model_compile.py --list $@ $(MODELS)
+$(BUILD)/gen/%.o: $(GEN)/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+# Not ours, so without our warnings.
+$(BUILD)/llhttp/%.o: $(LLHTTP)/llhttp/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -I$(LLHTTP)/include/llhttp $(CFLAGS) -w -c $< -o $@
+
 $(BUILD)/libcirrus.a: $(OBJ)
 	@rm -f $@
 	$(Q)ar rcs $@ $(OBJ)
 
+$(BUILD)/cirrus: $(BUILD)/src/server/main.o $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+
+build/cirrus: build/release/cirrus
+	$(Q)cp -f $< $@.new && mv -f $@.new $@
+
+build: ## the optimised binary, build/cirrus
+	@$(MAKE) --no-print-directory KIND=release build/cirrus
+
+run: deps deps-run build ## installs what is missing, builds, starts on 127.0.0.1:4566
+	@exec build/cirrus serve $(ARGS)
+
+PREFIX ?= /usr/local
+install: build ## puts the binary into PREFIX/bin [/usr/local]
+	install -D -m 0755 build/cirrus $(DESTDIR)$(PREFIX)/bin/cirrus
+
 $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_OBJ) $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
 
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory KIND=asan build/asan/unit
 	build/asan/unit $(ONLY)
+
+# A fuzzer test/<layer>/fuzz_NAME.c becomes build/fuzz/NAME; its seeds are test/<layer>/corpus/NAME.
+# What it finds out is kept below build/, crashing input as build/fuzz/crash/NAME-*.
+SECONDS  ?= 60
+FUZZ_BIN := $(patsubst fuzz_%.c,build/fuzz/%,$(notdir $(FUZZ_SRC)))
+.PHONY: fuzz fuzz-smoke fuzz-build fuzz-run
+define fuzz_rule
+build/fuzz/$(patsubst fuzz_%.c,%,$(notdir $(1))): $(patsubst %.c,$(BUILD)/%.o,$(1)) $(BUILD)/libcirrus.a
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LDLIBS) -o $$@
+endef
+ifeq ($(KIND),fuzz)
+$(foreach f,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(f))))
+endif
+fuzz-build: $(FUZZ_BIN)
+fuzz-run:
+	@mkdir -p build/fuzz/crash; passed=0; failed=0; for f in $(FUZZ_SRC); do \
+	name=$$(basename $$f .c | sed 's/^fuzz_//'); seeds=$$(dirname $$f)/corpus/$$name; \
+	if [ -n "$(ONLY)" ] && ! echo " $(ONLY) " | grep -q " $$name "; then continue; fi; \
+	mkdir -p build/fuzz/found/$$name; \
+	if build/fuzz/$$name -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+		-artifact_prefix=build/fuzz/crash/$$name- -print_final_stats=1 -verbosity=0 \
+		build/fuzz/found/$$name $$seeds >build/fuzz/$$name.log 2>&1; \
+	then passed=$$((passed + 1)); \
+		echo "$$name: $$(sed -n 's/^stat::number_of_executed_units: *//p' build/fuzz/$$name.log) inputs"; \
+	else failed=$$((failed + 1)); tail -40 build/fuzz/$$name.log; fi; done; \
+	echo "$$passed passed, $$failed failed"; [ $$failed = 0 ] && [ $$passed != 0 ]
+
+fuzz: ## every fuzzer for SECONDS (60) each, one after another; ONLY="json xml" picks some
+	@$(MAKE) --no-print-directory KIND=fuzz CC=clang fuzz-build
+	@$(MAKE) --no-print-directory fuzz-run SECONDS=$(SECONDS)
+
+MICRO_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/micro/*.c))
+.PHONY: micro
+$(MICRO_BIN): %: %.o $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+micro: $(MICRO_BIN) ## measures single functions (bench/micro)
+	@for b in $(MICRO_BIN); do $$b; done
+
+fuzz-smoke: ## every fuzzer for three seconds
+	@$(MAKE) --no-print-directory fuzz SECONDS=3
 
 format: ## formats all C with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.def')
@@ -74,3 +168,4 @@ clean: ## removes everything that was built
 	rm -rf build
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+include Makefile.test

@@ -22,6 +22,7 @@
 #include "aws/value.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "http/http.h"
 
 struct call;
 struct gate;
@@ -78,10 +79,6 @@ struct service {
 
 /* ---- a request in flight ---- */
 
-struct gate_header {
-	str name, value;
-};
-
 /* What an endpoint's requests are trusted with: belongs to the listener (DESIGN section 2). */
 struct gate_trust {
 	bool loopback; /* the listener is bound to a loopback address */
@@ -95,7 +92,7 @@ struct gate_trust {
 struct gate_request {
 	str method;      /* "POST" */
 	str path, query; /* raw, still percent-encoded; query without '?' */
-	const struct gate_header *headers;
+	const struct http_header *headers;
 	uint32_t header_count;
 	str peer; /* address text, "127.0.0.1" */
 	const struct gate_trust *trust;
@@ -109,7 +106,7 @@ struct gate_request {
 
 struct gate_response {
 	uint16_t status;
-	struct gate_header *headers; /* in the arena */
+	struct http_header *headers; /* in the arena */
 	uint32_t header_count;
 	str body; /* in the arena, or borrowed for as long as the handler's state lives */
 };
@@ -136,7 +133,7 @@ struct call {
 	struct value *out;      /* empty structure of the output shape; NULL: it has none */
 	str body;               /* the request's body as it came */
 	struct buf raw_out;     /* ROW_RAW_BODY: the answer's body */
-	struct gate_header *extra_headers; /* call_header() */
+	struct http_header *extra_headers; /* call_header() */
 	uint32_t extra_header_count;
 	uint16_t status; /* of success; the handler may change it (202 of an asynchronous invoke) */
 	struct fault fault;
@@ -172,9 +169,13 @@ struct gate_options {
 	/* Before the handler: 0, or ERR_BUSY to answer a throttling error. NULL: no limit. */
 	int (*throttle)(void *arg, const struct call *c);
 	void *hook_arg;
-	/* Clocks, so that tests and the simulation own time. */
+	int64_t deadline_ms; /* what a request may take by default; 0: 60 s */
+	unsigned loops;      /* that will call the gate: one cache each; 0: 1 */
+	/* The machine, so that tests and the simulation own it; all set. */
 	int64_t (*wall_ms)(void);
 	int64_t (*monotonic_ns)(void);
+	void (*random)(void *to, size_t n);
+	unsigned (*loop_index)(void); /* of the caller, below `loops`; NULL: always 0 */
 };
 
 /* `ports` is filled by services at their start and must outlive the gate. */

@@ -194,6 +194,8 @@ static inline str model_shape_name(const struct model *m, unsigned shape)
 
 /* Index of an operation by name, or -1. */
 int model_operation(const struct model *m, str name);
+/* Number of a shape by name, or -1. */
+int model_shape_named(const struct model *m, str name);
 /* Index among the structure's members by AWS name / by wire name of body members, or -1. */
 int model_member(const struct model *m, unsigned shape, str name);
 int model_member_wire(const struct model *m, unsigned shape, str wire);

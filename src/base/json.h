@@ -126,8 +126,6 @@ static inline str json_text(const struct json_value *v)
 {
 	return v && v->kind == JSON_STRING ? v->text : STR_NULL;
 }
-/* Equal as JSON: members in any order; numbers by their decimal value where they have one. */
-bool json_equal(const struct json_value *a, const struct json_value *b);
 
 /*
  * The writer: compact text into a buf, which carries the limit (ask `out->over` at the end).

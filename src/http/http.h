@@ -29,7 +29,7 @@ struct rt_tls;
 /* The names that have a place of their own. */
 enum http_name {
 	HTTP_NAME_OTHER = 0,
-#define HTTP_NAME(name, text) HTTP_NAME_##name,
+#define HTTP_NAME(name, first, last, text) HTTP_NAME_##name,
 #include "http/names.def"
 #undef HTTP_NAME
 	HTTP_NAME_END_
@@ -150,6 +150,7 @@ struct http_limits {         /* 0: the default */
 
 /* Why the server itself answers: HTTP_REFUSAL_* of refusals.def. */
 enum http_refusal {
+	HTTP_REFUSAL_NONE_,
 #define HTTP_REFUSAL(name, status, text) HTTP_REFUSAL_##name,
 #include "http/refusals.def"
 #undef HTTP_REFUSAL

@@ -69,7 +69,7 @@ struct kv_snapshot {
 	unsigned scans; /* open on it */
 	/* the engine's */
 	struct kv_view view;
-	const void *state_p;
+	void *state_p;
 };
 
 struct kv_scan {

@@ -341,6 +341,7 @@ static void write_op(struct kv_txn *txn, enum kv_op_kind kind, bool covered, str
 	uint64_t hash = str_hash(key);
 	struct kv_op *op = find_op(txn, key, hash);
 
+	check(key.n > 0 && key.p[0] != 0);
 	check(covered || is_declared(txn, hash));
 	if (op && value.n <= txn->kv->limits.value_bytes_max) {
 		check(txn->state == KV_TXN_OPEN);
@@ -388,6 +389,7 @@ void kv_txn_put_stamped(struct kv_txn *txn, str prefix, str domain, str suffix, 
 	struct kv_op *op;
 
 	check(domain.n >= 1 && domain.n <= KV_DOMAIN_BYTES_MAX);
+	check(prefix.n > 0 && prefix.p[0] != 0);
 	check(value_stamp_offset == KV_NO_STAMP ||
 		(value.n >= KV_STAMP_BYTES && value_stamp_offset <= value.n - KV_STAMP_BYTES));
 	op = add_op(txn, KV_OP_STAMPED, prefix.n + KV_STAMP_BYTES + suffix.n, value.n);

@@ -21,6 +21,8 @@
  *   ERR_CANCELLED        the fiber was cancelled while it waited; nothing was done
  *   ERR_TOO_LARGE        a key, value or transaction is over kv_limits()
  *
+ * Keys begin with a byte other than 0: the others are the engines' own. A scan never shows them.
+ *
  * Threading: a struct kv is used by the fibers of every loop. A transaction, snapshot or scan
  * belongs to one fiber at a time, on the loop that opened it. Every function that may yield is
  * called in a fiber. Arguments are borrowed for the call, unless their comment says longer.
@@ -46,8 +48,8 @@ enum kv_durability { KV_SYNCED, KV_RELAXED };
 struct kv_rocksdb_options {
 	enum kv_durability durability;
 	size_t cache_bytes;    /* block cache [32 MiB] */
-	size_t memtable_bytes; /* of one memtable; two may exist [16 MiB] */
-	size_t wal_bytes_max;  /* log that a start has to replay [64 MiB] */
+	size_t memtable_bytes; /* of one memtable; up to three, and as much log to replay at a start
+				  [16 MiB] */
 	unsigned read_threads; /* for what is not in the block cache [4] */
 };
 
@@ -133,9 +135,10 @@ must_use mayyield int kv_get(struct kv *kv, str key, struct arena *arena, str *r
  * ones cost space: overwritten data is kept for them.
  */
 must_use mayyield int kv_snapshot_open(struct kv *kv, struct kv_snapshot **ret_snapshot);
+/* As kv_get(); ERR_CONFLICT as in kv_scan_next(). */
 must_use mayyield int kv_snapshot_get(
 	struct kv_snapshot *snapshot, str key, struct arena *arena, str *ret_value);
-/* After its scans. NULL is fine; as kv_snapshot_close_p for cleanup(). */
+/* After its scans. NULL is fine; kv_snapshot_close_p for cleanup(). */
 void kv_snapshot_close(struct kv_snapshot *snapshot);
 void kv_snapshot_close_p(struct kv_snapshot **snapshot);
 
@@ -221,7 +224,7 @@ uint64_t kv_txn_stamp(const struct kv_txn *txn, size_t i);
  * kv_txn_free() are left. One round trip; none without writes on engines that validate here.
  */
 must_use mayyield int kv_commit(struct kv_txn *txn, uint64_t *ret_stamp);
-/* Ends it: without kv_commit() nothing was done. NULL is fine; as kv_txn_free_p for cleanup(). */
+/* Ends it: without kv_commit() nothing was done. NULL is fine; kv_txn_free_p for cleanup(). */
 void kv_txn_free(struct kv_txn *txn);
 void kv_txn_free_p(struct kv_txn **txn);
 

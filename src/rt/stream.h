@@ -71,8 +71,8 @@ struct rt_listen_options {
 	void *tag;     /* rt_stream_tag() of what it accepts: whose listener this is */
 	rt_accept_fn *on_accept;
 	/*
-	 * Called instead at the connections cap, may be NULL: may try one rt_stream_try_write();
-	 * the stream is closed on return.
+	 * Called instead at the connections cap or while stopping, may be NULL (closed at once):
+	 * may say why, and closes the stream soon. Such streams are not counted.
 	 */
 	rt_accept_fn *on_refuse;
 	void *arg;

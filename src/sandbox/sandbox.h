@@ -173,8 +173,8 @@ must_use mayyield int sandbox_wait(
 /* Has it ended? Never suspends. */
 bool sandbox_ended(const struct sandbox_container *c);
 /*
- * Called once at the end, on the loop that opened the sandbox, outside fibers; at once when it has
- * ended already. Instead of sandbox_wait(). May not free the container.
+ * `fn` is called once at the end, on the loop that opened the sandbox; at once when it has ended
+ * already. Instead of sandbox_wait(). It may not suspend, nor free the container.
  */
 void sandbox_on_end(struct sandbox_container *c, void (*fn)(void *arg), void *arg);
 

@@ -38,6 +38,14 @@ struct unpack_result {
 must_use int unpack_zip(int archive_fd, int folder_fd, const char *name,
 	const struct unpack_limits *limits, struct unpack_result *ret_result,
 	struct sandbox_error *error);
+/*
+ * The same for a fiber: the launcher runs it, as the owner of its data folder, so the calling
+ * process needs neither a thread nor the right to fork. The descriptors stay the caller's. The
+ * name has at most 95 bytes. ERR_BUSY when eight archives are at work.
+ */
+must_use mayyield int sandbox_unpack(struct sandbox *s, int archive_fd, int folder_fd,
+	const char *name, const struct unpack_limits *limits, int64_t deadline,
+	struct unpack_result *ret_result, struct sandbox_error *error);
 /* Removes what a crash left behind in `folder_fd`; at start, before the first unpack_zip(). */
 must_use int unpack_sweep(int folder_fd);
 

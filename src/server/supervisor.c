@@ -196,8 +196,7 @@ static void become_user(const struct supervised *s)
 	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 }
 
-static pid_t start_role(struct supervised *s, int fd, int other_fd, bool privileged,
-	int (*role)(const struct supervised *s))
+static pid_t start_worker(struct supervised *s, int (*worker)(const struct supervised *s))
 {
 	pid_t parent = getpid(), pid = fork();
 	sigset_t mask;
@@ -207,63 +206,65 @@ static pid_t start_role(struct supervised *s, int fd, int other_fd, bool privile
 		return pid;
 	/* A group of its own: Ctrl-C in the terminal is for the supervisor only. */
 	setpgid(0, 0);
-	close(other_fd);
-	s->launcher_fd = fd;
-	if (!privileged)
-		become_user(s);
+	become_user(s);
 	/* After the change of user, which clears it. */
 	check(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0);
 	if (getppid() != parent)
 		_exit(1);
 	sigemptyset(&mask);
-	if (!privileged) /* the worker reads SIGTERM from a descriptor */
-		sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGTERM); /* the worker reads it from a descriptor */
 	sigprocmask(SIG_SETMASK, &mask, NULL);
-	exit(role(s));
+	exit(worker(s));
+}
+
+/* What became of the children that have ended; true once both are gone. */
+static bool reap(pid_t *worker, pid_t *launcher, bool stopping, int *status)
+{
+	int child_status;
+	pid_t child;
+
+	while ((child = waitpid(-1, &child_status, WNOHANG)) > 0) {
+		if (child == *worker) {
+			*worker = 0;
+			*status = child_status;
+		} else if (child == *launcher) {
+			*launcher = 0;
+			if (*worker && !stopping) {
+				log_error("supervisor", "the launcher ended", "status=%d",
+					child_status);
+				kill(*worker, SIGKILL);
+			}
+		}
+	}
+	return *worker == 0 && *launcher == 0;
 }
 
 /* One generation. Returns the worker's wait status; *stopping once we were asked to stop. */
 static int run_generation(struct supervised *s, const sigset_t *signals, bool *stopping,
-	int (*worker)(const struct supervised *s), int (*launcher)(const struct supervised *s))
+	const struct supervisor_roles *roles)
 {
-	int pair[2], status = 0;
-	pid_t worker_pid, launcher_pid;
-	bool worker_lives = true;
+	pid_t worker, launcher = 0;
+	int status = 0, signal;
 
-	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	launcher_pid = start_role(s, pair[0], pair[1], true, launcher);
-	worker_pid = start_role(s, pair[1], pair[0], false, worker);
-	close(pair[0]);
-	close(pair[1]);
-	while (worker_lives || launcher_pid > 0) {
-		int signal = sigwaitinfo(signals, NULL), child_status;
-		pid_t child;
-
+	s->launcher_fd = -1;
+	if (roles->start_launcher(s, &launcher, &s->launcher_fd) == 0)
+		setpgid(launcher, launcher);
+	worker = start_worker(s, roles->worker);
+	if (s->launcher_fd >=
+		0) /* its end of file ends the launcher: only the worker may hold it */
+		close(s->launcher_fd);
+	while (!reap(&worker, &launcher, *stopping, &status)) {
+		signal = sigwaitinfo(signals, NULL);
 		if (signal == SIGTERM || signal == SIGINT) {
 			*stopping = true;
-			if (worker_lives)
-				kill(worker_pid, SIGTERM);
-			continue;
-		}
-		while ((child = waitpid(-1, &child_status, WNOHANG)) > 0) {
-			if (child == worker_pid) {
-				worker_lives = false;
-				status = child_status;
-			} else if (child == launcher_pid) {
-				launcher_pid = 0;
-				if (worker_lives && !*stopping) {
-					log_error("supervisor", "the launcher ended", "status=%d",
-						child_status);
-					kill(worker_pid, SIGKILL);
-				}
-			}
+			if (worker)
+				kill(worker, SIGTERM);
 		}
 	}
 	return status;
 }
 
-int supervisor_run(const struct options *options, int (*worker)(const struct supervised *s),
-	int (*launcher)(const struct supervised *s))
+int supervisor_run(const struct options *options, const struct supervisor_roles *roles)
 {
 	struct supervised s = {.options = options};
 	int64_t pause_ms = PAUSE_FIRST_MS;
@@ -284,7 +285,7 @@ int supervisor_run(const struct options *options, int (*worker)(const struct sup
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	for (;;) {
 		int64_t started_ms = now_ms();
-		int status = run_generation(&s, &signals, &stopping, worker, launcher);
+		int status = run_generation(&s, &signals, &stopping, roles);
 		struct timespec pause;
 		int signal;
 

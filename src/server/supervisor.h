@@ -18,7 +18,7 @@ struct supervised {
 	const char *data_folder;              /* absolute; exists, owned by uid:gid */
 	int listen_fd[SUPERVISOR_LISTEN_MAX]; /* one per loop, same address */
 	unsigned listen_count;
-	int launcher_fd;  /* this role's end of the SOCK_SEQPACKET pair between the two */
+	int launcher_fd;  /* the worker's connection to the launcher; -1: there is none */
 	unsigned crashes; /* of workers since the start */
 	uid_t uid;        /* whom the worker runs as */
 	gid_t gid;
@@ -28,11 +28,16 @@ struct supervised {
 /* Exit statuses of the worker that starting again would not mend. */
 enum { SUPERVISOR_EXIT_CONFIG = 78 };
 
+struct supervisor_roles {
+	/* Runs in a process of its own, as s->uid; returns that process's exit status. */
+	int (*worker)(const struct supervised *s);
+	/* Forks the launcher: its pid and the descriptor for the worker, or a negative rc. */
+	int (*start_launcher)(const struct supervised *s, pid_t *ret_pid, int *ret_fd);
+};
+
 /*
- * Runs until SIGTERM or SIGINT, or until the worker ends for good. `worker` and `launcher` run in
- * their own processes and return that process's exit status. Returns ours.
+ * Runs until SIGTERM or SIGINT, or until the worker ends for good. Returns our exit status.
  */
-int supervisor_run(const struct options *options, int (*worker)(const struct supervised *s),
-	int (*launcher)(const struct supervised *s));
+int supervisor_run(const struct options *options, const struct supervisor_roles *roles);
 
 #endif

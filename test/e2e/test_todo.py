@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """examples/todo, deployed by its own script: the whole path from the HTTP API to the table and back."""
+import io
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 
 import harness
 from harness import expect
@@ -35,8 +39,75 @@ def run(server, script, runtime):
     return done.stdout.strip().split("\n")[-1]
 
 
-def todo(server, runtime):
-    url = run(server, "deploy.sh", runtime)
+def code_zip(runtime):
+    folder = os.path.join(TODO, runtime)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name in sorted(os.listdir(folder)):
+            if os.path.isfile(os.path.join(folder, name)):
+                z.write(os.path.join(folder, name), name)
+    return out.getvalue()
+
+
+def deploy_cli(server, runtime):
+    return run(server, "deploy.sh", runtime)
+
+
+def deploy_boto3(server, runtime):
+    name = f"todo-{runtime}"
+    server.client("dynamodb").create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}])
+    server.client("dynamodb").get_waiter("table_exists").wait(TableName=name)
+    iam = server.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole"}]}))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="table", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "dynamodb:*",
+            "Resource": f"arn:aws:dynamodb:*:*:table/{name}"}]}))
+    functions = server.client("lambda")
+    identifier, handler = {"node": ("nodejs20.x", "index.handler"),
+                           "python": ("python3.11", "todo.handler")}[runtime]
+    # The Runtime enumeration of an older SDK does not matter: the service decides.
+    function = functions.create_function(
+        FunctionName=name, Runtime=identifier, Handler=handler, Role=role, Timeout=10,
+        Code={"ZipFile": code_zip(runtime)}, Environment={"Variables": {"TABLE_NAME": name}})
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    gateway = server.client("apigatewayv2")
+    api = gateway.create_api(Name=name, ProtocolType="HTTP")["ApiId"]
+    integration = gateway.create_integration(
+        ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=function["FunctionArn"],
+        PayloadFormatVersion="2.0")["IntegrationId"]
+    for route in ("POST /todos", "GET /todos", "GET /todos/{id}", "POST /todos/{id}/done",
+                  "DELETE /todos/{id}"):
+        gateway.create_route(ApiId=api, RouteKey=route, Target=f"integrations/{integration}")
+    gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+    return f"{server.endpoint}/_aws/execute-api/{api}/$default"
+
+
+def deploy_js(server, runtime):
+    """The JavaScript SDK v3, installed from npm below build/js by `make js`."""
+    modules = os.path.join(harness.ROOT, "build", "js")
+    with tempfile.TemporaryDirectory() as folder:
+        archive = os.path.join(folder, "code.zip")
+        with open(archive, "wb") as f:
+            f.write(code_zip(runtime))
+        script = os.path.join(modules, "deploy.mjs")
+        shutil.copy(os.path.join(harness.ROOT, "test", "e2e", "deploy.mjs"), script)
+        done = subprocess.run([os.path.join(modules, "node_modules", "node", "bin", "node"), script,
+                               server.endpoint, runtime, archive, f"todo-{runtime}"],
+                              capture_output=True, text=True, timeout=180, check=False)
+    if done.returncode != 0:
+        raise AssertionError(done.stdout + done.stderr)
+    return done.stdout.strip().split("\n")[-1]
+
+
+def todo(server, runtime, deploy):
+    url = deploy(server, runtime)
     status, first = call("POST", url + "/todos", {"title": "write it down"})
     expect((status, first["title"], first["done"]), (201, "write it down", False))
     status, second = call("POST", url + "/todos", {"title": "and another"})
@@ -68,12 +139,20 @@ def todo(server, runtime):
     expect(server.cli("dynamodb", "list-tables")["TableNames"], [])
 
 
-def test_todo_node(server):
-    todo(server, "node")
+def test_todo_node_cli(server):
+    todo(server, "node", deploy_cli)
 
 
-def test_todo_python(server):
-    todo(server, "python")
+def test_todo_python_cli(server):
+    todo(server, "python", deploy_cli)
+
+
+def test_todo_python_boto3(server):
+    todo(server, "python", deploy_boto3)
+
+
+def test_todo_node_js(server):
+    todo(server, "node", deploy_js)
 
 
 def test_log_follow(server):

@@ -1,0 +1,397 @@
+/*
+ * The gate (gate.h): registration, and the order of the stages. What each stage does is in
+ * gate_route.c, gate_auth.c, gate_render.c, codec_*.c and validate.c.
+ */
+#include "aws/gate_internal.h"
+#include "aws/ports/call.h"
+#include "aws/validate.h"
+#include "base/check.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "base/rc.h"
+
+/* ---- faults ---- */
+
+#define GATE_FAULT(id, json, query, status, side, retry) \
+	{json, status, FAULT_##side, FAULT_##retry},
+static const struct fault_kind json_faults[] = {
+#include "aws/faults.def"
+};
+#undef GATE_FAULT
+#define GATE_FAULT(id, json, query, status, side, retry) \
+	{query, status, FAULT_##side, FAULT_##retry},
+static const struct fault_kind query_faults[] = {
+#include "aws/faults.def"
+};
+#undef GATE_FAULT
+
+const struct fault_kind *gate_fault_kind(enum gate_fault fault, const struct model *m)
+{
+	return m && m->protocol == PROTOCOL_QUERY ? &query_faults[fault] : &json_faults[fault];
+}
+
+bool gate_fault_is_own(const struct fault_kind *kind)
+{
+	return (kind >= json_faults && kind < json_faults + ARRAY_SIZE(json_faults)) ||
+	       (kind >= query_faults && kind < query_faults + ARRAY_SIZE(query_faults));
+}
+
+static int refuse_v(struct call *c, enum gate_fault fault, const char *format, va_list args)
+{
+	return fault_vset(&c->fault, c->arena,
+		gate_fault_kind(fault, c->service ? c->service->model : NULL), format, args);
+}
+
+int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...)
+{
+	va_list args;
+	int rc;
+
+	va_start(args, format);
+	rc = refuse_v(c, fault, format, args);
+	va_end(args);
+	return rc;
+}
+
+int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
+{
+	va_list args;
+	int rc;
+
+	va_start(args, format);
+	rc = refuse_v(p->call, fault, format, args);
+	va_end(args);
+	return rc;
+}
+
+int call_fault(struct call *c, const struct fault_kind *kind, const char *format, ...)
+{
+	va_list args;
+	int rc;
+
+	check(c->magic == CALL_MAGIC);
+	va_start(args, format);
+	rc = fault_vset(&c->fault, c->arena, kind, format, args);
+	va_end(args);
+	return rc;
+}
+
+/* A broken constraint or a body of a wrong form has the name that the service gives it. */
+static int refuse_input(struct call *c, enum gate_fault fault, const char *code, str message)
+{
+	struct fault_kind *kind = arena_new(c->arena, struct fault_kind);
+
+	*kind = *gate_fault_kind(fault, c->service->model);
+	kind->code = code;
+	c->fault = (struct fault){.kind = kind, .message = message};
+	return ERR_FAULT;
+}
+
+/* ---- the parts of a request ---- */
+
+void gate_heads_read(const struct gate_request *request, struct gate_heads *ret_heads)
+{
+	struct gate_heads h = {.target = STR_NULL};
+	const struct {
+		str name;
+		enum http_name known;
+		str *to;
+	} wanted[] = {
+		{STR("x-amz-target"), HTTP_NAME_X_AMZ_TARGET, &h.target},
+		{STR("host"), HTTP_NAME_HOST, &h.host},
+		{STR("origin"), HTTP_NAME_ORIGIN, &h.origin},
+		{STR("referer"), HTTP_NAME_REFERER, &h.referer},
+		{STR("sec-fetch-site"), HTTP_NAME_SEC_FETCH_SITE, &h.fetch_site},
+		{STR("content-type"), HTTP_NAME_CONTENT_TYPE, &h.content_type},
+		{STR("content-encoding"), HTTP_NAME_CONTENT_ENCODING, &h.content_encoding},
+		{STR("access-control-request-method"), HTTP_NAME_OTHER, &h.request_method},
+		{STR("access-control-request-headers"), HTTP_NAME_OTHER, &h.request_headers},
+	};
+
+	for (uint32_t i = 0; i < request->header_count; i++) {
+		const struct http_header *at = &request->headers[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(wanted); k++) {
+			bool same = at->known ? at->known == wanted[k].known
+					      : at->name.n == wanted[k].name.n &&
+							str_eq_nocase(at->name, wanted[k].name);
+
+			if (same && !wanted[k].to->p)
+				*wanted[k].to = at->value;
+		}
+	}
+	*ret_heads = h;
+}
+
+str call_header_get(const struct call *c, str name)
+{
+	for (uint32_t i = 0; c->request && i < c->request->header_count; i++)
+		if (str_eq_nocase(c->request->headers[i].name, name))
+			return c->request->headers[i].value;
+	return STR_NULL;
+}
+
+enum { EXTRA_HEADERS_MAX = 16 };
+
+void call_header(struct call *c, str name, str value)
+{
+	check(c->extra_header_count < EXTRA_HEADERS_MAX);
+	if (!c->extra_headers)
+		c->extra_headers =
+			arena_alloc(c->arena, EXTRA_HEADERS_MAX * sizeof(*c->extra_headers));
+	c->extra_headers[c->extra_header_count++] =
+		(struct http_header){.name = name, .value = value};
+}
+
+int gate_body(struct gate_pass *p, size_t max)
+{
+	const struct gate_request *r = p->request;
+	int rc;
+
+	if (p->body_read)
+		return p->call->body.n <= max ? 0 : ERR_TOO_LARGE;
+	if (p->heads.content_encoding.n &&
+		!str_eq_nocase(p->heads.content_encoding, STR("identity")))
+		return gate_refuse(p, GATE_MEDIA_TYPE,
+			"Bodies with Content-Encoding '%.*s' are not supported; send it plain.",
+			(int)MIN(p->heads.content_encoding.n, (size_t)64),
+			p->heads.content_encoding.p);
+	if (r->body_length != UINT64_MAX && r->body_length > max)
+		rc = ERR_TOO_LARGE;
+	else
+		rc = r->body(r->body_arg, max, &p->call->body);
+	if (rc == ERR_TOO_LARGE)
+		return gate_refuse(p, GATE_TOO_LARGE,
+			"Request must be smaller than %zu bytes for this operation", max);
+	if (rc < 0)
+		return gate_refuse(p, GATE_BODY_INCOMPLETE,
+			"The request's body did not arrive: %s.", rc_text(rc));
+	p->body_read = true;
+	return 0;
+}
+
+/* ---- the stages ---- */
+
+static size_t body_max(const struct gate_pass *p)
+{
+	if (p->call->row->body_max)
+		return p->call->row->body_max;
+	return p->service->service->body_max ? p->service->service->body_max : GATE_BODY_DEFAULT;
+}
+
+static int decode(struct gate_pass *p)
+{
+	struct call *c = p->call;
+	const struct model *m = c->service->model;
+	struct value *in;
+	str message = STR_NULL;
+	int rc = 0;
+
+	if (c->operation->output)
+		c->out = value_new_shape(c->arena, m, c->operation->output);
+	if (!c->operation->input)
+		return 0;
+	in = value_new_shape(c->arena, m, c->operation->input);
+	if (m->protocol == PROTOCOL_QUERY)
+		rc = codec_query_read(in, p->form, &message);
+	else if (m->protocol == PROTOCOL_REST_JSON)
+		rc = codec_rest_read(in, &p->labels, p->request->query, p->request->headers,
+			p->request->header_count, c->body, &message);
+	else
+		rc = codec_json_read(in, c->body, &message);
+	if (rc < 0)
+		return refuse_input(c, GATE_MALFORMED, m->serialization_code, message);
+	c->in = in;
+	return 0;
+}
+
+int gate_check_input(struct call *c)
+{
+	str message;
+
+	if (c->in && validate(c->in, &message) < 0)
+		return refuse_input(c, GATE_INVALID, c->service->model->validation_code, message);
+	if (arena_over(c->arena))
+		return ERR_BUDGET;
+	return 0;
+}
+
+static int find(struct gate_pass *p)
+{
+	struct call *c = p->call;
+	int rc = sigv4_parse(c->arena, &p->signed_, &p->auth, &p->signature_error);
+
+	p->is_signed = rc > 0; /* malformed: refused below, in the service's own protocol */
+	TRY(gate_find_service(p));
+	c->service = p->service->service;
+	c->self = c->service->self;
+	return gate_find_operation(p);
+}
+
+static int run(struct gate_pass *p)
+{
+	struct call *c = p->call;
+	const struct gate_options *o = &p->gate->options;
+
+	TRY(gate_check_browser(p));
+	TRY(find(p));
+	TRY(gate_body(p, body_max(p)));
+	TRY(gate_authenticate(p));
+	if (c->row->flags & ROW_RAW_BODY) {
+		buf_init(&c->raw_out, c->arena, GATE_ANSWER_MAX);
+	} else {
+		TRY(decode(p));
+		TRY(gate_check_input(c));
+	}
+	TRY(gate_authorize(p));
+	if (o->throttle && o->throttle(o->hook_arg, c) < 0)
+		return gate_refuse(p, GATE_THROTTLED, "Rate exceeded");
+	TRY(c->row->handle(c));
+	return c->raw_out.over ? ERR_TOO_LARGE : 0;
+}
+
+/* A negative rc that reached the top: what the client is told. */
+void gate_fault_of_rc(struct call *c, int rc)
+{
+	str id = c->request_id;
+
+	if (rc == ERR_FAULT && c->fault.kind)
+		return;
+	switch (rc) {
+	case ERR_BUSY: (void)call_refuse(c, GATE_THROTTLED, "Rate exceeded"); return;
+	case ERR_BUDGET:
+		(void)call_refuse(c, GATE_BUDGET, "The request needs more memory than one may.");
+		return;
+	case ERR_TOO_LARGE:
+		(void)call_refuse(c, GATE_TOO_LARGE, "The request or its answer is too large.");
+		return;
+	case ERR_TIMEOUT:
+	case ERR_CANCELLED:
+	case ERR_CLOSED:
+	case ERR_NO_SPACE:
+		(void)call_refuse(
+			c, GATE_UNAVAILABLE, "%s (request %.*s)", rc_text(rc), STR_ARG(id));
+		break;
+	default:
+		(void)call_refuse(c, GATE_INTERNAL,
+			"The request %.*s failed because of an internal error.", STR_ARG(id));
+		break;
+	}
+	log_error("gate", "operation failed", "rc=%s service=%s operation=%.*s request=%.*s",
+		rc_name(rc), c->service ? c->service->model->name : "-",
+		STR_ARG(c->operation ? model_str(c->service->model, c->operation->name) : STR("-")),
+		STR_ARG(id));
+}
+
+void gate_begin_call(struct gate *g, struct arena *a, struct call *c)
+{
+	uint8_t bytes[16];
+	char *id = arena_bytes(a, UUID_TEXT_BYTES);
+
+	g->options.random(bytes, sizeof(bytes));
+	uuid_v4_text(bytes, id);
+	*c = (struct call){
+		.magic = CALL_MAGIC,
+		.gate = g,
+		.ports = g->ports,
+		.arena = a,
+		.request_id = str_of(id, UUID_TEXT_BYTES),
+		.region = g->options.region_default,
+		.wall_ms = g->options.wall_ms(),
+	};
+}
+
+void gate_handle(struct gate *g, struct arena *a, const struct gate_request *request,
+	struct gate_response *ret_response)
+{
+	struct call c;
+	struct gate_pass p = {
+		.gate = g,
+		.call = &c,
+		.request = request,
+		.signed_ = {.method = request->method,
+			.path = request->path,
+			.query = request->query,
+			.headers = request->headers,
+			.header_count = request->header_count},
+		.operation = -1,
+	};
+	int64_t begun = g->options.monotonic_ns();
+	int rc;
+
+	check(request->trust != NULL && request->body != NULL);
+	gate_begin_call(g, a, &c);
+	c.request = request;
+	c.deadline_ns = begun + g->options.deadline_ms * 1000000;
+	gate_heads_read(request, &p.heads);
+	if (p.heads.request_method.p && str_eq(request->method, STR("OPTIONS"))) {
+		rc = gate_check_browser(&p);
+		if (rc >= 0 && p.cors) {
+			gate_render_preflight(&p, ret_response);
+			return;
+		}
+	}
+	rc = run(&p);
+	if (rc < 0) {
+		gate_fault_of_rc(&c, rc);
+		gate_render_fault(&p, ret_response);
+	} else {
+		gate_render_success(&p, ret_response);
+	}
+	if (g->options.done)
+		g->options.done(g->options.hook_arg, &c, ret_response->status,
+			g->options.monotonic_ns() - begun);
+}
+
+/* ---- registration ---- */
+
+struct gate *gate_new(const struct gate_options *options, struct ports *ports)
+{
+	struct gate *g = mem_new(struct gate);
+
+	check(options->wall_ms && options->monotonic_ns && options->random && ports);
+	g->options = *options;
+	if (!g->options.deadline_ms)
+		g->options.deadline_ms = 60 * 1000;
+	if (!g->options.loops)
+		g->options.loops = 1;
+	if (!g->options.region_default.p)
+		g->options.region_default = STR("us-east-1");
+	g->ports = ports;
+	g->loops = mem_new_array(struct gate_loop, g->options.loops);
+	gate_provide_calls(g);
+	return g;
+}
+
+void gate_free(struct gate *g)
+{
+	if (!g)
+		return;
+	for (size_t i = 0; i < g->service_count; i++)
+		mem_free(g->services[i].rows);
+	if (g->ports->call == g->call)
+		g->ports->call = NULL;
+	mem_free(g->call);
+	mem_free(g->loops);
+	mem_free(g);
+}
+
+void gate_register(struct gate *g, const struct service *s)
+{
+	struct gate_service *to;
+
+	check(g->service_count < GATE_SERVICES_MAX);
+	to = &g->services[g->service_count++];
+	*to = (struct gate_service){.service = s,
+		.rows = mem_new_array(const struct operation_row *, s->model->operation_count)};
+	for (size_t i = 0; i < s->row_count; i++) {
+		int operation = model_operation(s->model, str_c(s->rows[i].name));
+
+		if (operation < 0 || to->rows[operation])
+			check_failed(__FILE__, __LINE__, s->rows[i].name,
+				"the model has no such operation, or two rows have");
+		to->rows[operation] = &s->rows[i];
+	}
+}

@@ -1,0 +1,117 @@
+/*
+ * What the gate's files share; nobody else includes it.
+ *
+ *     gate.c         registration, the order of the stages
+ *     gate_route.c   which service, which operation
+ *     gate_auth.c    browser rules, signatures, principals, policies
+ *     gate_call.c    calls from inside, through the same stages
+ *     gate_render.c  answers and faults in each protocol
+ */
+#ifndef AWS_GATE_INTERNAL_H
+#define AWS_GATE_INTERNAL_H
+
+#include "aws/codec.h"
+#include "aws/gate.h"
+#include "aws/sigv4.h"
+
+enum {
+	GATE_SERVICES_MAX = 32,
+	GATE_BODY_DEFAULT = 1024 * 1024,
+	GATE_ANSWER_MAX = 32 * 1024 * 1024,
+	GATE_KEY_SLOTS = 64,
+	GATE_KEY_NAME_MAX = 160
+};
+
+enum gate_fault {
+#define GATE_FAULT(id, ...) GATE_##id,
+#include "aws/faults.def"
+#undef GATE_FAULT
+	GATE_FAULT_END_
+};
+
+struct gate_service {
+	const struct service *service;
+	const struct operation_row **rows; /* by the operation's index; NULL: not implemented */
+};
+
+/* A derived signing key, kept under its credential: what SigV4 costs is mostly deriving. */
+struct gate_key_slot {
+	uint64_t generation;
+	size_t name_bytes;            /* 0: free */
+	char name[GATE_KEY_NAME_MAX]; /* "AKIA.../20150830/us-east-1/dynamodb" */
+	struct hmac_key key;
+};
+
+struct gate_loop {
+	struct gate_key_slot slots[GATE_KEY_SLOTS];
+};
+
+struct gate {
+	struct gate_options options;
+	struct ports *ports;
+	struct gate_service services[GATE_SERVICES_MAX];
+	size_t service_count;
+	struct gate_loop *loops;
+	struct port_call *call;
+};
+
+/* The headers that the gate looks at; STR_NULL when absent. */
+struct gate_heads {
+	str target, host, origin, referer, fetch_site, content_type, content_encoding;
+	str request_method, request_headers; /* of a CORS preflight */
+};
+
+/* All that one request gathers on its way. */
+struct gate_pass {
+	struct gate *gate;
+	struct call *call;
+	const struct gate_request *request;
+	struct gate_heads heads;
+	struct sigv4_request signed_;
+	struct sigv4_auth auth;
+	bool is_signed;
+	struct sigv4_error signature_error; /* its parts were malformed */
+	const struct gate_service *service; /* NULL until found */
+	int operation;                      /* index in the model, -1 until found */
+	struct rest_labels labels;
+	struct form *form;
+	struct principal principal;
+	bool cors; /* the origin is allowed: say so in the answer */
+	bool body_read;
+};
+
+/* Sets a fault of the gate's own; returns ERR_FAULT. */
+int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
+	printf_like(3, 4);
+int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...) printf_like(3, 4);
+const struct fault_kind *gate_fault_kind(enum gate_fault fault, const struct model *m);
+bool gate_fault_is_own(const struct fault_kind *kind);
+
+void gate_heads_read(const struct gate_request *request, struct gate_heads *ret_heads);
+/* Reads the body once, within the limit. */
+must_use int gate_body(struct gate_pass *p, size_t max);
+
+/* gate_route.c: p->service, p->operation, p->labels, p->form. */
+must_use int gate_find_service(struct gate_pass *p);
+must_use int gate_find_operation(struct gate_pass *p);
+
+/* gate_auth.c */
+must_use int gate_check_browser(struct gate_pass *p);
+must_use int gate_authenticate(struct gate_pass *p);
+must_use int gate_authorize(struct gate_pass *p);
+/* Is the origin one whose pages may call us? */
+bool gate_origin_allowed(const struct gate *g, str origin, str host);
+
+/* gate_call.c: makes g->call and sets the port. */
+void gate_provide_calls(struct gate *g);
+/* gate.c: the stages that in-process calls share. */
+must_use int gate_check_input(struct call *c);
+void gate_fault_of_rc(struct call *c, int rc);
+void gate_begin_call(struct gate *g, struct arena *a, struct call *c);
+
+/* gate_render.c */
+void gate_render_success(struct gate_pass *p, struct gate_response *ret);
+void gate_render_fault(struct gate_pass *p, struct gate_response *ret);
+void gate_render_preflight(struct gate_pass *p, struct gate_response *ret);
+
+#endif

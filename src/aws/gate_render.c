@@ -1,0 +1,236 @@
+/*
+ * Answers: outputs and faults in the form of each protocol, as the SDKs read them.
+ *
+ * https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html#operation-error-serialization and
+ * the same section for restJson1 and query.
+ */
+#include "aws/gate_internal.h"
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/xml.h"
+
+enum { HEADERS_MAX = 64 };
+
+static void add(struct gate_response *r, str name, str value)
+{
+	check(r->header_count < HEADERS_MAX);
+	r->headers[r->header_count++] = (struct http_header){.name = name, .value = value};
+}
+
+static const struct model *model_of(const struct gate_pass *p)
+{
+	return p->service ? p->service->service->model : NULL;
+}
+
+/* Headers that every answer has; `ret` is begun. */
+static void begin(struct gate_pass *p, struct gate_response *ret, unsigned status)
+{
+	*ret = (struct gate_response){.status = (uint16_t)status};
+	ret->headers = arena_alloc(p->call->arena, HEADERS_MAX * sizeof(*ret->headers));
+	add(ret, STR("x-amzn-RequestId"), p->call->request_id);
+	if (p->cors) {
+		add(ret, STR("Access-Control-Allow-Origin"), p->heads.origin);
+		add(ret, STR("Vary"), STR("Origin"));
+		add(ret, STR("Access-Control-Expose-Headers"),
+			STR("x-amzn-RequestId, x-amzn-ErrorType, x-amz-crc32, "
+			    "x-amz-function-error, x-amz-log-result, x-amz-executed-version"));
+	}
+}
+
+static str content_type(const struct model *m)
+{
+	switch ((enum model_protocol)m->protocol) {
+	case PROTOCOL_JSON_10: return STR("application/x-amz-json-1.0");
+	case PROTOCOL_JSON_11: return STR("application/x-amz-json-1.1");
+	case PROTOCOL_QUERY: return STR("text/xml");
+	case PROTOCOL_REST_JSON: break;
+	}
+	return STR("application/json");
+}
+
+static void finish_body(struct gate_pass *p, struct gate_response *ret, str body, str type)
+{
+	const struct model *m = model_of(p);
+
+	ret->body = body;
+	if (type.n)
+		add(ret, STR("Content-Type"), type);
+	if (m && m->crc32) {
+		struct buf text;
+
+		buf_init(&text, p->call->arena, 16);
+		buf_put_u64(&text, crc32_add(0, body));
+		add(ret, STR("x-amz-crc32"), buf_str(&text));
+	}
+}
+
+void gate_render_success(struct gate_pass *p, struct gate_response *ret)
+{
+	struct call *c = p->call;
+	const struct model *m = model_of(p);
+	str type = content_type(m), body;
+	struct buf text;
+
+	begin(p, ret, c->status);
+	for (uint32_t i = 0; i < c->extra_header_count; i++)
+		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
+	if (c->row->flags & ROW_RAW_BODY) {
+		check(!c->raw_out.over);
+		finish_body(p, ret, buf_str(&c->raw_out), type);
+		return;
+	}
+	buf_init(&text, c->arena, GATE_ANSWER_MAX);
+	if (m->protocol == PROTOCOL_QUERY) {
+		codec_query_write(
+			&text, m, model_str(m, c->operation->name), c->out, c->request_id);
+	} else if (m->protocol == PROTOCOL_REST_JSON) {
+		struct rest_answer answer;
+
+		codec_rest_write(&text, c->arena, c->out, &answer);
+		if (answer.status)
+			ret->status = answer.status;
+		for (unsigned i = 0; i < answer.header_count; i++)
+			add(ret, answer.headers[i].name, answer.headers[i].value);
+		type = answer.content_type;
+	} else if (c->out) {
+		codec_json_write(&text, c->out);
+	} else if (m->protocol == PROTOCOL_JSON_10) {
+		buf_put(&text, STR("{}"));
+	}
+	if (text.over) {
+		(void)call_refuse(
+			c, GATE_INTERNAL, "The answer is larger than %d bytes.", GATE_ANSWER_MAX);
+		gate_render_fault(p, ret);
+		return;
+	}
+	body = buf_str(&text);
+	finish_body(p, ret, body, type);
+}
+
+/* ---- faults ---- */
+
+/* The name of the error shape's member that holds the message. */
+static str message_member(const struct model *m, int error)
+{
+	const struct model_shape *shape;
+
+	if (error < 0)
+		return STR("message");
+	shape = &m->shapes[m->errors[error].shape];
+	for (unsigned i = 0; i < shape->count; i++) {
+		const struct model_member *member = &m->members[shape->first + i];
+		str name = model_str(m, member->wire);
+
+		if (member->location == LOCATION_BODY && str_eq_nocase(name, STR("message")))
+			return name;
+	}
+	return STR("message");
+}
+
+static bool has_type_member(const struct model *m, int error)
+{
+	return error >= 0 && model_member(m, m->errors[error].shape, STR("Type")) >= 0;
+}
+
+/* The namespace that DynamoDB puts before an error's name in __type. */
+static str type_prefix(const struct model *m, const struct fault *f, int error)
+{
+	if (!m->type_prefix[0])
+		return STR("");
+	if (error >= 0 && !gate_fault_is_own(f->kind))
+		return str_c(m->type_prefix);
+	if (strcmp(f->kind->code, "ValidationException") == 0)
+		return STR("com.amazon.coral.validate#");
+	return STR("com.amazon.coral.service#");
+}
+
+static void put_fault_json(
+	struct buf *out, const struct model *m, const struct fault *f, bool typed)
+{
+	str code = str_c(f->kind->code);
+	int error = m ? model_error(m, code) : -1;
+	str message = m ? message_member(m, error) : STR("message");
+	struct json_writer w;
+	struct buf members;
+
+	json_writer_init(&w, out);
+	json_put_object_begin(&w);
+	if (typed) {
+		json_put_key(&w, STR("__type"));
+		json_put_comma_(&w);
+		buf_put_char(out, '"');
+		if (m)
+			buf_put(out, type_prefix(m, f, error));
+		buf_put(out, code);
+		buf_put_char(out, '"');
+	}
+	if (f->message.p) {
+		json_put_key(&w, message);
+		json_put_comma_(&w);
+		json_put_quoted_lossy(out, f->message);
+	}
+	if (!typed && has_type_member(m, error))
+		json_put_key_string(
+			&w, STR("Type"), f->kind->server ? STR("Service") : STR("User"));
+	if (f->members) {
+		buf_init(&members, f->members->tree->arena, GATE_ANSWER_MAX);
+		codec_json_write(&members, f->members);
+		if (members.n > 2) { /* its members, without its braces */
+			buf_put_char(out, ',');
+			buf_put(out, str_sub(buf_str(&members), 1, members.n - 2));
+		}
+	}
+	json_put_object_end(&w);
+}
+
+static void put_fault_xml(struct buf *out, const struct model *m, const struct fault *f, str id)
+{
+	xml_put_open_ns(out, STR("ErrorResponse"), str_c(m->xml_namespace));
+	xml_put_open(out, STR("Error"));
+	xml_put_element(out, STR("Type"), f->kind->server ? STR("Receiver") : STR("Sender"));
+	xml_put_element(out, STR("Code"), str_c(f->kind->code));
+	xml_put_element(out, STR("Message"), f->message.p ? f->message : STR(""));
+	xml_put_close(out, STR("Error"));
+	xml_put_element(out, STR("RequestId"), id);
+	xml_put_close(out, STR("ErrorResponse"));
+	buf_put_char(out, '\n');
+}
+
+static unsigned fault_status(const struct fault_kind *kind, const struct model *m)
+{
+	if (kind->status)
+		return kind->status;
+	return m ? m->access_status : 403;
+}
+
+void gate_render_fault(struct gate_pass *p, struct gate_response *ret)
+{
+	struct call *c = p->call;
+	const struct model *m = model_of(p);
+	const struct fault *f = &c->fault;
+	struct buf text;
+
+	check(f->kind != NULL);
+	begin(p, ret, fault_status(f->kind, m));
+	buf_init(&text, c->arena, GATE_ANSWER_MAX);
+	if (m && m->protocol == PROTOCOL_QUERY) {
+		put_fault_xml(&text, m, f, c->request_id);
+	} else {
+		bool rest = m && m->protocol == PROTOCOL_REST_JSON;
+
+		put_fault_json(&text, m, f, !rest);
+		if (rest || !m)
+			add(ret, STR("x-amzn-ErrorType"), str_c(f->kind->code));
+	}
+	finish_body(p, ret, buf_str(&text), m ? content_type(m) : STR("application/json"));
+}
+
+void gate_render_preflight(struct gate_pass *p, struct gate_response *ret)
+{
+	begin(p, ret, 204);
+	add(ret, STR("Access-Control-Allow-Methods"), STR("GET, HEAD, POST, PUT, PATCH, DELETE"));
+	if (p->heads.request_headers.p)
+		add(ret, STR("Access-Control-Allow-Headers"), p->heads.request_headers);
+	add(ret, STR("Access-Control-Max-Age"), STR("600"));
+}

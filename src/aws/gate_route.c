@@ -1,0 +1,273 @@
+/*
+ * Which service and which operation a request is for (DESIGN section 1): by the service named in
+ * the credential scope, by X-Amz-Target, by the host, by the path, in that order. What is found
+ * first limits what the later ones may say; contradictions are refused with what was looked at.
+ */
+#include "aws/gate_internal.h"
+#include "base/check.h"
+
+static const struct model *model_of(const struct gate_service *s)
+{
+	return s->service->model;
+}
+
+/* The part of X-Amz-Target before the last dot names the service and version. */
+static bool target_fits(const struct model *m, str target)
+{
+	ptrdiff_t dot = str_find_last(target, '.');
+
+	return m->target_prefix && dot >= 0 &&
+	       str_eq(str_sub(target, 0, (size_t)dot), str_c(m->target_prefix));
+}
+
+/* "lambda.us-east-1.localhost", "iam.localhost": the first label names the service. */
+static bool host_fits(const struct model *m, str host)
+{
+	ptrdiff_t dot = str_find(host, '.');
+
+	return dot > 0 && str_eq_nocase(str_sub(host, 0, (size_t)dot), str_c(m->signing_name));
+}
+
+static bool is_rest(const struct model *m)
+{
+	return m->protocol == PROTOCOL_REST_JSON;
+}
+
+/* Does a query parameter without a value, in the template ("?list-type"), stand in the request? */
+static bool query_fits(str template_, str query)
+{
+	ptrdiff_t mark = str_find(template_, '?');
+	str rest, part, given, piece;
+
+	if (mark < 0)
+		return true;
+	rest = str_from(template_, (size_t)mark + 1);
+	while (str_split(&rest, '&', &part)) {
+		bool found = false;
+
+		given = query;
+		while (str_split(&given, '&', &piece))
+			found |= str_eq(piece, part) ||
+				 (str_find(part, '=') < 0 && str_starts(piece, part) &&
+					 piece.n > part.n && piece.p[part.n] == '=');
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Literal characters of a template: the more, the more special. */
+static unsigned literals(str template_)
+{
+	unsigned n = 0;
+	bool label = false;
+
+	for (size_t i = 0; i < template_.n; i++) {
+		if (template_.p[i] == '{')
+			label = true;
+		n += !label;
+		if (template_.p[i] == '}')
+			label = false;
+	}
+	return n;
+}
+
+/* The operation of a restJson service for method and path, -1: none. */
+static int match_path(
+	const struct model *m, str method, str path, str query, struct rest_labels *ret_labels)
+{
+	struct rest_labels labels;
+	int best = -1;
+	unsigned most = 0;
+
+	for (int i = 0; i < m->operation_count; i++) {
+		const struct model_operation *o = &m->operations[i];
+		str template_ = model_str(m, o->uri);
+
+		if (!str_eq(model_str(m, o->method), method) ||
+			!rest_match(template_, path, &labels) || !query_fits(template_, query))
+			continue;
+		if (best < 0 || literals(template_) > most) {
+			best = i;
+			most = literals(template_);
+			*ret_labels = labels;
+		}
+	}
+	return best;
+}
+
+static bool path_fits(const struct model *m, const struct gate_pass *p)
+{
+	struct rest_labels labels;
+
+	return is_rest(m) &&
+	       match_path(m, p->request->method, p->request->path, p->request->query, &labels) >= 0;
+}
+
+static int not_found(struct gate_pass *p, const char *why)
+{
+	const struct gate_request *r = p->request;
+
+	return gate_refuse(p, GATE_AMBIGUOUS,
+		"%s. Looked at: credential scope %s%.*s%s, X-Amz-Target %.*s, Host %.*s, %.*s %.*s",
+		why, p->is_signed ? "'" : "(none)", STR_ARG(p->auth.service),
+		p->is_signed ? "'" : "",
+		STR_ARG(p->heads.target.p ? p->heads.target : STR("(none)")),
+		STR_ARG(p->heads.host.p ? p->heads.host : STR("(none)")), STR_ARG(r->method),
+		(int)MIN(r->path.n, (size_t)256), r->path.p);
+}
+
+/* Keeps those of the candidates that fit; true when any did (else none is dropped). */
+static bool narrow(const struct gate_service **found, size_t *count, const struct gate_pass *p,
+	bool (*fits)(const struct gate_service *s, const struct gate_pass *p))
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *count; i++)
+		if (fits(found[i], p))
+			found[kept++] = found[i];
+	if (kept == 0)
+		return false;
+	*count = kept;
+	return true;
+}
+
+static bool by_scope(const struct gate_service *s, const struct gate_pass *p)
+{
+	return str_eq(str_c(model_of(s)->signing_name), p->auth.service);
+}
+
+static bool by_target(const struct gate_service *s, const struct gate_pass *p)
+{
+	return target_fits(model_of(s), p->heads.target);
+}
+
+static bool by_host(const struct gate_service *s, const struct gate_pass *p)
+{
+	return host_fits(model_of(s), p->heads.host);
+}
+
+static bool by_path(const struct gate_service *s, const struct gate_pass *p)
+{
+	return path_fits(model_of(s), p);
+}
+
+/* A form with the service's version, or with an action that only it has. */
+static bool by_form(const struct gate_service *s, const struct gate_pass *p)
+{
+	const struct model *m = model_of(s);
+	str version = p->form ? form_get(p->form, STR("Version")) : STR_NULL;
+	str action = p->form ? form_get(p->form, STR("Action")) : STR_NULL;
+
+	return m->protocol == PROTOCOL_QUERY && action.p &&
+	       (!version.p || str_eq(version, str_c(m->api_version))) &&
+	       model_operation(m, action) >= 0;
+}
+
+static bool is_form(const struct gate_pass *p)
+{
+	return str_starts(p->heads.content_type, STR("application/x-www-form-urlencoded"));
+}
+
+/* Parses query string and form body of a request that may be one of the query protocol. */
+static int read_form(struct gate_pass *p, size_t max)
+{
+	str message;
+
+	if (p->form)
+		return 0;
+	TRY(gate_body(p, max));
+	if (form_parse(p->call->arena, p->request->query, is_form(p) ? p->call->body : STR_NULL,
+		    &p->form, &message) < 0)
+		return gate_refuse(p, GATE_MALFORMED, "%.*s", STR_ARG(message));
+	return 0;
+}
+
+int gate_find_service(struct gate_pass *p)
+{
+	const struct gate_service *found[GATE_SERVICES_MAX];
+	const struct gate *g = p->gate;
+	size_t count = g->service_count;
+	bool known = false;
+
+	for (size_t i = 0; i < count; i++)
+		found[i] = &g->services[i];
+	if (p->is_signed) {
+		if (!narrow(found, &count, p, by_scope))
+			return not_found(p, "No service here is signed for under that name");
+		known = true;
+	}
+	if (p->heads.target.p) {
+		if (!narrow(found, &count, p, by_target))
+			return not_found(p, known ? "X-Amz-Target is of another service than the "
+						    "credential scope"
+						  : "X-Amz-Target names no service here");
+		known = true;
+	}
+	if (count > 1 && p->heads.host.p && narrow(found, &count, p, by_host))
+		known = true;
+	if (count > 1 || !known) {
+		if (narrow(found, &count, p, by_path)) {
+			known = true;
+		} else if (str_eq(p->request->path, STR("/"))) {
+			TRY(read_form(p, GATE_BODY_DEFAULT));
+			known |= narrow(found, &count, p, by_form);
+		}
+	}
+	if (!known)
+		return not_found(p, "The request does not say which service it is for");
+	if (count > 1)
+		return not_found(p, "The request fits more than one service");
+	p->service = found[0];
+	return 0;
+}
+
+static int unknown_operation(struct gate_pass *p, str name)
+{
+	const struct model *m = model_of(p->service);
+
+	if (m->protocol == PROTOCOL_QUERY)
+		return gate_refuse(p, GATE_UNKNOWN_OPERATION,
+			"Could not find operation %.*s for version %s",
+			(int)MIN(name.n, (size_t)128), name.p ? name.p : "", m->api_version);
+	if (is_rest(m))
+		return gate_refuse(p, GATE_UNKNOWN_OPERATION, "%s has no operation for %.*s %.*s",
+			m->name, STR_ARG(p->request->method),
+			(int)MIN(p->request->path.n, (size_t)256), p->request->path.p);
+	return gate_refuse(p, GATE_UNKNOWN_OPERATION, "%s has no operation '%.*s'", m->name,
+		(int)MIN(name.n, (size_t)128), name.p ? name.p : "");
+}
+
+int gate_find_operation(struct gate_pass *p)
+{
+	const struct model *m = model_of(p->service);
+	struct call *c = p->call;
+	str name = STR_NULL;
+
+	if (is_rest(m)) {
+		p->operation = match_path(
+			m, p->request->method, p->request->path, p->request->query, &p->labels);
+	} else if (m->protocol == PROTOCOL_QUERY) {
+		uint32_t max = p->service->service->body_max;
+
+		TRY(read_form(p, max ? max : GATE_BODY_DEFAULT));
+		name = form_get(p->form, STR("Action"));
+		p->operation = name.p ? model_operation(m, name) : -1;
+	} else {
+		ptrdiff_t dot = str_find_last(p->heads.target, '.');
+
+		name = p->heads.target.p ? str_from(p->heads.target, (size_t)(dot + 1)) : STR_NULL;
+		p->operation = name.p && str_eq(p->request->method, STR("POST"))
+				       ? model_operation(m, name)
+				       : -1;
+	}
+	if (p->operation < 0)
+		return unknown_operation(p, name);
+	c->operation = &m->operations[p->operation];
+	c->status = c->operation->status;
+	c->row = p->service->rows[p->operation];
+	if (!c->row)
+		return gate_refuse(p, GATE_NOT_IMPLEMENTED, "cirrus does not implement %s %.*s.",
+			m->name, STR_ARG(model_str(m, c->operation->name)));
+	return 0;
+}

@@ -1,0 +1,446 @@
+/*
+ * The embedded engine, on RocksDB's C interface: reads, snapshots, scans, opening and closing for
+ * callers. The write side is in rocksdb_commit.c; threads and locks are described in rocksdb.h.
+ *
+ * Reads look at memtables and block cache on the calling fiber (15 KB of stack); what is not there
+ * is read on the pool "kv-read". A scan starts the same way and stays on the pool once it had to
+ * go there.
+ */
+#include "kv/rocksdb.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <limits.h>
+#include <string.h>
+
+enum {
+	READ_THREADS = 4,
+	READ_QUEUE_MAX = 16 * 1024,
+	COMMIT_PLACES = 1 << 16,
+};
+
+static const int64_t GATE_POLL = RT_NS_MS;
+
+/* --- the gate -------------------------------------------------------------------------------- */
+
+static void rocks_leave(struct rocks *r)
+{
+	atomic_fetch_sub(&r->inside, 1);
+}
+
+static mayyield int rocks_enter(struct rocks *r)
+{
+	for (;;) {
+		atomic_fetch_add(&r->inside, 1);
+		if (likely(!atomic_load(&r->gate_closed)))
+			break;
+		rocks_leave(r);
+		TRY(rt_sleep_until(rt_now() + GATE_POLL));
+	}
+	if (r->db)
+		return 0;
+	rocks_leave(r);
+	return ERR_IO;
+}
+
+/* --- point reads ----------------------------------------------------------------------------- */
+
+struct get_job {
+	struct rocks *r;
+	const rocksdb_readoptions_t *options;
+	str key;
+	rocksdb_pinnableslice_t *value;
+	char *message;
+};
+
+static void get_run(void *arg)
+{
+	struct get_job *job = arg;
+
+	job->value =
+		rocksdb_get_pinned(job->r->db, job->options, job->key.p, job->key.n, &job->message);
+}
+
+static int get_finish(struct get_job *job, struct arena *arena, str *ret_value)
+{
+	const char *p;
+	size_t n;
+
+	TRY(rocks_rc(job->message));
+	if (!job->value)
+		return 0;
+	p = rocksdb_pinnableslice_value(job->value, &n);
+	*ret_value = arena_str(arena, str_of(p, n));
+	rocksdb_pinnableslice_destroy(job->value);
+	return 1;
+}
+
+/* Inside the gate. */
+static mayyield int get_tiers(
+	struct rocks *r, struct rocks_view *view, str key, struct arena *arena, str *ret_value)
+{
+	struct get_job job = {.r = r, .options = r->read_cached, .key = key};
+	int rc;
+
+	if (view) {
+		rocksdb_readoptions_set_read_tier(view->options, 1);
+		job.options = view->options;
+	}
+	get_run(&job);
+	rc = get_finish(&job, arena, ret_value);
+	if (rc != ERR_BUSY)
+		return rc;
+	if (view)
+		rocksdb_readoptions_set_read_tier(view->options, 0);
+	job = (struct get_job){.r = r, .options = view ? view->options : r->read_all, .key = key};
+	kv_count(&r->kv.gets_pooled);
+	TRY(rt_pool_run(r->read_pool, get_run, &job, RT_NEVER));
+	return get_finish(&job, arena, ret_value);
+}
+
+static int rocks_get(
+	struct kv *kv, struct kv_snapshot *snapshot, str key, struct arena *arena, str *ret_value)
+{
+	struct rocks *r = rocks_of(kv);
+	struct rocks_view *view = snapshot ? snapshot->state_p : NULL;
+	int rc;
+
+	TRY(rocks_enter(r));
+	rc = view && view->dead ? ERR_CONFLICT : get_tiers(r, view, key, arena, ret_value);
+	rocks_leave(r);
+	return rc;
+}
+
+/* --- transactions ---------------------------------------------------------------------------- */
+
+static int rocks_txn_begin(struct kv_txn *txn, const str *write_keys, size_t n, int64_t deadline)
+{
+	(void)write_keys, (void)n, (void)deadline;
+	txn->state_p = (void *)(uintptr_t)atomic_load(&rocks_of(txn->kv)->epoch);
+	txn->begin_seq = atomic_load_explicit(&rocks_of(txn->kv)->seq, memory_order_acquire);
+	return 0;
+}
+
+/*
+ * Everything read is what stood at begin_seq: a declared key is latched since before, and for
+ * others a commit since then shows in the table, which the committer notes before it writes.
+ */
+static int rocks_txn_get(
+	struct kv_txn *txn, str key, bool tracked, struct arena *arena, str *ret_value)
+{
+	struct rocks *r = rocks_of(txn->kv);
+	int rc = rocks_get(txn->kv, NULL, key, arena, ret_value);
+	uint64_t hash;
+
+	if (!tracked || rc < 0)
+		return rc;
+	hash = str_hash(key);
+	if (kv_commit_table_changed(&r->commits, hash, txn->begin_seq))
+		return ERR_CONFLICT;
+	kv_txn_track(txn, hash);
+	return rc;
+}
+
+static void rocks_txn_end(struct kv_txn *txn)
+{
+	(void)txn;
+}
+
+static int rocks_horizon(struct kv *kv, str domain, uint64_t *ret_horizon)
+{
+	(void)domain;
+	*ret_horizon = atomic_load_explicit(&rocks_of(kv)->stamp, memory_order_acquire);
+	return 0;
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+static struct rocks_view *view_new(struct rocks *r, const struct rocks_view *of)
+{
+	struct rocks_view *view = mem_new(struct rocks_view);
+
+	view->borrowed = of != NULL;
+	view->snapshot = of ? of->snapshot : rocksdb_create_snapshot(r->db);
+	view->options = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_snapshot(view->options, view->snapshot);
+	pthread_mutex_lock(&r->views_lock);
+	list_push_back(&r->views, &view->link);
+	pthread_mutex_unlock(&r->views_lock);
+	return view;
+}
+
+static void view_free(struct rocks *r, struct rocks_view *view)
+{
+	if (!view)
+		return;
+	/* The lock holds off a reopening, which would take these away. */
+	pthread_mutex_lock(&r->views_lock);
+	list_remove(&view->link);
+	if (view->iterator)
+		rocksdb_iter_destroy(view->iterator);
+	if (view->snapshot && !view->borrowed)
+		rocksdb_release_snapshot(r->db, view->snapshot);
+	pthread_mutex_unlock(&r->views_lock);
+	rocksdb_readoptions_destroy(view->options);
+	mem_free(view);
+}
+
+static int rocks_snapshot_open(struct kv_snapshot *snapshot)
+{
+	struct rocks *r = rocks_of(snapshot->kv);
+
+	TRY(rocks_enter(r));
+	snapshot->state_p = view_new(r, NULL);
+	rocks_leave(r);
+	return 0;
+}
+
+static void rocks_snapshot_close(struct kv_snapshot *snapshot)
+{
+	view_free(rocks_of(snapshot->kv), snapshot->state_p);
+}
+
+/* --- scans ----------------------------------------------------------------------------------- */
+
+static int rocks_scan_open(struct kv_scan *scan)
+{
+	struct rocks *r = rocks_of(scan->kv);
+	struct rocks_view *of = scan->snapshot ? scan->snapshot->state_p : NULL, *view;
+	int rc = 0;
+
+	TRY(rocks_enter(r));
+	if (of && of->dead) {
+		rc = ERR_CONFLICT;
+	} else {
+		scan->state_p = view = view_new(r, of);
+		rocksdb_readoptions_set_read_tier(view->options, 1);
+		rocksdb_readoptions_set_iterate_lower_bound(
+			view->options, scan->range.from.p, scan->range.from.n);
+		if (scan->range.to.p)
+			rocksdb_readoptions_set_iterate_upper_bound(
+				view->options, scan->range.to.p, scan->range.to.n);
+	}
+	rocks_leave(r);
+	return rc;
+}
+
+static void rocks_scan_close(struct kv_scan *scan)
+{
+	view_free(rocks_of(scan->kv), scan->state_p);
+	scan->state_p = NULL;
+}
+
+/* Puts a new iterator behind the last entry that was given, or at the range's start. */
+static void scan_position(const struct kv_scan *scan, rocksdb_iterator_t *it)
+{
+	str last = buf_str(&scan->last);
+	const char *p;
+	size_t n;
+
+	if (!scan->has_last) { /* the bounds count */
+		if (scan->range.reverse)
+			rocksdb_iter_seek_to_last(it);
+		else
+			rocksdb_iter_seek_to_first(it);
+		return;
+	}
+	if (scan->range.reverse)
+		rocksdb_iter_seek_for_prev(it, last.p, last.n);
+	else
+		rocksdb_iter_seek(it, last.p, last.n);
+	if (!rocksdb_iter_valid(it))
+		return;
+	p = rocksdb_iter_key(it, &n);
+	if (!str_eq(str_of(p, n), last))
+		return;
+	if (scan->range.reverse)
+		rocksdb_iter_prev(it);
+	else
+		rocksdb_iter_next(it);
+}
+
+struct fill_job {
+	struct rocks *r;
+	struct kv_scan *scan;
+	int rc; /* ERR_BUSY: the next entry is not in the cache tier */
+};
+
+/* Adds until full or the end. Any thread, while nobody else uses the scan. */
+static void fill_run(void *arg)
+{
+	struct fill_job *job = arg;
+	struct kv_scan *scan = job->scan;
+	struct rocks_view *view = scan->state_p;
+	char *message = NULL;
+	bool full = false;
+
+	if (!view->iterator) {
+		view->iterator = rocksdb_create_iterator(job->r->db, view->options);
+		scan_position(scan, view->iterator);
+	}
+	while (!full && rocksdb_iter_valid(view->iterator)) {
+		size_t key_n, value_n;
+		const char *key = rocksdb_iter_key(view->iterator, &key_n);
+		const char *value = rocksdb_iter_value(view->iterator, &value_n);
+
+		full = kv_scan_add(scan, str_of(key, key_n), str_of(value, value_n));
+		if (scan->range.reverse)
+			rocksdb_iter_prev(view->iterator);
+		else
+			rocksdb_iter_next(view->iterator);
+	}
+	job->rc = 0;
+	if (rocksdb_iter_valid(view->iterator))
+		return;
+	rocksdb_iter_get_error(view->iterator, &message);
+	job->rc = rocks_rc(message);
+	if (job->rc == 0)
+		scan->end = true;
+}
+
+/* From here on with an iterator that may read files, on the pool. */
+static void scan_leave_cache(struct rocks_view *view)
+{
+	rocksdb_iter_destroy(view->iterator);
+	view->iterator = NULL;
+	view->all_tiers = true;
+	rocksdb_readoptions_set_read_tier(view->options, 0);
+}
+
+static mayyield int fill_inside(struct rocks *r, struct kv_scan *scan)
+{
+	struct rocks_view *view = scan->state_p;
+	struct fill_job job = {.r = r, .scan = scan};
+
+	if (view->dead)
+		return ERR_CONFLICT;
+	if (!view->all_tiers) {
+		fill_run(&job);
+		if (job.rc != ERR_BUSY)
+			return job.rc;
+		scan_leave_cache(view);
+		if (scan->batch_count > 0)
+			return 0;
+	}
+	TRY(rt_pool_run(r->read_pool, fill_run, &job, RT_NEVER));
+	return job.rc;
+}
+
+static int rocks_scan_fill(struct kv_scan *scan)
+{
+	struct rocks *r = rocks_of(scan->kv);
+	int rc;
+
+	TRY(rocks_enter(r));
+	rc = fill_inside(r, scan);
+	rocks_leave(r);
+	return rc;
+}
+
+/* --- opening and closing --------------------------------------------------------------------- */
+
+static void rocks_stats(const struct kv *kv, struct kv_stats *stats)
+{
+	stats->writable = atomic_load(&rocks_of(kv)->writable);
+}
+
+static void rocks_free(struct rocks *r)
+{
+	rt_pool_free(r->read_pool);
+	kv_commit_table_done(&r->commits);
+	pthread_mutex_destroy(&r->queue_lock);
+	pthread_mutex_destroy(&r->views_lock);
+	pthread_cond_destroy(&r->queue_wake);
+	kv_base_done(&r->kv);
+	mem_free(r->path);
+	mem_free(r);
+}
+
+static void rocks_close(struct kv *kv)
+{
+	struct rocks *r = rocks_of(kv);
+
+	pthread_mutex_lock(&r->queue_lock);
+	r->stop = true;
+	pthread_cond_signal(&r->queue_wake);
+	pthread_mutex_unlock(&r->queue_lock);
+	rt_event_wait_sure(&r->closed);
+	pthread_join(r->committer, NULL);
+	rocks_free(r);
+}
+
+static const struct kv_engine rocks_engine = {
+	.name = "rocksdb",
+	.latches = true,
+	.close = rocks_close,
+	.get = rocks_get,
+	.txn_begin = rocks_txn_begin,
+	.txn_get = rocks_txn_get,
+	.txn_commit = rocks_txn_commit,
+	.txn_end = rocks_txn_end,
+	.snapshot_open = rocks_snapshot_open,
+	.snapshot_close = rocks_snapshot_close,
+	.scan_open = rocks_scan_open,
+	.scan_fill = rocks_scan_fill,
+	.scan_close = rocks_scan_close,
+	.horizon = rocks_horizon,
+	.stats = rocks_stats,
+};
+
+static struct rocks *rocks_new(const char *path, const struct kv_rocksdb_options *options)
+{
+	struct rocks *r = mem_new(struct rocks);
+	struct kv_rocksdb_options *o = &r->options;
+	pthread_condattr_t attr;
+	size_t n = strlen(path) + 1;
+
+	kv_base_init(&r->kv, &rocks_engine);
+	if (options)
+		*o = *options;
+	o->cache_bytes = o->cache_bytes ? o->cache_bytes : (size_t)32 << 20;
+	o->memtable_bytes = o->memtable_bytes ? o->memtable_bytes : (size_t)16 << 20;
+	o->read_threads = o->read_threads ? o->read_threads : READ_THREADS;
+	r->path = mem_alloc(n);
+	memcpy(r->path, path, n);
+	pthread_mutex_init(&r->queue_lock, NULL);
+	pthread_mutex_init(&r->views_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->queue_wake, &attr);
+	pthread_condattr_destroy(&attr);
+	list_init(&r->views);
+	r->queue_last = &r->queue_first;
+	r->stamp_next = 1;
+	atomic_store(&r->writable, true);
+	kv_commit_table_init(&r->commits, COMMIT_PLACES);
+	rt_event_init(&r->opened);
+	rt_event_init(&r->closed);
+	return r;
+}
+
+int kv_open_rocksdb(const char *path, const struct kv_rocksdb_options *options, struct kv **ret_kv)
+{
+	struct rocks *r;
+	int rc;
+
+	if (rt_simulated(rt_self()))
+		return ERR_UNSUPPORTED;
+	r = rocks_new(path, options);
+	rc = rt_pool_new(
+		rt_self(), "kv-read", r->options.read_threads, READ_QUEUE_MAX, &r->read_pool);
+	if (rc == 0 && pthread_create(&r->committer, NULL, rocks_committer, r) != 0)
+		rc = ERR_BUSY;
+	else if (rc == 0) {
+		rt_event_wait_sure(&r->opened);
+		rc = r->open_rc;
+		if (rc < 0)
+			pthread_join(r->committer, NULL);
+	}
+	if (rc < 0) {
+		rocks_free(r);
+		return rc;
+	}
+	*ret_kv = &r->kv;
+	return 0;
+}

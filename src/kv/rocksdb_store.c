@@ -1,0 +1,332 @@
+/*
+ * The RocksDB handle: options, the folder's lock and format stamp, opening, closing, and opening
+ * again after a failed write. Committer thread only (opening takes 30 KB of stack, and all of it
+ * blocks).
+ *
+ * Format: the file FORMAT in the folder, made before the first database file, names the format of
+ * everything in it. What we do not know is refused before the database is touched.
+ *
+ * Recovery: the default mode of the library, which stops at the first damaged record of the log.
+ * What a power cut may damage is the part that was never synced, hence never acknowledged.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "kv/rocksdb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char format_text[] = "cirrus-kv 1\n";
+
+/* Keys of our own begin with a zero byte, which kv.c keeps for engines. */
+static const char ceiling_key[] = "\0stamp";
+
+enum {
+	FILES_OPEN_MAX = 1024,
+	BLOOM_BITS = 10,
+	BLOCK_BYTES = 8 * 1024,
+	LOG_FILES_KEPT = 2,
+	PROBE_BYTES = 32 * 1024 * 1024,
+	GATE_POLL_NS = 200 * 1000,
+	PATH_BYTES = 4096,
+};
+
+static void close_p(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+int rocks_rc(char *message)
+{
+	int rc = ERR_IO;
+
+	if (!message)
+		return 0;
+	if (strncmp(message, "Result incomplete", 17) == 0)
+		rc = ERR_BUSY;
+	else if (strncmp(message, "Corruption", 10) == 0)
+		rc = ERR_CORRUPT;
+	else if (strstr(message, "No space left") || strstr(message, "quota exceeded"))
+		rc = ERR_NO_SPACE;
+	if (rc != ERR_BUSY)
+		log_error("kv", "rocksdb failed", "error=%s", message);
+	rocksdb_free(message);
+	return rc;
+}
+
+static void set_table_options(struct rocks *r)
+{
+	rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
+
+	r->cache = rocksdb_cache_create_lru(r->options.cache_bytes);
+	rocksdb_block_based_options_set_block_cache(t, r->cache);
+	rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
+	rocksdb_block_based_options_set_format_version(t, 5);
+	rocksdb_block_based_options_set_filter_policy(
+		t, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+	r->table_options = t;
+	rocksdb_options_set_block_based_table_factory(r->db_options, t);
+}
+
+void rocks_store_init(struct rocks *r)
+{
+	rocksdb_options_t *o = r->db_options = rocksdb_options_create();
+
+	rocksdb_options_set_create_if_missing(o, 1);
+	rocksdb_options_set_write_buffer_size(o, r->options.memtable_bytes);
+	/* With one column family these two bound the log that a start has to replay. */
+	rocksdb_options_set_max_write_buffer_number(o, 3);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+	rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+	rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
+	/* One thread writes. */
+	rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
+	rocksdb_options_set_max_background_jobs(o, 2);
+	/* A quick start: no more files and threads than needed, no statistics. */
+	rocksdb_options_set_max_open_files(o, FILES_OPEN_MAX);
+	rocksdb_options_set_max_file_opening_threads(o, 1);
+	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+	rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
+	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	rocksdb_options_set_stats_persist_period_sec(o, 0);
+	rocksdb_options_set_keep_log_file_num(o, LOG_FILES_KEPT);
+	rocksdb_options_set_info_log_level(o, 2); /* warnings */
+	set_table_options(r);
+	r->read_all = rocksdb_readoptions_create();
+	r->read_cached = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_read_tier(r->read_cached, 1);
+	r->write_options = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(r->write_options, r->options.durability == KV_SYNCED);
+	r->batch = rocksdb_writebatch_create();
+	r->lock_fd = -1;
+}
+
+void rocks_store_done(struct rocks *r)
+{
+	rocksdb_writebatch_destroy(r->batch);
+	rocksdb_writeoptions_destroy(r->write_options);
+	rocksdb_readoptions_destroy(r->read_cached);
+	rocksdb_readoptions_destroy(r->read_all);
+	rocksdb_options_destroy(r->db_options);
+	rocksdb_block_based_options_destroy(r->table_options);
+	rocksdb_cache_destroy(r->cache);
+	close_p(&r->lock_fd);
+}
+
+/* --- the folder ------------------------------------------------------------------------------ */
+
+static int path_of(const struct rocks *r, const char *name, char *ret_path, size_t size)
+{
+	int n = snprintf(ret_path, size, "%s%s%s", r->path, *name ? "/" : "", name);
+
+	return n < 0 || (size_t)n >= size ? ERR_TOO_LARGE : 0;
+}
+
+static int folder_sync(const char *path)
+{
+	int fd cleanup(close_p) = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? rc_from_errno(errno) : 0;
+}
+
+static int folder_make(const struct rocks *r)
+{
+	char path[PATH_BYTES], *slash;
+
+	TRY(path_of(r, "", path, sizeof path));
+	if (mkdir(path, 0700) < 0)
+		return errno == EEXIST ? 0 : rc_from_errno(errno);
+	slash = strrchr(path, '/');
+	if (slash)
+		slash[slash == path] = 0;
+	return folder_sync(slash ? path : ".");
+}
+
+static int folder_lock(struct rocks *r)
+{
+	char path[PATH_BYTES];
+
+	TRY(path_of(r, "lock", path, sizeof path));
+	r->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (r->lock_fd < 0)
+		return rc_from_errno(errno);
+	if (flock(r->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? ERR_LOCKED : rc_from_errno(errno);
+	return 0;
+}
+
+static int format_write(const struct rocks *r, const char *path)
+{
+	char temporary[PATH_BYTES];
+	int fd cleanup(close_p) = -1;
+
+	TRY(path_of(r, "FORMAT.new", temporary, sizeof temporary));
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return rc_from_errno(errno);
+	if (write(fd, format_text, sizeof format_text - 1) != (ssize_t)sizeof format_text - 1)
+		return errno ? rc_from_errno(errno) : ERR_IO;
+	if (fsync(fd) < 0 || rename(temporary, path) < 0)
+		return rc_from_errno(errno);
+	return folder_sync(r->path);
+}
+
+/* Known: 0. A folder without a database gets our format. */
+static int format_look(const struct rocks *r)
+{
+	char path[PATH_BYTES], current[PATH_BYTES], text[64];
+	int fd cleanup(close_p) = -1;
+	ssize_t n;
+
+	TRY(path_of(r, "FORMAT", path, sizeof path));
+	TRY(path_of(r, "CURRENT", current, sizeof current));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return access(current, F_OK) == 0 ? ERR_VERSION : format_write(r, path);
+	if (fd < 0)
+		return rc_from_errno(errno);
+	n = read(fd, text, sizeof text);
+	if (n < 0)
+		return rc_from_errno(errno);
+	return str_eq(str_of(text, (size_t)n), str_c(format_text)) ? 0 : ERR_VERSION;
+}
+
+/* --- the handle ------------------------------------------------------------------------------ */
+
+/*
+ * After each opening stamps go on behind everything that was ever given, known here or not: a batch
+ * whose write failed may have come back with the log.
+ */
+static int load_stamps(struct rocks *r)
+{
+	char *message = NULL;
+	size_t n = 0;
+	char *value =
+		rocksdb_get(r->db, r->read_all, ceiling_key, sizeof ceiling_key - 1, &n, &message);
+	uint64_t ceiling = 0;
+
+	TRY(rocks_rc(message));
+	if (value && n == 8)
+		ceiling = kv_take_be64(value);
+	rocksdb_free(value);
+	if (value && n != 8)
+		return ERR_CORRUPT;
+	r->stamp_next = MAX(r->stamp_next, ceiling + 1);
+	r->stamp_ceiling = r->stamp_next - 1;
+	atomic_store(&r->stamp, r->stamp_next - 1);
+	return 0;
+}
+
+static int db_open(struct rocks *r)
+{
+	char *message = NULL;
+
+	r->db = rocksdb_open(r->db_options, r->path, &message);
+	TRY(rocks_rc(message));
+	return load_stamps(r);
+}
+
+int rocks_store_open(struct rocks *r)
+{
+	int rc;
+
+	TRY(folder_make(r));
+	TRY(folder_lock(r));
+	TRY(format_look(r));
+	rc = db_open(r);
+	if (rc < 0)
+		rocks_store_close(r);
+	return rc;
+}
+
+void rocks_store_close(struct rocks *r)
+{
+	if (r->db)
+		rocksdb_close(r->db);
+	r->db = NULL;
+}
+
+int rocks_store_sync(struct rocks *r)
+{
+	char *message = NULL;
+
+	rocksdb_flush_wal(r->db, 1, &message);
+	return rocks_rc(message);
+}
+
+/* Does the disk take what opening needs: some space, and a sync? */
+static int probe(const struct rocks *r)
+{
+	char path[PATH_BYTES];
+	int fd cleanup(close_p) = -1;
+	int rc = 0;
+
+	TRY(path_of(r, "probe", path, sizeof path));
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return rc_from_errno(errno);
+	if (fallocate(fd, 0, 0, PROBE_BYTES) < 0 && errno != EOPNOTSUPP)
+		rc = rc_from_errno(errno);
+	if (rc == 0 && (write(fd, "x", 1) != 1 || fdatasync(fd) < 0))
+		rc = rc_from_errno(errno);
+	unlink(path);
+	return rc;
+}
+
+/* Nobody uses the handle when this returns, and nobody will before the gate opens. */
+static void gate_close(struct rocks *r)
+{
+	static const struct timespec pause = {0, GATE_POLL_NS};
+
+	atomic_store(&r->gate_closed, true);
+	while (atomic_load(&r->inside) > 0)
+		nanosleep(&pause, NULL);
+}
+
+static void views_kill(struct rocks *r)
+{
+	struct list *link;
+
+	pthread_mutex_lock(&r->views_lock);
+	while ((link = list_pop_front(&r->views)) != NULL) {
+		struct rocks_view *view = list_entry(link, struct rocks_view, link);
+
+		if (view->iterator)
+			rocksdb_iter_destroy(view->iterator);
+		view->iterator = NULL;
+		if (view->snapshot && !view->borrowed)
+			rocksdb_release_snapshot(r->db, view->snapshot);
+		view->snapshot = NULL;
+		view->dead = true;
+	}
+	pthread_mutex_unlock(&r->views_lock);
+}
+
+int rocks_store_reopen(struct rocks *r)
+{
+	char *message = NULL;
+	int rc;
+
+	TRY(probe(r));
+	gate_close(r);
+	views_kill(r);
+	rocks_store_close(r);
+	atomic_fetch_add(&r->epoch, 1);
+	rc = db_open(r);
+	if (rc < 0) {
+		/* Reads go on with what is there. */
+		rocks_store_close(r);
+		r->db = rocksdb_open_for_read_only(r->db_options, r->path, 0, &message);
+		if (rocks_rc(message) < 0)
+			r->db = NULL;
+	}
+	atomic_store(&r->gate_closed, false);
+	return rc;
+}

@@ -1,0 +1,33 @@
+/*
+ * What the files of the real backend share: real.c (loops, threads) and socket.c (descriptors).
+ */
+#ifndef RT_REAL_H
+#define RT_REAL_H
+
+#include "base/log.h"
+#include "rt/internal.h"
+
+#include <uv.h>
+
+struct real_loop {
+	uv_loop_t uv;
+	uv_async_t async;
+	uv_timer_t timer;
+	int64_t timer_at; /* what the timer was set for; RT_NEVER: it does not run */
+};
+
+static inline uv_loop_t *uv_of(struct rt_loop *l)
+{
+	return &((struct real_loop *)l->backend)->uv;
+}
+
+int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *listener);
+int socket_listen_start(struct rt_listener_part *part);
+void socket_listen_stop(struct rt_listener_part *part);
+void socket_listen_close(struct rt_listener *listener);
+int socket_connect(str address, int64_t deadline, struct rt_stream **ret_stream);
+int socket_resolve(
+	str host, uint16_t port, int64_t deadline, struct rt_address *ret_addresses, unsigned max);
+int socket_pair(struct rt_stream **ret_a, struct rt_stream **ret_b);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * What the launcher's files share: its books. Private to the launcher process.
+ *   launcher.c   its life, its event loop, the ends of cells
+ *   start.c      what turns a request into a container: mounts, descriptors, limits
+ */
+#ifndef SANDBOX_BOOKS_H
+#define SANDBOX_BOOKS_H
+
+#include "base/list.h"
+#include "sandbox/cell.h"
+#include "sandbox/wire.h"
+
+enum { LAUNCHER_ROOTS_MAX = 16 };
+
+/* What epoll points to. */
+struct source {
+	enum source_kind {
+		SOURCE_CLIENT,
+		SOURCE_JANITOR,
+		SOURCE_GATE,
+		SOURCE_END,
+		SOURCE_HELPER
+	} kind;
+};
+
+enum cell_state { CELL_PREPARING, CELL_READY, CELL_RUNNING };
+
+struct cell_entry {
+	struct source gate_source, end_source;
+	struct list link; /* preparing and ready: cells; running: containers */
+	enum cell_state state;
+	uint64_t cell;
+	pid_t pid;
+	int pidfd, gate;
+	int listeners[SANDBOX_LISTENS_MAX];
+	unsigned listener_count;
+	/* running */
+	uint64_t id; /* the worker's */
+	unsigned slot;
+	bool assigned, pooled, killed, out_of_memory, told;
+	uint64_t memory_bytes; /* for the watchdog */
+	int status;            /* wait status; -1: not told */
+	char failure[SANDBOX_TEXT_MAX];
+};
+
+/* A start that waits for a cell. */
+struct waiting {
+	struct list link;
+	size_t n;
+	char message[];
+};
+
+/* An unpacking helper at work. */
+struct helper_entry {
+	struct source source;
+	struct list link;
+	uint64_t id;
+	int pidfd, report_fd;
+};
+
+struct launcher {
+	struct cell_context context;
+	int client, janitor, epoll;
+	pid_t janitor_pid;
+	int data, roots[LAUNCHER_ROOTS_MAX]; /* O_PATH */
+	struct list preparing, ready, running, waiting, helpers;
+	unsigned ready_count, preparing_count, running_count, waiting_count, helper_count;
+	uint8_t *slots; /* taken host uids */
+	bool greeted, ending;
+	struct wire_spec spec;
+	char message[WIRE_MAX];
+};
+
+/* Sends to the worker; when it is gone, so are we (l->ending). At most 1,024 bytes. */
+void launcher_tell(struct launcher *l, struct wire_head head, const void *body, size_t n,
+	const int *fds, unsigned fd_count);
+printf_like(4, 5) void launcher_refuse(
+	struct launcher *l, uint64_t id, int rc, const char *format, ...);
+/* Keeps as many cells ready or on their way as are wanted, and one for each waiting start. */
+void launcher_order_cells(struct launcher *l);
+struct cell_entry *launcher_find(struct launcher *l, uint64_t id);
+void launcher_kill(struct launcher *l, struct cell_entry *e);
+int launcher_watch(struct launcher *l, int fd, struct source *source);
+
+/* start.c: requests of `n` bytes in l->message */
+void launcher_start_container(struct launcher *l, size_t n);
+void launcher_start_waiting(struct launcher *l);
+void launcher_assign(struct launcher *l, size_t n);
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * The front: our pages, hosts, the gate; and the adapter from an HTTP exchange to the gate's
+ * request.
+ */
+#include "server/front.h"
+
+#include "aws/ports/hosts.h"
+#include "base/mem.h"
+#include "base/rc.h"
+#include "http/http.h"
+
+struct front {
+	struct front_options options;
+};
+
+struct front *front_new(const struct front_options *options)
+{
+	struct front *f = mem_new(struct front);
+
+	f->options = *options;
+	return f;
+}
+
+void front_free(struct front *f)
+{
+	mem_free(f);
+}
+
+/* Removes ":port". A bracketed IPv6 address names no service and stays as it is. */
+static str without_port(str host)
+{
+	ptrdiff_t colon = str_find_last(host, ':');
+
+	return colon < 0 || str_ends(host, STR("]")) ? host : str_sub(host, 0, (size_t)colon);
+}
+
+static bool ends_with_suffix(const struct front *f, str host, str *ret_rest)
+{
+	static const str builtin[] = {
+		STR_INIT("localhost"), STR_INIT("localhost.localstack.cloud")};
+	size_t n = ARRAY_SIZE(builtin) + f->options.host_suffix_count, longest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		str suffix = i < ARRAY_SIZE(builtin)
+				     ? builtin[i]
+				     : f->options.host_suffixes[i - ARRAY_SIZE(builtin)];
+
+		if (host.n > suffix.n + 1 && host.p[host.n - suffix.n - 1] == '.' &&
+			str_eq_nocase(str_from(host, host.n - suffix.n), suffix) &&
+			suffix.n > longest) {
+			longest = suffix.n;
+			*ret_rest = str_sub(host, 0, host.n - suffix.n - 1);
+		}
+	}
+	return longest > 0;
+}
+
+static const struct port_host *host_labelled(const struct front *f, str label)
+{
+	for (size_t i = 0; i < f->options.ports->host_count; i++)
+		if (str_eq_nocase(label, str_c(f->options.ports->hosts[i]->label)))
+			return f->options.ports->hosts[i];
+	return NULL;
+}
+
+/* {id}.{label}[.{region}].<suffix> */
+static const struct port_host *match_host(
+	const struct front *f, const struct http_exchange *x, struct host_match *ret_match)
+{
+	str rest, id, label, region;
+	const struct port_host *host;
+
+	if (!ends_with_suffix(f, without_port(x->host), &rest) || !str_split(&rest, '.', &id) ||
+		!str_split(&rest, '.', &label))
+		return NULL;
+	host = host_labelled(f, label);
+	if (!host || id.n == 0)
+		return NULL;
+	if (!str_split(&rest, '.', &region))
+		region = f->options.region_default;
+	*ret_match =
+		(struct host_match){.id = id, .region = region, .path = x->path, .host = x->host};
+	return host;
+}
+
+/* /_aws/{label}/{id}/rest */
+static const struct port_host *match_path(
+	const struct front *f, const struct http_exchange *x, struct host_match *ret_match)
+{
+	const struct port_host *host;
+	str rest = x->path, label, id;
+	ptrdiff_t slash;
+
+	if (!str_starts(rest, STR("/_aws/")))
+		return NULL;
+	rest = str_from(rest, 6);
+	if (!str_split(&rest, '/', &label) || !(host = host_labelled(f, label)))
+		return NULL;
+	slash = str_find(rest, '/');
+	id = slash < 0 ? rest : str_sub(rest, 0, (size_t)slash);
+	if (id.n == 0)
+		return NULL;
+	*ret_match = (struct host_match){.id = id,
+		.region = f->options.region_default,
+		.path = slash < 0 ? STR("/") : str_from(rest, (size_t)slash),
+		.host = x->host,
+		.by_path = true};
+	return host;
+}
+
+static int read_body(void *arg, size_t max, str *ret_body)
+{
+	return http_body_all(arg, max, ret_body);
+}
+
+static void respond(struct http_exchange *x, const struct gate_response *r)
+{
+	int rc;
+
+	if (http_responded(x)) /* the handler streamed its answer */
+		return;
+	rc = http_respond(x, r->status, r->headers, r->header_count, r->body);
+	(void)rc; /* the client has left: nobody is there to be told */
+}
+
+static void serve_api(struct front *f, struct http_exchange *x, const struct gate_trust *trust)
+{
+	char peer[RT_ADDRESS_TEXT];
+	struct gate_response response = {0};
+	struct gate_request request = {
+		.method = x->method_text,
+		.path = x->path,
+		.query = x->query,
+		.headers = x->headers,
+		.header_count = x->header_count,
+		.peer = rt_address_ip_text(http_peer(x), peer),
+		.trust = trust,
+		.body = read_body,
+		.body_arg = x,
+		.body_length = x->body_bytes < 0 ? UINT64_MAX : (uint64_t)x->body_bytes,
+		.exchange = x,
+	};
+
+	gate_handle(f->options.gate, &x->arena, &request, &response);
+	respond(x, &response);
+}
+
+void front_serve(struct front *f, struct http_exchange *x, const struct gate_trust *trust)
+{
+	const struct port_host *host;
+	struct host_match match;
+
+	if (str_starts(x->path, STR("/_")) && !trust->function &&
+		f->options.own_page(f->options.own_page_arg, x))
+		return;
+	host = match_path(f, x, &match);
+	if (!host)
+		host = match_host(f, x, &match);
+	if (host)
+		host->serve(host->self, x, &match);
+	else
+		serve_api(f, x, trust);
+}

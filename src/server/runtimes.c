@@ -1,0 +1,103 @@
+/*
+ * Laying out the runtimes' programs. A file is written only when it is not there already with these
+ * bytes, and by rename, so that a container never sees half of one.
+ */
+#include "server/runtimes.h"
+
+#include "base/rc.h"
+#include "server/embedded.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FILE_BYTES_MAX = 4 << 20 };
+
+static int make_folder(const char *path)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return rc_from_errno(errno);
+	/* Whatever the process's umask says. */
+	return chmod(path, 0755) < 0 ? rc_from_errno(errno) : 0;
+}
+
+static bool same_content(const char *path, str wanted)
+{
+	char block[4096];
+	size_t at = 0;
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool same = fd >= 0;
+
+	while (same && (n = read(fd, block, sizeof block)) > 0) {
+		same = (size_t)n <= wanted.n - at && memcmp(block, wanted.p + at, (size_t)n) == 0;
+		at += (size_t)n;
+	}
+	if (fd >= 0)
+		close(fd);
+	return same && at == wanted.n;
+}
+
+static int write_file(struct arena *a, const char *path, str content)
+{
+	const char *temporary = arena_printf(a, "%s.new", path).p;
+	int fd, rc = 0;
+
+	if (same_content(path, content))
+		return 0;
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return rc_from_errno(errno);
+	if (write(fd, content.p, content.n) != (ssize_t)content.n || fchmod(fd, 0644) < 0 ||
+		fsync(fd) < 0 || rename(temporary, path) < 0)
+		rc = rc_from_errno(errno);
+	close(fd);
+	return rc;
+}
+
+int runtimes_install(const char *data_folder)
+{
+	struct arena a cleanup(arena_done_p);
+
+	arena_init(&a, 1 << 20);
+	TRY(make_folder(arena_printf(&a, "%s/runtimes", data_folder).p));
+	for (const struct embedded_file *f = embedded_files; f->path; f++) {
+		str path = str_c(f->path);
+		ptrdiff_t slash = str_find_last(path, '/');
+
+		if (slash > 0)
+			TRY(make_folder(arena_printf(
+				&a, "%s/runtimes/%.*s", data_folder, (int)slash, path.p)
+						.p));
+		TRY(write_file(&a, arena_printf(&a, "%s/runtimes/%s", data_folder, f->path).p,
+			str_of(f->begin, (size_t)(f->end - f->begin))));
+	}
+	return 0;
+}
+
+/* The option's path, else the first that exists; NULL without. */
+static const char *program(const char *chosen, const char *const *places)
+{
+	if (*chosen)
+		return chosen;
+	for (; *places; places++)
+		if (access(*places, X_OK) == 0)
+			return *places;
+	return NULL;
+}
+
+const char *runtimes_node(const struct options *options)
+{
+	static const char *const places[] = {"/usr/local/bin/node", "/usr/bin/node", NULL};
+
+	return program(options->runtime_node, places);
+}
+
+const char *runtimes_python(const struct options *options)
+{
+	static const char *const places[] = {"/usr/bin/python3", NULL};
+
+	return program(options->runtime_python, places);
+}

@@ -1,0 +1,47 @@
+/*
+ * The services of this server: made, started, stopped and freed in the order in which they stand on
+ * one another. What they have in common is in the ports; nothing else knows the list.
+ */
+#ifndef SERVER_SERVICES_H
+#define SERVER_SERVICES_H
+
+#include "aws/gate.h"
+#include "server/options.h"
+
+struct http_exchange;
+struct kv;
+struct rt;
+struct services;
+
+struct services_options {
+	const struct options *options;
+	const char *data_folder; /* absolute */
+	bool strict;
+	struct ports *ports;
+	/* Serves a container's own endpoint (lambda_options.front). */
+	void (*front)(void *arg, struct http_exchange *x, const struct gate_trust *trust) mayyield;
+	void *front_arg;
+	const uint8_t *url_key; /* 32 bytes */
+};
+
+struct services_start {
+	struct kv *kv;
+	int launcher_fd; /* -1: there is no launcher, functions cannot run */
+};
+
+/* Before rt_run(). */
+must_use int services_new(
+	struct rt *rt, const struct services_options *options, struct services **ret_services);
+/* The i-th service's operations, NULL behind the last. */
+const struct service *services_rows(const struct services *s, unsigned i);
+/* From a fiber of loop 0. *ret_functions: containers can run on this machine. */
+must_use mayyield int services_start(
+	struct services *s, const struct services_start *start, bool *ret_functions);
+/* The root key of the default account: 1 when it was made now, 0 when there was one. */
+must_use mayyield int services_root_key(
+	struct services *s, struct arena *a, str *ret_key, str *ret_secret);
+mayyield void services_stop(struct services *s, int64_t deadline);
+/* After rt_run(). */
+void services_free(struct services *s);
+
+#endif

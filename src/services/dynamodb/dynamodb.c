@@ -1,0 +1,109 @@
+/*
+ * The service's table of operations, its start and its end.
+ */
+#include "services/dynamodb/dynamodb.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "services/dynamodb/service.h"
+
+enum { BODY_MAX = 16 << 20 };
+
+/* The ARN of the table that the input names, for policies. */
+static int table_resource(struct call *c, str *ret_arn)
+{
+	str name;
+
+	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
+	*ret_arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s",
+		STR_ARG(c->region), STR_ARG(c->account), STR_ARG(name));
+	return 0;
+}
+
+/* The same for operations that decode their own body. */
+static int item_resource(struct call *c, str *ret_arn)
+{
+	str name;
+
+	TRY(dynamodb_table_name(c, dynamodb_peek_table(c), &name));
+	*ret_arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s",
+		STR_ARG(c->region), STR_ARG(c->account), STR_ARG(name));
+	return 0;
+}
+
+static const struct operation_row rows[] = {
+	{.name = "CreateTable", .handle = dynamodb_create_table, .resource = table_resource},
+	{.name = "DescribeTable", .handle = dynamodb_describe_table, .resource = table_resource},
+	{.name = "DeleteTable", .handle = dynamodb_delete_table, .resource = table_resource},
+	{.name = "ListTables", .handle = dynamodb_list_tables},
+	{.name = "PutItem",
+		.handle = dynamodb_put_item,
+		.resource = item_resource,
+		.flags = ROW_RAW_BODY},
+	{.name = "GetItem",
+		.handle = dynamodb_get_item,
+		.resource = item_resource,
+		.flags = ROW_RAW_BODY},
+	{.name = "DeleteItem",
+		.handle = dynamodb_delete_item,
+		.resource = item_resource,
+		.flags = ROW_RAW_BODY},
+	{.name = "UpdateItem",
+		.handle = dynamodb_update_item,
+		.resource = item_resource,
+		.flags = ROW_RAW_BODY},
+	{.name = "Query",
+		.handle = dynamodb_query,
+		.resource = item_resource,
+		.flags = ROW_RAW_BODY},
+	{.name = "Scan", .handle = dynamodb_scan, .resource = item_resource, .flags = ROW_RAW_BODY},
+};
+
+struct dynamodb *dynamodb_new(struct rt *rt)
+{
+	struct dynamodb *d = mem_new(struct dynamodb);
+
+	d->rt = rt;
+	d->catalog = catalog_new(rt);
+	d->service = (struct service){.model = model_named(STR("dynamodb")),
+		.rows = rows,
+		.row_count = ARRAY_SIZE(rows),
+		.body_max = BODY_MAX,
+		.self = d};
+	check(d->service.model != NULL);
+	rt_event_init(&d->sweep_wanted);
+	rt_event_init(&d->sweeper_ended);
+	return d;
+}
+
+int dynamodb_start(struct dynamodb *d, struct kv *kv)
+{
+	d->kv = kv;
+	catalog_start(d->catalog, kv);
+	TRY(rt_spawn(dynamodb_sweep, d));
+	d->started = true;
+	return 0;
+}
+
+const struct service *dynamodb_service(const struct dynamodb *d)
+{
+	return &d->service;
+}
+
+void dynamodb_stop(struct dynamodb *d)
+{
+	if (!d->started)
+		return;
+	d->stopping = true;
+	rt_event_set(&d->sweep_wanted);
+	rt_event_wait_sure(&d->sweeper_ended);
+	d->started = false;
+}
+
+void dynamodb_free(struct dynamodb *d)
+{
+	if (!d)
+		return;
+	catalog_free(d->catalog);
+	mem_free(d);
+}

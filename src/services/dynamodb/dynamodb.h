@@ -1,0 +1,27 @@
+/*
+ * DynamoDB: the service as the server starts it.
+ *
+ * Handlers are in tables.c (CreateTable ...), items.c (PutItem, GetItem, UpdateItem, DeleteItem)
+ * and query.c (Query, Scan); what they stand on: table.h, catalog.h, item.h, key.h, expr.h.
+ */
+#ifndef DYNAMODB_DYNAMODB_H
+#define DYNAMODB_DYNAMODB_H
+
+#include "aws/gate.h"
+
+struct dynamodb;
+struct kv;
+struct rt;
+
+/* Takes loop-local slots, so before rt_run(). */
+struct dynamodb *dynamodb_new(struct rt *rt);
+/* From a fiber, before the first request. Begins the background sweep of deleted tables. */
+must_use int dynamodb_start(struct dynamodb *d, struct kv *kv);
+/* What to register with the gate; lives as long as the service. */
+const struct service *dynamodb_service(const struct dynamodb *d);
+/* Stops the background work. From a fiber, after the last request. */
+mayyield void dynamodb_stop(struct dynamodb *d);
+/* After the loops have stopped. NULL is fine. */
+void dynamodb_free(struct dynamodb *d);
+
+#endif

@@ -1,0 +1,246 @@
+/*
+ * Decoding of the item operations' inputs: request.def tells what is where.
+ */
+#include "services/dynamodb/request.h"
+
+#include "aws/codec.h"
+#include "aws/validate.h"
+#include "base/check.h"
+#include "base/json.h"
+#include "services/dynamodb/service.h"
+
+enum member_kind {
+	MEMBER_TEXT,
+	MEMBER_BOOL,
+	MEMBER_COUNT,
+	MEMBER_ITEM,
+	MEMBER_NAMES,
+	MEMBER_VALUES,
+	MEMBER_REFUSED
+};
+
+struct member_row {
+	str name;
+	enum member_kind kind;
+	uint16_t offset;
+	uint8_t operations;
+};
+
+#define PUT    OPERATION_PUT
+#define GET    OPERATION_GET
+#define DELETE OPERATION_DELETE
+#define UPDATE OPERATION_UPDATE
+#define QUERY  OPERATION_QUERY
+#define SCAN   OPERATION_SCAN
+static const struct member_row member_rows[] = {
+#define MEMBER(name, kind, field, operations) \
+	{STR_INIT(name), MEMBER_##kind, offsetof(struct item_request, field), operations},
+#include "services/dynamodb/request.def"
+#undef MEMBER
+};
+#undef PUT
+#undef GET
+#undef DELETE
+#undef UPDATE
+#undef QUERY
+#undef SCAN
+
+enum { REQUEST_DEPTH_MAX = 100 };
+
+static const struct member_row *row_of(str name, enum item_operation operation)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(member_rows); i++)
+		if ((member_rows[i].operations & operation) && str_eq(member_rows[i].name, name))
+			return &member_rows[i];
+	return NULL;
+}
+
+/* What the models' decoder and validator say of the body: ERR_FAULT with their text, or 0. */
+static int check_by_model(struct call *c)
+{
+	const struct model *m = c->service->model;
+	struct value *in = value_new_shape(c->arena, m, c->operation->input);
+	str message;
+	int rc = codec_json_read(in, c->body, &message);
+
+	if (rc == ERR_FAULT)
+		return call_fault(c, DYNAMODB_FAULT(SERIALIZATION), "%.*s", STR_ARG(message));
+	TRY(rc);
+	if (validate(in, &message) == ERR_FAULT)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(message));
+	return 0;
+}
+
+struct reading {
+	struct call *c;
+	struct item_request *request;
+	struct attr_decoder decoder;
+	struct json_reader json;
+	const char *refused; /* the first member that is not built */
+};
+
+static int read_item(struct reading *r, str *ret_item)
+{
+	struct buf item;
+
+	buf_init(&item, r->c->arena, ITEM_ENCODED_MAX);
+	TRY(item_read_json(&r->decoder, &r->json, &item));
+	*ret_item = buf_str(&item);
+	return 0;
+}
+
+static int read_member(struct reading *r, const struct member_row *row)
+{
+	void *field = (char *)r->request + row->offset;
+
+	switch (row->kind) {
+	case MEMBER_TEXT: return json_string(&r->json, field);
+	case MEMBER_BOOL: return json_bool(&r->json, field);
+	case MEMBER_COUNT: return json_i64(&r->json, field);
+	case MEMBER_ITEM: return read_item(r, field);
+	case MEMBER_NAMES:
+		r->request->names = true;
+		return expr_read_names(&r->request->expr, &r->json);
+	case MEMBER_VALUES:
+		r->request->values = true;
+		return expr_read_values(&r->request->expr, &r->decoder, &r->json);
+	case MEMBER_REFUSED:
+		if (!r->refused)
+			r->refused = row->name.p;
+		return json_skip(&r->json);
+	}
+	check_unreachable();
+}
+
+static int read_body(struct reading *r)
+{
+	const struct member_row *row;
+	str name;
+
+	json_reader_init(&r->json, r->c->body, r->c->arena, REQUEST_DEPTH_MAX);
+	TRY(json_object_begin(&r->json));
+	while (TRY(json_object_next(&r->json, &name))) {
+		row = row_of(name, r->request->operation);
+		if (!row || TRY(json_peek(&r->json)) == JSON_NULL)
+			TRY(json_skip(&r->json));
+		else
+			TRY(read_member(r, row));
+	}
+	return json_end(&r->json);
+}
+
+/* Index of `text` in `words`; -1 when it is none of them; 0 when absent. */
+static int word_of(str text, const str *words, size_t n)
+{
+	if (!text.p)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(text, words[i]))
+			return (int)i;
+	return -1;
+}
+
+static bool understand_words(struct item_request *q)
+{
+	static const str values[] = {STR_INIT("NONE"), STR_INIT("ALL_OLD"), STR_INIT("UPDATED_OLD"),
+		STR_INIT("ALL_NEW"), STR_INIT("UPDATED_NEW")};
+	static const str capacities[] = {STR_INIT("NONE"), STR_INIT("TOTAL"), STR_INIT("INDEXES")};
+	static const str metrics[] = {STR_INIT("NONE"), STR_INIT("SIZE")};
+	static const str selects[] = {STR_INIT("ALL_ATTRIBUTES"),
+		STR_INIT("ALL_PROJECTED_ATTRIBUTES"), STR_INIT("SPECIFIC_ATTRIBUTES"),
+		STR_INIT("COUNT")};
+	int returns = word_of(q->return_values, values, ARRAY_SIZE(values));
+	int capacity = word_of(q->return_capacity, capacities, ARRAY_SIZE(capacities));
+
+	q->returns = (enum return_values)MAX(returns, 0);
+	q->capacity = (enum return_capacity)MAX(capacity, 0);
+	return returns >= 0 && capacity >= 0 &&
+	       word_of(q->return_metrics, metrics, ARRAY_SIZE(metrics)) >= 0 &&
+	       word_of(q->return_on_failure, values, 2) >= 0 &&
+	       word_of(q->select, selects, ARRAY_SIZE(selects)) >= 0;
+}
+
+/* Do the model's constraints hold for what the fast path has read? False: ask the validator. */
+static bool plausible(struct item_request *q)
+{
+	bool needs_key = q->operation & (OPERATION_GET | OPERATION_DELETE | OPERATION_UPDATE);
+
+	return q->table.n >= 1 && q->table.n <= 1024 && understand_words(q) &&
+	       (!needs_key || q->key.p) && (q->operation != OPERATION_PUT || q->item.p) &&
+	       (q->limit == -1 || (q->limit >= 1 && q->limit <= INT32_MAX)) &&
+	       (q->segment == -1 || (q->segment >= 0 && q->segment <= 999999)) &&
+	       (q->segments == -1 || (q->segments >= 1 && q->segments <= 1000000)) &&
+	       (!q->index.p || (q->index.n >= 3 && q->index.n <= 255));
+}
+
+/* Rules about parameters together, before expressions are parsed. */
+static int check_combinations(struct call *c, const struct item_request *q)
+{
+	bool any = q->condition.p || q->update.p || q->projection.p || q->key_condition.p ||
+		   q->filter.p;
+	bool any_values = q->condition.p || q->update.p || q->key_condition.p || q->filter.p;
+
+	if (q->names && !any)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"ExpressionAttributeNames can only be specified when using expressions");
+	if (q->values && !any_values)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"ExpressionAttributeValues can only be specified when using expressions%s",
+			q->operation == OPERATION_UPDATE ? ": UpdateExpression is null"
+			: q->operation & (OPERATION_PUT | OPERATION_DELETE)
+				? ": ConditionExpression is null"
+			: q->operation == OPERATION_SCAN ? ": FilterExpression is null"
+							 : "");
+	if ((q->operation & (OPERATION_PUT | OPERATION_DELETE)) && q->returns > RETURN_ALL_OLD)
+		return call_fault(
+			c, DYNAMODB_FAULT(VALIDATION), "ReturnValues can only be ALL_OLD or NONE");
+	return 0;
+}
+
+int item_request_read(struct call *c, enum item_operation operation, struct item_request *ret)
+{
+	struct item_request q = {.operation = operation,
+		.forward = true,
+		.limit = -1,
+		.segment = -1,
+		.segments = -1};
+	struct reading r = {.c = c, .request = &q};
+	int rc;
+
+	expr_init(&q.expr, c->arena, &c->fault);
+	attr_decoder_init(&r.decoder, c->arena, &c->fault);
+	rc = read_body(&r);
+	if (rc == ERR_FAULT)
+		return rc;
+	if (rc < 0 || !plausible(&q)) {
+		TRY(check_by_model(c));
+		/* The model takes it: only a depth beyond the reader's can be left. */
+		return rc < 0 ? call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
+					"The request body could not be read: %s", rc_text(rc))
+			      : call_fault(c, DYNAMODB_FAULT(VALIDATION),
+					"One or more parameter values were invalid");
+	}
+	if (r.refused)
+		return dynamodb_not_implemented(c, r.refused);
+	TRY(check_combinations(c, &q));
+	q.value_rule = r.decoder.rule;
+	*ret = q;
+	return 0;
+}
+
+str dynamodb_peek_table(struct call *c)
+{
+	struct json_reader r;
+	str name, table = STR("");
+
+	json_reader_init(&r, c->body, c->arena, REQUEST_DEPTH_MAX);
+	if (json_object_begin(&r) < 0)
+		return table;
+	while (json_object_next(&r, &name) > 0) {
+		if (str_eq(name, STR("TableName")))
+			return json_string(&r, &table) < 0 ? STR("") : table;
+		if (json_skip(&r) < 0)
+			break;
+	}
+	return table;
+}

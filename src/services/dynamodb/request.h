@@ -1,0 +1,59 @@
+/*
+ * The inputs of the item operations, decoded in one pass over the request's JSON without a generic
+ * tree: attributes go straight into their stored form.
+ *
+ * What is wrong with a request beyond that (a member of another type, a broken constraint of the
+ * model) is left to the generic decoder and validator, which know AWS's texts: the fast path only
+ * has to notice. Private to this folder; runs in the request's fiber, never suspends.
+ */
+#ifndef DYNAMODB_REQUEST_H
+#define DYNAMODB_REQUEST_H
+
+#include "aws/gate.h"
+#include "services/dynamodb/expr.h"
+
+enum item_operation {
+	OPERATION_PUT = 1,
+	OPERATION_GET = 2,
+	OPERATION_DELETE = 4,
+	OPERATION_UPDATE = 8,
+	OPERATION_QUERY = 16,
+	OPERATION_SCAN = 32
+};
+
+enum return_values {
+	RETURN_NONE,
+	RETURN_ALL_OLD,
+	RETURN_UPDATED_OLD,
+	RETURN_ALL_NEW,
+	RETURN_UPDATED_NEW
+};
+
+enum return_capacity { CAPACITY_NONE, CAPACITY_TOTAL, CAPACITY_INDEXES };
+
+struct item_request {
+	enum item_operation operation;
+	/* As given; STR_NULL: absent. */
+	str table, projection, condition, update, key_condition, filter, index, select;
+	str return_values, return_on_failure, return_capacity, return_metrics;
+	/* Stored form; STR_NULL: absent. */
+	str item, key, start_key;
+	bool consistent, forward;         /* forward: true unless the request says otherwise */
+	int64_t limit, segment, segments; /* -1: absent */
+	bool names, values;
+	struct expr expr;
+	/* The same, understood. */
+	enum return_values returns;
+	enum return_capacity capacity;
+	/* A broken rule of an attribute value, to be reported in its order; STR_NULL: none. */
+	str value_rule;
+};
+
+/*
+ * Reads c->body. ERR_FAULT: serialization, constraints of the model, members that are not built
+ * yet, combinations of parameters, in AWS's order. What stands in expressions is not looked at.
+ */
+must_use int item_request_read(
+	struct call *c, enum item_operation operation, struct item_request *ret);
+
+#endif

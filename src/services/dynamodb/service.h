@@ -1,0 +1,73 @@
+/*
+ * What the handlers of DynamoDB share. Private to this folder.
+ */
+#ifndef DYNAMODB_SERVICE_H
+#define DYNAMODB_SERVICE_H
+
+#include "aws/gate.h"
+#include "rt/rt.h"
+#include "services/dynamodb/catalog.h"
+#include "services/dynamodb/faults.h"
+
+#define DYNAMODB_FAULT(id) (&dynamodb_faults[DYNAMODB_##id])
+
+struct dynamodb {
+	struct rt *rt;
+	struct kv *kv;
+	struct catalog *catalog;
+	struct service service;
+	/* Handlers ask the sweeper to look for deleted tables. */
+	struct rt_event sweep_wanted;
+	struct rt_event sweeper_ended;
+	_Atomic bool stopping;
+	bool started;
+};
+
+/* Of a call to one of our handlers. */
+static inline struct dynamodb *dynamodb_of(const struct call *c)
+{
+	return c->self;
+}
+
+/*
+ * The name of a table as given: a name, or an ARN of this account and region. Sets *ret_name, or
+ * the fault.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+ */
+must_use int dynamodb_table_name(struct call *c, str given, str *ret_name);
+
+/*
+ * The table for an item operation, with a reference; ERR_FAULT with ResourceNotFoundException
+ * ("Requested resource not found").
+ */
+must_use mayyield int dynamodb_table(struct call *c, str given, struct table **ret_table);
+
+/* TableName of an undecoded body, for policies; empty when there is none (the handler will tell).
+ */
+str dynamodb_peek_table(struct call *c);
+
+/* ERR_FAULT with a NotImplemented fault that names the member. */
+int dynamodb_not_implemented(struct call *c, const char *member);
+
+/* Removes the items of deleted tables, as a fiber until the service stops. `arg`: struct dynamodb.
+ */
+void dynamodb_sweep(void *arg);
+/* Records, in the transaction that removes the table, that its items have to go. */
+struct kv_txn;
+void dynamodb_sweep_add(struct kv_txn *txn, struct arena *a, uint64_t table_id);
+/* The key that dynamodb_sweep_add() writes, to be declared. */
+str dynamodb_sweep_key(struct arena *a, uint64_t table_id);
+
+/* Handlers. */
+int dynamodb_create_table(struct call *c);
+int dynamodb_describe_table(struct call *c);
+int dynamodb_list_tables(struct call *c);
+int dynamodb_delete_table(struct call *c);
+int dynamodb_put_item(struct call *c);
+int dynamodb_get_item(struct call *c);
+int dynamodb_delete_item(struct call *c);
+int dynamodb_update_item(struct call *c);
+int dynamodb_query(struct call *c);
+int dynamodb_scan(struct call *c);
+
+#endif
