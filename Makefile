@@ -65,21 +65,15 @@ $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-# Tables of operations and shapes, compiled from src/services/SERVICE/SERVICE.{model,override}.
+# Tables of operations and shapes, compiled from src/services/*/SERVICE.{model,override}.
 MODELS  := $(sort $(basename $(notdir $(wildcard src/services/*/*.model))))
 GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o
 define model_rule
-$(GEN)/model_$(1).c: src/services/$(1)/$(1).model $$(wildcard src/services/$(1)/$(1).override) \
+$(GEN)/model_$(basename $(notdir $(1))).c: $(1) $$(wildcard $(basename $(1)).override) \
 		tools/model_compile.py tools/pattern.py
 	$$(Q)$$(PYTHON) tools/model_compile.py $$@ $$(filter src/services/%,$$^)
 endef
-$(foreach m,$(MODELS),$(eval $(call model_rule,$(m))))
-# The programs of runtimes/, as bytes of the binary.
-RUNTIMES := $(sort $(shell find runtimes -type f 2>/dev/null))
-GEN_OBJ  += $(BUILD)/gen/embedded.o
-$(GEN)/embedded.c: tools/embed.py $(RUNTIMES)
-	@mkdir -p $(@D)
-	$(Q)$(PYTHON) tools/embed.py $@ runtimes
+$(foreach m,$(wildcard src/services/*/*.model),$(eval $(call model_rule,$(m))))
 $(GEN)/models.c: tools/model_compile.py $(wildcard src/services/*/*.model)
 	$(Q)$(PYTHON) tools/model_compile.py --list $@ $(MODELS)
 $(BUILD)/gen/%.o: $(GEN)/%.c

@@ -14,13 +14,19 @@
 
 /* ---- faults ---- */
 
-#define GATE_FAULT(id, json, query, status, side, retry) \
+#define GATE_FAULT(id, json, query, status, rest, side, retry) \
 	{json, status, FAULT_##side, FAULT_##retry},
 static const struct fault_kind json_faults[] = {
 #include "aws/faults.def"
 };
 #undef GATE_FAULT
-#define GATE_FAULT(id, json, query, status, side, retry) \
+#define GATE_FAULT(id, json, query, status, rest, side, retry) \
+	{json, rest, FAULT_##side, FAULT_##retry},
+static const struct fault_kind rest_faults[] = {
+#include "aws/faults.def"
+};
+#undef GATE_FAULT
+#define GATE_FAULT(id, json, query, status, rest, side, retry) \
 	{query, status, FAULT_##side, FAULT_##retry},
 static const struct fault_kind query_faults[] = {
 #include "aws/faults.def"
@@ -29,12 +35,15 @@ static const struct fault_kind query_faults[] = {
 
 const struct fault_kind *gate_fault_kind(enum gate_fault fault, const struct model *m)
 {
-	return m && m->protocol == PROTOCOL_QUERY ? &query_faults[fault] : &json_faults[fault];
+	if (!m || m->protocol == PROTOCOL_REST_JSON)
+		return &rest_faults[fault];
+	return m->protocol == PROTOCOL_QUERY ? &query_faults[fault] : &json_faults[fault];
 }
 
 bool gate_fault_is_own(const struct fault_kind *kind)
 {
 	return (kind >= json_faults && kind < json_faults + ARRAY_SIZE(json_faults)) ||
+	       (kind >= rest_faults && kind < rest_faults + ARRAY_SIZE(rest_faults)) ||
 	       (kind >= query_faults && kind < query_faults + ARRAY_SIZE(query_faults));
 }
 

@@ -145,7 +145,8 @@ int call_fault(struct call *c, const struct fault_kind *kind, const char *format
 	printf_like(3, 4);
 /* A header of the request, STR_NULL when absent; names ignore case. */
 str call_header_get(const struct call *c, str name);
-/* Adds a header to the answer. Name and value are borrowed. */
+/* Adds a header to the answer (Content-Type: instead of the protocol's). Name and value are
+ * borrowed. */
 void call_header(struct call *c, str name, str value);
 /*
  * May the caller do `action` ("dynamodb:GetItem") on `arn`? 0, or ERR_FAULT with AccessDenied set.
