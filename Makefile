@@ -105,6 +105,12 @@ PREFIX ?= /usr/local
 install: build ## puts the binary into PREFIX/bin [/usr/local]
 	install -D -m 0755 build/cirrus $(DESTDIR)$(PREFIX)/bin/cirrus
 
+# What a container runs in the tests of lambda.
+build/test/lambda-bootstrap: test/services/lambda/programs/bootstrap.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static $< -o $@
+
+$(BUILD)/unit: build/test/lambda-bootstrap
 $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_OBJ) $(BUILD)/libcirrus.a $(LDLIBS) -o $@
 
