@@ -53,7 +53,7 @@ static int refuse_v(struct call *c, enum gate_fault fault, const char *format, v
 		gate_fault_kind(fault, c->service ? c->service->model : NULL), format, args);
 }
 
-int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...)
+int(call_refuse)(struct call *c, enum gate_fault fault, const char *format, ...)
 {
 	va_list args;
 	int rc;
@@ -64,7 +64,7 @@ int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...)
 	return rc;
 }
 
-int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
+int(gate_refuse)(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
 {
 	va_list args;
 	int rc;
@@ -75,7 +75,7 @@ int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, 
 	return rc;
 }
 
-int call_fault(struct call *c, const struct fault_kind *kind, const char *format, ...)
+int(call_fault)(struct call *c, const struct fault_kind *kind, const char *format, ...)
 {
 	va_list args;
 	int rc;

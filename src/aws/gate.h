@@ -143,6 +143,8 @@ struct call {
  * ...)`. */
 int call_fault(struct call *c, const struct fault_kind *kind, const char *format, ...)
 	printf_like(3, 4);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define call_fault(...) (call_fault(__VA_ARGS__), ERR_FAULT)
 /* A header of the request, STR_NULL when absent; names ignore case. */
 str call_header_get(const struct call *c, str name);
 /* Adds a header to the answer (Content-Type: instead of the protocol's). Name and value are
