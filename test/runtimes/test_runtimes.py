@@ -39,6 +39,9 @@ class Api(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.answers, self.changed, self.given = [], threading.Condition(), 0
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def handle_error(self, request, client_address):
+        pass  # a runtime that was ended hangs up
+
     def add(self, answer):
         with self.changed:
             self.answers.append(answer)
@@ -280,13 +283,14 @@ exports.handler = (e, c, cb) => { %s setTimeout(() => { done = true; console.log
         self.assertEqual(run.records, [])
 
     def test_context(self):
-        source = """exports.handler = async (e, c) => ({ c, left: c.getRemainingTimeInMillis(),
+        source = """const inTime = (left) => left > 0 && left <= 3000;
+exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis()),
   waits: c.callbackWaitsForEmptyEventLoop, trace: process.env._X_AMZN_TRACE_ID, cwd: process.cwd() === __dirname });"""
         run = self.node(source, headers={
             "Lambda-Runtime-Client-Context": '{"custom": {"a": 1}}',
             "Lambda-Runtime-Cognito-Identity": '{"cognitoIdentityId": "i"}'})
         result = self.results(run)[0]
-        self.assertTrue(0 < result["left"] <= 3000)
+        self.assertTrue(result["left"])
         self.assertEqual(result["c"], {
             "callbackWaitsForEmptyEventLoop": True, "functionVersion": "$LATEST", "functionName": "f",
             "memoryLimitInMB": "128", "logGroupName": "/aws/lambda/f", "logStreamName": "2026/11/22/[$LATEST]0",
