@@ -15,7 +15,7 @@ static void run_table(const char *path, enum gate_auth auth, unsigned cases_min)
 	struct test_table t;
 	struct wire w;
 
-	wire_init(&w, NULL, NULL, auth);
+	wire_init(&w, auth);
 	for (test_table_open(&t, path); test_table_next(&t);) {
 		cleanup(arena_done_p) struct arena a;
 		struct wire_answer answer;

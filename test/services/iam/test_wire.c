@@ -76,7 +76,7 @@ static unsigned loop_index(void)
 	return rt_self() ? rt_loop_index() : 0;
 }
 
-void wire_init(struct wire *w, struct rt *rt, struct kv *kv, enum gate_auth auth)
+void wire_new(struct wire *w, struct rt *rt, enum gate_auth auth)
 {
 	struct iam_options iam_options = {.wall_ms = wire_clock_ms};
 	struct gate_options options = {.auth = auth,
@@ -87,17 +87,29 @@ void wire_init(struct wire *w, struct rt *rt, struct kv *kv, enum gate_auth auth
 		.random = random_bytes,
 		.loop_index = loop_index};
 
-	*w = (struct wire){.kv = kv};
+	*w = (struct wire){.kv = NULL};
 	atomic_store(&clock_added, 0);
 	arena_init(&w->arena, SIZE_MAX);
-	if (!kv)
-		check(kv_open_memory(&(struct kv_memory_options){0}, &w->kv) == 0);
 	w->iam = iam_service_new(rt, &iam_options, &w->ports);
 	w->sts = sts_service_new(&w->ports);
 	w->gate = gate_new(&options, &w->ports);
 	gate_register(w->gate, iam_service(w->iam));
 	gate_register(w->gate, sts_service(w->sts));
-	EXPECT_INT(iam_service_start(w->iam, w->kv), 0);
+}
+
+void wire_start(struct wire *w, struct kv *kv)
+{
+	w->kv = kv;
+	EXPECT_INT(iam_service_start(w->iam, kv), 0);
+}
+
+void wire_init(struct wire *w, enum gate_auth auth)
+{
+	struct kv *kv;
+
+	wire_new(w, NULL, auth);
+	check(kv_open_memory(&(struct kv_memory_options){0}, &kv) == 0);
+	wire_start(w, kv);
 }
 
 void wire_done(struct wire *w)

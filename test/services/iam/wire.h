@@ -34,8 +34,11 @@ struct wire {
 int64_t wire_clock_ms(void);
 void wire_clock_add(int64_t ms);
 
-/* `kv` NULL: a memory store of its own. `rt` may be NULL. In a fiber when the store suspends. */
-void wire_init(struct wire *w, struct rt *rt, struct kv *kv, enum gate_auth auth);
+/* Without a runtime, on a memory store of its own. */
+void wire_init(struct wire *w, enum gate_auth auth);
+/* With one: before rt_run(), and in a fiber with the store. */
+void wire_new(struct wire *w, struct rt *rt, enum gate_auth auth);
+void wire_start(struct wire *w, struct kv *kv);
 void wire_done(struct wire *w);
 const struct wire_key *wire_key(const struct wire *w, str name);
 void wire_key_add(struct wire *w, str name, str id, str secret, str token);
