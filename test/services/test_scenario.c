@@ -293,7 +293,7 @@ static str name_value(struct world *w, str name)
 	if (str_starts(name, STR("now"))) {
 		int64_t ago = 0;
 
-		if (name.n > 3 && str_to_i64(str_from(name, 3), &ago) < 0)
+		if (name.n > 3 && str_to_i64(str_from(name, name.p[3] == '+' ? 4 : 3), &ago) < 0)
 			return STR_NULL;
 		return arena_printf(&w->arena, "%lld", (long long)(wall_ms() + ago));
 	}

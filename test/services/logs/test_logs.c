@@ -3,5 +3,10 @@
 
 TEST(logs, groups)
 {
-	scenario_run("test/services/logs/groups.txt", 1);
+	scenario_run("test/services/logs/groups.txt", 2);
+}
+
+TEST(logs, events)
+{
+	scenario_run("test/services/logs/events.txt", 5);
 }
