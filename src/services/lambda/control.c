@@ -134,7 +134,8 @@ int control_get_function(struct call *c)
 	struct function f;
 	struct value *v;
 	str host = call_header_get(c, STR("Host"));
-	str base = ARENA_CONCAT(c->arena, c->request && c->request->trust->tls ? STR("https://") : STR("http://"),
+	str base = ARENA_CONCAT(c->arena,
+		c->request && c->request->trust->tls ? STR("https://") : STR("http://"),
 		host.n ? host : STR("localhost:4566"));
 
 	TRY(request_function(c, true, &f, NULL));

@@ -191,10 +191,11 @@ static void run_over(struct instance *i, const struct run_end *end)
 	count_run(i, function_error.p != NULL, report.duration_ns);
 	i->run.active = false;
 	i->run.waiter = NULL;
-	scheduler_run_over(i->run.account);
 	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
-	if (!inv)
+	if (!inv) {
+		scheduler_run_over(i->run.account);
 		return;
+	}
 	fill_waiter(inv, function_error, payload);
 	inv->tail = log_feed_tail_take(i->feed, inv->arena);
 	inv->over = true;
@@ -585,7 +586,7 @@ static void release(struct instance *i)
 	if (code_unpin(i->service->code, i->pin))
 		code_release(i->service, function_of(i)->code_hex);
 	i->pin = NULL;
-	log_feed_flush(i->feed);
+	log_feed_close(i->feed);
 	shard_number_free(i->shard, i->number);
 	scheduler_gone(i->entry, i);
 	atomic_fetch_sub_explicit(&i->service->counters.instances, 1, memory_order_relaxed);

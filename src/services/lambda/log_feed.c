@@ -31,7 +31,7 @@ struct log_feed {
 	uint64_t dropped; /* since the last line that said so */
 	struct partial partial[LOG_FEED_SOURCES];
 	struct buf tail;
-	bool tailing, flushing;
+	bool tailing, flushing, closed;
 };
 
 struct log_feed *log_feed_new(struct lambda_service *s, str account, str region, str group,
@@ -74,7 +74,7 @@ str log_feed_stream(const struct log_feed *feed)
 
 bool log_feed_dirty(const struct log_feed *feed)
 {
-	return feed->pending.n > 0;
+	return feed->pending.n > 0 || feed->dropped > 0;
 }
 
 /* ---- events ---- */
@@ -109,7 +109,7 @@ static void add_event(struct log_feed *feed, str text)
 	buf_put_be64(&feed->pending, (uint64_t)(rt_wall() / RT_NS_MS));
 	buf_put_be32(&feed->pending, (uint32_t)text.n);
 	buf_put(&feed->pending, text);
-	if (before == 0)
+	if (before == 0 && !feed->closed)
 		feed->on_dirty(feed->arg);
 }
 
@@ -239,12 +239,12 @@ str log_feed_tail_take(struct log_feed *feed, struct arena *a)
 
 /* ---- handing over ---- */
 
-/* The next events of `in`, at most FLUSH_EVENTS. */
-static size_t take_events(str *in, struct port_log_event *events)
+/* The next events of `in`, at most `max`. */
+static size_t take_events(str *in, struct port_log_event *events, size_t max)
 {
 	size_t n = 0;
 
-	while (n < FLUSH_EVENTS && in->n) {
+	while (n < max && in->n) {
 		uint64_t time;
 		uint32_t length;
 
@@ -255,48 +255,68 @@ static size_t take_events(str *in, struct port_log_event *events)
 	return n;
 }
 
-static void note_dropped(struct log_feed *feed, uint64_t lines)
+/* Says first what was dropped before; false: the port has no room, all of `in` is dropped too. */
+static bool put_batch(struct log_feed *feed, struct port_log_event *events, str in)
 {
-	feed->dropped += lines;
-	for (uint64_t i = 0; i < lines; i++)
-		lambda_count(&feed->service->counters.log_lines_dropped);
+	const struct port_log *port = feed->service->ports->log;
+	struct arena a cleanup(arena_done_p) = {0};
+	uint64_t said = feed->dropped, lost = 0;
+	bool room = true;
+	size_t n, own;
+
+	arena_init(&a, SIZE_MAX);
+	for (;;) {
+		own = room && said ? 1 : 0;
+		if (own)
+			events[0] = (struct port_log_event){rt_wall() / RT_NS_MS,
+				arena_printf(&a, "%llu log lines were dropped here.\n",
+					(unsigned long long)said)};
+		n = take_events(&in, events + own, FLUSH_EVENTS - own);
+		if (n + own == 0)
+			break;
+		room = room && port->put(port->self, feed->account, feed->region, feed->group,
+				       feed->stream, true, false, events, n + own) >= 0;
+		if (room)
+			feed->dropped -= own ? said : 0;
+		else
+			lost += n;
+		said = 0;
+	}
+	feed->dropped += lost;
+	atomic_fetch_add_explicit(
+		&feed->service->counters.log_lines_dropped, lost, memory_order_relaxed);
+	return room;
 }
 
 void log_feed_flush(struct log_feed *feed)
 {
-	const struct port_log *port = feed->service->ports->log;
 	struct port_log_event *events;
+	bool room = true;
 
 	if (feed->flushing)
 		return;
+	if (!feed->service->ports->log) {
+		buf_reset(&feed->pending);
+		feed->dropped = 0;
+		return;
+	}
 	feed->flushing = true;
 	events = mem_new_array(struct port_log_event, FLUSH_EVENTS);
-	while (feed->pending.n) {
+	while (room && log_feed_dirty(feed)) {
 		struct buf batch = feed->pending;
-		str in = buf_str(&batch);
-		size_t n;
 
 		buf_init(&feed->pending, NULL, batch.max);
-		if (feed->dropped) {
-			struct arena a cleanup(arena_done_p) = {0};
-			uint64_t dropped = feed->dropped;
-
-			arena_init(&a, SIZE_MAX);
-			feed->dropped = 0;
-			add_event(feed, arena_printf(&a, "%llu log lines were dropped here.\n",
-						(unsigned long long)dropped));
-		}
-		while (port && (n = take_events(&in, events)) > 0)
-			if (port->put(port->self, feed->account, feed->region, feed->group,
-				    feed->stream, true, false, events, n) < 0)
-				note_dropped(feed, n);
+		room = put_batch(feed, events, buf_str(&batch));
 		buf_done(&batch);
-		/* Without a taker, or with one that has no room, not over and over. */
-		if (!port || feed->dropped)
-			break;
 	}
 	mem_free(events);
 	feed->flushing = false;
-	if (feed->pending.n)
+	if (log_feed_dirty(feed) && !feed->closed)
 		feed->on_dirty(feed->arg);
+}
+
+void log_feed_close(struct log_feed *feed)
+{
+	feed->closed = true;
+	log_feed_flush(feed);
 }

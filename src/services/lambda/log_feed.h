@@ -35,8 +35,13 @@ void log_feed_end_lines(struct log_feed *feed);
 /* The last 4 KiB of lines are kept from now on / are given, in the arena. */
 void log_feed_tail_begin(struct log_feed *feed);
 str log_feed_tail_take(struct log_feed *feed, struct arena *a);
-/* Hands over what waits. One fiber at a time; a second caller returns at once. */
+/*
+ * Hands over what waits. One fiber at a time; a second caller returns at once. When the port has no
+ * room it is dropped, and on_dirty is called so that this is said later.
+ */
 void log_feed_flush(struct log_feed *feed) mayyield;
+/* The last flush: on_dirty is not called any more. */
+void log_feed_close(struct log_feed *feed) mayyield;
 bool log_feed_dirty(const struct log_feed *feed);
 
 #endif

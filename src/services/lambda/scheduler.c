@@ -609,12 +609,22 @@ struct instance *scheduler_find(struct scheduler *s, uint64_t number)
 
 /* ---- lines of logs ---- */
 
+static void log_timer_set(struct shard *shard)
+{
+	if (shard->log_timer.deadline == RT_NEVER && !list_empty(&shard->log_dirty))
+		rt_timer_set(&shard->log_timer, rt_now_coarse() + LOG_FLUSH_MS * RT_NS_MS);
+}
+
 static void log_fiber(void *arg)
 {
 	struct shard *shard = arg;
-	struct list *l;
+	struct list now, *l;
 
-	while ((l = list_pop_front(&shard->log_dirty))) {
+	/* Those of now only: one whose port has no room comes again, later. */
+	list_init(&now);
+	while ((l = list_pop_front(&shard->log_dirty)))
+		list_push_back(&now, l);
+	while ((l = list_pop_front(&now))) {
 		struct instance *i = list_entry(l, struct instance, log_link);
 
 		i->log_queued = false;
@@ -622,6 +632,7 @@ static void log_fiber(void *arg)
 		instance_unref(i);
 	}
 	shard->log_flushing = false;
+	log_timer_set(shard);
 }
 
 static void on_log_timer(struct rt_timer *timer)
@@ -642,8 +653,8 @@ void shard_log_dirty(struct shard *shard, struct instance *i)
 	i->log_queued = true;
 	instance_ref(i);
 	list_push_back(&shard->log_dirty, &i->log_link);
-	if (shard->log_timer.deadline == RT_NEVER)
-		rt_timer_set(&shard->log_timer, rt_now_coarse() + LOG_FLUSH_MS * RT_NS_MS);
+	if (!shard->log_flushing)
+		log_timer_set(shard);
 }
 
 /* ---- deleted functions, and the end ---- */

@@ -37,8 +37,9 @@ struct live {
 
 /* Fills what a test may change before live_run(). */
 void live_init(struct live *l);
-/* Runs `test` in a fiber with everything started, then stops it all. */
-void live_run(struct live *l, void (*test)(struct live *l));
+/* Runs `test` in a fiber with everything started, then stops it all; in a process of its own.
+ * `name`: "module.name" of the running test. */
+void live_run(struct live *l, const char *name, void (*test)(struct live *l));
 
 /* An operation of lambda: 0, or ERR_FAULT with l->fault. `in` from live_input(). */
 struct value *live_input(struct live *l, const char *operation);
