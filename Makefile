@@ -67,7 +67,12 @@ $(BUILD)/%.o: %.S
 
 # Tables of operations and shapes, compiled from src/services/*/SERVICE.{model,override}.
 MODELS  := $(sort $(basename $(notdir $(wildcard src/services/*/*.model))))
-GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o
+GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o $(BUILD)/gen/embedded.o
+# The programs of runtimes/, as bytes of the binary.
+RUNTIMES := $(sort $(shell find runtimes -type f 2>/dev/null))
+$(GEN)/embedded.c: tools/embed.py $(RUNTIMES)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) tools/embed.py $@ runtimes
 define model_rule
 $(GEN)/model_$(basename $(notdir $(1))).c: $(1) $$(wildcard $(basename $(1)).override) \
 		tools/model_compile.py tools/pattern.py

@@ -14,17 +14,21 @@
 #include "sandbox/sandbox.h"
 #include "server/runtimes.h"
 #include "server/worker.h"
+#include "services/apigateway/apigateway.h"
 #include "services/dynamodb/dynamodb.h"
 #include "services/iam/iam.h"
+#include "services/lambda/lambda.h"
+#include "services/logs/logs.h"
 #include "services/sts/sts.h"
 
 #include <unistd.h>
 
-enum { SERVICES = 3, SANDBOX_OPEN_MS = 10000 };
+enum { SERVICES = 6, SANDBOX_OPEN_MS = 10000 };
 
 struct services {
 	const struct services_options options; /* borrowed parts outlive us */
 	struct rt *rt;
+	struct arena arena;
 	struct iam *iam;
 	struct sts *sts;
 	struct dynamodb *dynamodb;
@@ -36,6 +40,50 @@ struct services {
 	const struct service *rows[SERVICES];
 };
 
+static int new_lambda(struct services *s)
+{
+	const struct services_options *o = &s->options;
+	struct lambda_options options = {
+		.data_folder = o->data_folder,
+		.node = runtimes_node(o->options),
+		.python = runtimes_python(o->options),
+		.pool = (unsigned)o->options->pool,
+		.auth_strict = o->strict,
+		.url_key = o->url_key,
+		.front = o->front,
+		.front_arg = o->front_arg,
+	};
+
+	return lambda_service_new(&options, s->rt, o->ports, &s->lambda);
+}
+
+/* {api-id}.execute-api.{region}.SUFFIX, with our port: the first --host-suffix, else localhost. */
+static str endpoint_suffix(struct services *s)
+{
+	const struct options *o = s->options.options;
+	str listen = str_c(o->listen);
+	ptrdiff_t colon = str_find_last(listen, ':');
+
+	return ARENA_CONCAT(&s->arena,
+		str_c(o->host_suffix.n ? o->host_suffix.item[0] : "localhost"),
+		colon < 0 ? STR("") : str_from(listen, (size_t)colon));
+}
+
+static int new_apigateway(struct services *s)
+{
+	const struct services_options *o = &s->options;
+	struct apigateway_options options = {
+		.rt = s->rt,
+		.ports = o->ports,
+		.open = !o->strict,
+		.endpoint_suffix = endpoint_suffix(s),
+		.own = s->own,
+	};
+
+	options.own_count = rt_address_parse(str_c(o->options->listen), &s->own[0]) == 0;
+	return apigateway_service_new(&options, &s->apigateway);
+}
+
 int services_new(
 	struct rt *rt, const struct services_options *options, struct services **ret_services)
 {
@@ -43,13 +91,21 @@ int services_new(
 	struct services *s = mem_new(struct services);
 
 	memcpy(s, &init, sizeof init);
+	arena_init(&s->arena, 1 << 16);
 	*ret_services = s;
+	TRY(runtimes_install(options->data_folder));
 	s->iam = iam_service_new(rt, NULL, options->ports);
 	s->sts = sts_service_new(options->ports);
-	s->rows[0] = iam_service(s->iam);
-	s->rows[1] = sts_service(s->sts);
 	s->dynamodb = dynamodb_new(rt);
-	s->rows[2] = dynamodb_service(s->dynamodb);
+	TRY(logs_service_new(&(struct logs_options){.rt = rt, .ports = options->ports}, &s->logs));
+	TRY(new_lambda(s));
+	TRY(new_apigateway(s));
+	s->rows[0] = dynamodb_service(s->dynamodb);
+	s->rows[1] = lambda_service_rows(s->lambda);
+	s->rows[2] = apigateway_service_rows(s->apigateway);
+	s->rows[3] = logs_service_rows(s->logs);
+	s->rows[4] = iam_service(s->iam);
+	s->rows[5] = sts_service(s->sts);
 	return 0;
 }
 
@@ -82,9 +138,11 @@ int services_start(struct services *s, const struct services_start *start, bool 
 	TRY(iam_service_start(s->iam, start->kv));
 	TRY(rt_spawn(iam_sweep_run, s->iam));
 	TRY(dynamodb_start(s->dynamodb, start->kv));
+	TRY(logs_service_start(s->logs, start->kv));
 	open_sandbox(s, start->launcher_fd, &error);
 	*ret_functions = s->sandbox != NULL;
-	return 0;
+	TRY(lambda_service_start(s->lambda, start->kv, s->sandbox, error.text));
+	return apigateway_service_start(s->apigateway, start->kv);
 }
 
 int services_root_key(struct services *s, struct arena *a, str *ret_key, str *ret_secret)
@@ -99,17 +157,27 @@ int services_root_key(struct services *s, struct arena *a, str *ret_key, str *re
 
 void services_stop(struct services *s, int64_t deadline)
 {
-	(void)deadline;
-	dynamodb_stop(s->dynamodb);
+	int rc;
+
+	lambda_service_stop(s->lambda, deadline);
 	sandbox_close(s->sandbox);
 	s->sandbox = NULL;
+	rc = logs_service_drain(s->logs, deadline);
+	if (rc < 0)
+		log_warn("logs", "lines were lost at the end", "rc=%s", rc_name(rc));
+	dynamodb_stop(s->dynamodb);
 }
 
 void services_free(struct services *s)
 {
 	if (!s)
 		return;
+	apigateway_service_free(s->apigateway);
+	lambda_service_free(s->lambda);
+	logs_service_free(s->logs);
+	dynamodb_free(s->dynamodb);
 	sts_service_free(s->sts);
 	iam_service_free(s->iam);
+	arena_done(&s->arena);
 	mem_free(s);
 }
