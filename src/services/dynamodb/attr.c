@@ -197,12 +197,10 @@ int attr_map_find(str map, str name, str *ret_value)
 	return 0;
 }
 
+/* One byte for two digits, of which the encoding has a byte each, and one more. */
 static size_t number_size(str encoded)
 {
-	struct decimal d;
-
-	check(decimal_decode(&encoded, &d) == 0);
-	return (d.digits + 1u) / 2 + 1;
+	return encoded.n == 1 ? 1 : encoded.n - 2 + 1; /* zero; sign and exponent */
 }
 
 size_t attr_size(str value)

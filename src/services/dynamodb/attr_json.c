@@ -157,6 +157,23 @@ static bool is_sorted(const struct attr_entry *e, uint32_t n)
 	return true;
 }
 
+/* Few entries are sorted where they are: items are small, and qsort() is not. */
+static void sort(struct attr_entry *e, uint32_t n)
+{
+	if (n > 32) {
+		qsort(e, n, sizeof *e, by_name);
+		return;
+	}
+	for (uint32_t i = 1; i < n; i++) {
+		struct attr_entry moved = e[i];
+		uint32_t at = i;
+
+		for (; at > 0 && by_name(&e[at - 1], &moved) > 0; at--)
+			e[at] = e[at - 1];
+		e[at] = moved;
+	}
+}
+
 /* "[a, b, a]" of the elements as they were sent. */
 static str collection_text(
 	struct attr_decoder *d, const struct attr_entry *e, uint32_t n, bool base64)
@@ -256,7 +273,7 @@ static int read_set(
 				  *sorted = arena_alloc(d->arena, n * sizeof *sorted);
 
 		memcpy(sorted, sent, n * sizeof *sorted);
-		qsort(sorted, n, sizeof *sorted, by_name);
+		sort(sorted, n);
 		if (!is_sorted(sorted, n))
 			set_has_duplicates(d, type, sent, n);
 		put_set(out, type, sorted, n);
@@ -277,7 +294,7 @@ static void sort_entries(struct attr_decoder *d, uint32_t base, struct buf *out,
 	if (out->over)
 		return;
 	sent = arena_str(d->arena, str_of(out->p + begin, out->n - begin));
-	qsort(e, n, sizeof *e, by_name);
+	sort(e, n);
 	out->n = begin;
 	for (uint32_t i = 0; i < n; i++)
 		if (i + 1 == n || !str_eq(e[i].name, e[i + 1].name))

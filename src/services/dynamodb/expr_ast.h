@@ -125,8 +125,8 @@ must_use int parser_enter(struct parser *p); /* one level deeper; undone by p->d
 
 /* A document path; names are resolved and checked. */
 must_use int parser_path(struct parser *p, struct expr_path *ret_path);
-/* A path or a value; a function, where `functions`. Placed in the arena. */
-must_use int parser_operand(struct parser *p, bool functions, struct expr_node **ret_node);
+/* A path, a value or a function. */
+must_use int parser_operand(struct parser *p, struct expr_node **ret_node);
 struct expr_node *parser_node(struct parser *p, enum node_kind kind, uint32_t arg_count);
 /* The value of a TOKEN_VALUE, which is taken. */
 must_use int parser_value(struct parser *p, str *ret_value);

@@ -271,7 +271,7 @@ static int parse_function(struct parser *p, struct expr_node **ret_node)
 	TRY(parser_enter(p));
 	TRY(parser_expect(p, TOKEN_OPEN));
 	do {
-		TRY(parser_operand(p, true, &arg));
+		TRY(parser_operand(p, &arg));
 		if (arg->kind > NODE_VALUE && p->kind != EXPR_UPDATE)
 			misused(p, arg->kind);
 		if (count < ARGUMENTS_KEPT)
@@ -299,15 +299,12 @@ static int parse_function(struct parser *p, struct expr_node **ret_node)
 	return 0;
 }
 
-int parser_operand(struct parser *p, bool with_functions, struct expr_node **ret_node)
+int parser_operand(struct parser *p, struct expr_node **ret_node)
 {
 	struct expr_node *n;
 
-	if (parser_is(p, TOKEN_WORD) && parser_token(p)[1].kind == TOKEN_OPEN) {
-		if (!with_functions)
-			return parser_syntax_error(p);
+	if (parser_is(p, TOKEN_WORD) && parser_token(p)[1].kind == TOKEN_OPEN)
 		return parse_function(p, ret_node);
-	}
 	if (parser_is(p, TOKEN_VALUE)) {
 		n = parser_node(p, NODE_VALUE, 0);
 		TRY(parser_value(p, &n->value));
@@ -350,10 +347,10 @@ static int parse_right(struct parser *p, struct expr_node **ret_node)
 
 	if (parser_is(p, TOKEN_OPEN)) {
 		p->at++;
-		TRY(parser_operand(p, true, &n));
+		TRY(parser_operand(p, &n));
 		TRY(parser_expect(p, TOKEN_CLOSE));
 	} else {
-		TRY(parser_operand(p, true, &n));
+		TRY(parser_operand(p, &n));
 	}
 	TRY(need_operand(p, n));
 	*ret_node = n;
@@ -406,7 +403,7 @@ static noinline_fn int parse_in(
 	p->at++;
 	TRY(parser_expect(p, TOKEN_OPEN));
 	do {
-		TRY(parser_operand(p, true, &n));
+		TRY(parser_operand(p, &n));
 		TRY(need_operand(p, n));
 		if (count <= EXPR_IN_OPERANDS_MAX)
 			args[count] = n;
@@ -517,7 +514,7 @@ static int parse_condition(struct parser *p, enum precedence level, struct expr_
 		if (parser_is(p, TOKEN_OPEN))
 			TRY(parse_parentheses(p, &n));
 		else
-			TRY(parser_operand(p, true, &n));
+			TRY(parser_operand(p, &n));
 		TRY(parse_tail(p, n, &n));
 	}
 	if (level < IN_AND && parser_is_word(p, "AND"))

@@ -40,7 +40,7 @@ static int parse_set_operand(struct parser *p, struct expr_node **ret_node)
 	struct expr_node *n;
 
 	if (!parser_is(p, TOKEN_OPEN))
-		return parser_operand(p, true, ret_node);
+		return parser_operand(p, ret_node);
 	TRY(parser_enter(p));
 	p->at++;
 	TRY(parse_set_value(p, &n));
