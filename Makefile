@@ -141,6 +141,14 @@ unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory KIND=asan build/asan/unit
 	build/asan/unit $(ONLY)
 
+# The codecs as a filter, driven by the published Python client's serializers and parsers.
+build/asan/peer_codec: build/asan/test/aws/peer_codec.o build/asan/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+.PHONY: peer
+peer: ## codecs against botocore's, every operation; PEER_ROUNDS=3
+	@$(MAKE) --no-print-directory KIND=asan build/asan/peer_codec
+	$(PYTHON) test/aws/peer_codec.py build/asan/peer_codec $(or $(PEER_ROUNDS),3)
+
 # A fuzzer test/<layer>/fuzz_NAME.c becomes build/fuzz/NAME; its seeds are test/<layer>/corpus/NAME.
 # What it finds out is kept below build/, crashing input as build/fuzz/crash/NAME-*.
 SECONDS  ?= 60
