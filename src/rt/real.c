@@ -58,7 +58,7 @@ static void on_async(uv_async_t *async)
 static void on_sleep_end(uv_timer_t *timer)
 {
 	((struct real_loop *)timer->data)->timer_at = RT_NEVER;
-	/* uv_run() fires what is due before it polls, and would then sleep without a timer. */
+	/* uv_run() also runs timers before it sleeps; without this it would then sleep for ever. */
 	uv_stop(timer->loop);
 }
 
