@@ -41,6 +41,7 @@ enum kv_txn_state { KV_TXN_OPEN, KV_TXN_COMMITTED, KV_TXN_ENDED };
 struct kv_txn {
 	uint32_t magic;
 	enum kv_txn_state state;
+	unsigned scans; /* open on it */
 	struct kv *kv;
 	struct arena arena;        /* holds this too */
 	int rc;                    /* an error kept for kv_commit() */

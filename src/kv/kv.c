@@ -235,6 +235,7 @@ static void txn_end(struct kv_txn *txn, enum kv_txn_state state)
 {
 	struct kv *kv = txn->kv;
 
+	check(txn->scans == 0);
 	kv->engine->txn_end(txn);
 	if (kv->latches)
 		kv_latches_release(kv->latches, txn->declared, txn->n_declared);
@@ -473,6 +474,7 @@ int kv_commit(struct kv_txn *txn, uint64_t *ret_stamp)
 	int rc = txn->rc;
 
 	check(txn->magic == KV_TXN_MAGIC && txn->state == KV_TXN_OPEN);
+	check(txn->scans == 0);
 	if (rc == 0 && (txn->n_ops > 0 || kv->engine->commit_reads)) {
 		kv_count(&kv->commits);
 		rc = kv->engine->txn_commit(txn);

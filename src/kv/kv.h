@@ -73,7 +73,7 @@ struct kv_memory_options {
 must_use int kv_open_memory(const struct kv_memory_options *options, struct kv **ret_kv);
 
 struct kv_postgres_options {
-	unsigned connections; /* at most [8] */
+	unsigned connections; /* at most [16]; each open snapshot, scan, transaction holds one */
 	const char *table; /* [cirrus_kv]; letters, digits, _; its counters are in <table>_stamp */
 };
 /*
@@ -154,8 +154,8 @@ struct kv_range {
 /*
  * A scan sees one state of the store: that at opening; the snapshot's; in a transaction one that is
  * as new as its begin and not newer than the scan's opening, with the transaction's own plain
- * writes so far laid over it. The range is copied. Opening costs no round trip; each batch costs
- * one.
+ * writes so far laid over it. The range is copied. Each batch costs a round trip, the first one
+ * together with opening. A scan is closed before its snapshot or transaction ends.
  */
 must_use mayyield int kv_scan_open(
 	struct kv *kv, const struct kv_range *range, struct kv_scan **ret_scan);
@@ -186,8 +186,9 @@ must_use mayyield int kv_txn_begin(
 
 /*
  * 1 and the value (copied to the arena), or 0. Sees this transaction's own plain writes. A key that
- * was not declared is tracked: kv_commit() fails if it has changed. ERR_CONFLICT when that is
- * clear already: the transaction can only be freed and begun again. One round trip.
+ * was not declared is tracked: kv_commit() fails if it has changed (an engine that knows more may
+ * let it pass as having come before that change). ERR_CONFLICT when that is clear already: the
+ * transaction can only be freed and begun again. One round trip.
  */
 must_use mayyield int kv_txn_get(struct kv_txn *txn, str key, struct arena *arena, str *ret_value);
 

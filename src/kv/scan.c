@@ -120,6 +120,8 @@ static mayyield int scan_open(struct kv *kv, struct kv_snapshot *snapshot, struc
 	atomic_fetch_add(&kv->open_objects, 1);
 	if (snapshot)
 		snapshot->scans++;
+	if (txn)
+		txn->scans++;
 	rc = kv->engine->scan_open(scan);
 	if (rc < 0) {
 		scan->rc = rc;
@@ -236,6 +238,8 @@ void kv_scan_close(struct kv_scan *scan)
 	scan->kv->engine->scan_close(scan);
 	if (scan->snapshot)
 		scan->snapshot->scans--;
+	if (scan->txn)
+		scan->txn->scans--;
 	atomic_fetch_sub(&scan->kv->open_objects, 1);
 	buf_done(&scan->range_keys);
 	buf_done(&scan->batch);

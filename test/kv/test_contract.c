@@ -171,21 +171,36 @@ void contract_conflicts(struct contract *c)
 
 	arena_init(&a, SIZE_MAX);
 	ASSERT_INT(kv_put(c->kv, x, STR("1"), RT_NEVER), 0);
-	/* a tracked read that changes */
+	/*
+	 * A tracked read that changes, and a tracked absence that ends. The embedded engines refuse
+	 * any change; others may find an order in which nothing is wrong: this one came first.
+	 */
 	ASSERT_INT(kv_txn_begin(c->kv, &y, 1, RT_NEVER, &one), 0);
 	EXPECT_INT(kv_txn_get(one, x, &a, &value), 1);
 	ASSERT_INT(kv_put(c->kv, x, STR("2"), RT_NEVER), 0);
 	kv_txn_put(one, y, STR("from 1"));
-	EXPECT_INT(kv_commit(one, NULL), ERR_CONFLICT);
+	rc = kv_commit(one, NULL);
+	EXPECT(rc == ERR_CONFLICT || (rc == 0 && !c->latches));
 	kv_txn_free(one);
-	EXPECT_INT(kv_get(c->kv, y, &a, &value), 0);
-	/* a tracked absence that ends */
+	EXPECT_INT(kv_get(c->kv, y, &a, &value), rc == 0);
 	ASSERT_INT(kv_txn_begin(c->kv, &y, 1, RT_NEVER, &one), 0);
 	EXPECT_INT(kv_txn_get(one, STR("z"), &a, &value), 0);
 	ASSERT_INT(kv_put(c->kv, STR("z"), STR("2"), RT_NEVER), 0);
 	kv_txn_put(one, y, STR("from 1"));
+	rc = kv_commit(one, NULL);
+	EXPECT(rc == ERR_CONFLICT || (rc == 0 && !c->latches));
+	kv_txn_free(one);
+	/* what it would write is read by the one that changed its read: no order is left */
+	ASSERT_INT(kv_txn_begin(c->kv, &y, 1, RT_NEVER, &one), 0);
+	ASSERT_INT(kv_txn_begin(c->kv, &x, 1, RT_NEVER, &two), 0);
+	EXPECT(kv_txn_get(one, x, &a, &value) >= 0);
+	EXPECT(kv_txn_get(two, y, &a, &value) >= 0);
+	kv_txn_put(two, x, STR("3"));
+	EXPECT_INT(kv_commit(two, NULL), 0);
+	kv_txn_put(one, y, STR("from 1"));
 	EXPECT_INT(kv_commit(one, NULL), ERR_CONFLICT);
 	kv_txn_free(one);
+	kv_txn_free(two);
 	/* write skew: each reads what the other writes */
 	ASSERT_INT(kv_txn_begin(c->kv, &x, 1, RT_NEVER, &one), 0);
 	ASSERT_INT(kv_txn_begin(c->kv, &y, 1, RT_NEVER, &two), 0);

@@ -5,8 +5,15 @@
 #include "kv/record.h"
 #include "test/kv/contract.h"
 
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* --- the runner ------------------------------------------------------------------------------ */
 
@@ -91,6 +98,52 @@ TEST(kv, memory)
 	contract_run(&e, test_number("SEED", 1));
 }
 
+/* --- the record header ----------------------------------------------------------------------- */
+
+TEST(kv, record)
+{
+	struct record_header h = {.flags = RECORD_TOMBSTONE,
+				     .region = 258,
+				     .server = 772,
+				     .time = 5},
+			     got;
+	struct buf b;
+	str in;
+	char *p;
+
+	buf_init(&b, NULL, 1024);
+	record_put(&b, &h);
+	buf_put(&b, STR("body"));
+	in = buf_str(&b);
+	EXPECT_INT(in.n, RECORD_HEADER_BYTES + 4);
+	EXPECT_STR(str_sub(in, 0, RECORD_HEADER_BYTES), STR("\1\1\1\2\3\4\0\0\0\0\0\0\0\5"));
+	ASSERT_INT(record_take(&in, &got), 0);
+	EXPECT_STR(in, STR("body"));
+	EXPECT(got.flags == h.flags && got.region == 258 && got.server == 772 && got.time == 5);
+	for (size_t n = 0; n < RECORD_HEADER_BYTES; n++) {
+		in = str_of(b.p, n);
+		EXPECT_INT(record_take(&in, &got), ERR_CORRUPT);
+	}
+	p = b.p;
+	in = buf_str(&b);
+	p[1] = 2;
+	EXPECT_INT(record_take(&in, &got), ERR_CORRUPT);
+	p[1] = 0;
+	p[13] = 0;
+	EXPECT_INT(record_take(&in, &got), ERR_CORRUPT);
+	p[13] = 5;
+	EXPECT_INT(record_take(&in, &got), 0);
+	in = buf_str(&b);
+	p[0] = 2;
+	EXPECT_INT(record_take(&in, &got), ERR_VERSION);
+	buf_done(&b);
+	EXPECT_INT(record_time_next(1000, 0), 1000);
+	EXPECT_INT(record_time_next(1000, 999), 1000);
+	EXPECT_INT(record_time_next(1000, 1000), 1001);
+	EXPECT_INT(record_time_next(-5, 0), 1);
+	EXPECT_INT(record_time_next(1000, 5000), 5001);
+}
+
 /* --- simulation ------------------------------------------------------------------------------ */
 
 /* SEED=n replays one seed; SEEDS=n runs more of them. */
@@ -98,7 +151,7 @@ static void simulate(struct contract_engine *e, unsigned long seeds)
 {
 	unsigned long first = test_number("SEED", 0);
 
-	e->simulated = test_number("SIMULATED", 1);
+	e->simulated = true;
 	e->loops = 1;
 	if (first) {
 		contract_run(e, first);
@@ -120,6 +173,69 @@ static mayyield int open_fault(void *arg, uint64_t seed, struct kv **ret_kv)
 		return rc;
 	options.seed = seed;
 	return kv_open_fault(inner, &options, ret_kv);
+}
+
+/* --- round trips ----------------------------------------------------------------------------- */
+
+static mayyield uint64_t trips(const struct kv *kv)
+{
+	struct kv_stats stats;
+
+	kv_stats(kv, &stats);
+	return stats.round_trips;
+}
+
+static mayyield int put_over(struct kv_txn *txn, void *arg)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	str old, *key = arg;
+
+	arena_init(&a, SIZE_MAX);
+	TRY(kv_txn_get(txn, *key, &a, &old));
+	kv_txn_put(txn, *key, STR("new"));
+	kv_txn_put_covered(txn, STR("index/entry"), STR(""));
+	kv_txn_put_stamped(txn, STR("stream/"), STR("stream"), STR(""), STR("image"), KV_NO_STAMP);
+	return 0;
+}
+
+/* What a read, a write and a page cost on a distant engine (DESIGN section 5). */
+static void count_trips(void *arg)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct kv_range range = {.limit = 10};
+	struct kv_scan *scan = NULL;
+	struct kv *kv = NULL;
+	str key = STR("item"), value;
+	uint64_t before;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(open_fault(NULL, 1, &kv), 0);
+	EXPECT_INT(kv_run(kv, &key, 1, put_over, &key, RT_NEVER), 0);
+	EXPECT_INT(trips(kv), 2);
+	before = trips(kv);
+	EXPECT_INT(kv_get(kv, key, &a, &value), 1);
+	EXPECT_INT(trips(kv) - before, 1);
+	before = trips(kv);
+	EXPECT_INT(kv_put(kv, key, STR("blind"), RT_NEVER), 0);
+	EXPECT_INT(trips(kv) - before, 1);
+	before = trips(kv);
+	EXPECT_INT(kv_scan_open(kv, &range, &scan), 0);
+	while (kv_scan_next(scan, &key, &value) == 1)
+		;
+	kv_scan_close(scan);
+	EXPECT_INT(trips(kv) - before, 1);
+	kv_close(kv);
+	rt_stop(arg);
+}
+
+TEST(kv, round_trips)
+{
+	struct rt_options options = {.mode = RT_SIMULATED, .seed = 1};
+	struct rt *rt = NULL;
+
+	ASSERT_INT(rt_new(&options, &rt), 0);
+	EXPECT_INT(rt_run(rt, count_trips, rt), 0);
+	rt_free(rt);
 }
 
 TEST(kv, simulated)
@@ -174,4 +290,105 @@ TEST(kv, rocksdb)
 		.rounds = 100};
 
 	contract_run(&e, test_number("SEED", 1));
+}
+
+/* --- postgres -------------------------------------------------------------------------------- */
+
+#define PG_BIN "/usr/lib/postgresql/15/bin/"
+
+/* Runs a program of the server as an unprivileged user; its pid. */
+static pid_t pg_spawn(const char *folder, const char *const *argv)
+{
+	const struct passwd *user = getpwnam("nobody");
+	pid_t pid;
+
+	if (geteuid() == 0 && user && chown(folder, user->pw_uid, user->pw_gid) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		if (geteuid() == 0 && (!user || setgroups(0, NULL) < 0 ||
+					      setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
+			_exit(1);
+		if (chdir(folder) == 0)
+			execv(argv[0], (char *const *)argv);
+		_exit(1);
+	}
+	return pid;
+}
+
+/* A private server in the folder, on a socket in it only. */
+static pid_t pg_start(const char *folder)
+{
+	static const char *const init_argv[] = {
+		PG_BIN "initdb", "-Ddata", "-Atrust", "-Ucirrus", "--no-sync", NULL};
+	static const char *const argv[] = {
+		PG_BIN "postgres", "-Ddata", "-k.", "-h", "", "-F", "-N40", NULL};
+	pid_t pid = pg_spawn(folder, init_argv);
+	int status;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		return -1;
+	return pg_spawn(folder, argv);
+}
+
+static mayyield int open_postgres(void *arg, uint64_t seed, struct kv **ret_kv)
+{
+	static unsigned number;
+	struct kv_postgres_options options = {0};
+	char conninfo[256], table[32];
+
+	(void)seed;
+	snprintf(conninfo, sizeof conninfo, "host=%s/data user=cirrus dbname=postgres",
+		(const char *)arg);
+	snprintf(table, sizeof table, "t%u", number++);
+	options.table = table;
+	return kv_open_postgres(conninfo, &options, ret_kv);
+}
+
+/* Its pid file says when it takes connections. */
+static bool pg_ready(const char *folder)
+{
+	char path[128], text[512];
+
+	snprintf(path, sizeof path, "%s/data/postmaster.pid", folder);
+	for (unsigned i = 0; i < 200; i++) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+
+		if (fd >= 0)
+			close(fd);
+		if (n > 0 && memmem(text, (size_t)n, "ready", 5))
+			return true;
+		poll(NULL, 0, 50);
+	}
+	return false;
+}
+
+TEST(kv, postgres)
+{
+	const char *folder = test_folder();
+	struct contract_engine e = {.name = "postgres",
+		.loops = 2,
+		.open_kv = open_postgres,
+		.arg = (void *)folder,
+		.fibers = 6,
+		.rounds = 12};
+	pid_t pid;
+	int status;
+
+	if (access(PG_BIN "postgres", X_OK) < 0) {
+		fprintf(stderr, "kv.postgres: no server installed, not run\n");
+		return;
+	}
+	pid = pg_start(folder);
+	ASSERT(pid > 0);
+	if (EXPECT(pg_ready(folder)))
+		contract_run(&e, test_number("SEED", 1));
+	kill(pid, SIGINT);
+	EXPECT_INT(waitpid(pid, &status, 0), pid);
 }
