@@ -186,8 +186,10 @@ static inline void server_count(_Atomic(uint64_t) *counter, int64_t by)
 		atomic_load_explicit(counter, memory_order_relaxed) + (uint64_t)by,
 		memory_order_relaxed);
 }
-/* Room for reading at in->p + in->n; false: the input is full. */
+/* An empty one from the pool; given back, moved or not. */
 void input_take(struct input *in);
 void input_give(struct input *in);
+/* Makes room behind what is there, for a head of up to `max` bytes. */
+void input_grow(struct input *in, size_t max);
 
 #endif

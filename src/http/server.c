@@ -30,8 +30,7 @@ void input_give(struct input *in)
 	*in = (struct input){0};
 }
 
-/* Makes room behind what is there, for a head of up to `max` bytes. */
-static void input_grow(struct input *in, size_t max)
+void input_grow(struct input *in, size_t max)
 {
 	size_t used = in->n - in->pos;
 

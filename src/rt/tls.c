@@ -11,6 +11,12 @@ int rt_tls_accept(struct rt_stream *stream, struct rt_tls *tls, int64_t deadline
 	return ERR_UNSUPPORTED;
 }
 
+int rt_tls_connect(struct rt_stream *stream, struct rt_tls *tls, str name, int64_t deadline)
+{
+	(void)stream, (void)tls, (void)name, (void)deadline;
+	return ERR_UNSUPPORTED;
+}
+
 int tls_try_read(struct rt_stream *s, void *to, size_t n)
 {
 	(void)s, (void)to, (void)n;

@@ -484,6 +484,9 @@ TEST(rt_fiber, pool_bounds)
 
 struct blocked {
 	int fds[2];
+	struct rt_event begun;
+	struct rt_pool *pool;
+	struct rt_event ended;
 };
 
 static void block(void *arg)
@@ -491,6 +494,7 @@ static void block(void *arg)
 	struct blocked *b = arg;
 	char c;
 
+	rt_event_set(&b->begun);
 	EXPECT_INT(read(b->fds[0], &c, 1), 1);
 }
 
@@ -500,30 +504,31 @@ static void never(void *arg)
 	EXPECT(!"a withdrawn job must not run");
 }
 
+/* Past its deadline once begun, and waited for all the same. */
 static void occupy(void *arg)
 {
-	struct rt_pool *pool = ((void **)arg)[0];
+	struct blocked *b = arg;
 
-	EXPECT_INT(rt_pool_run(pool, block, ((void **)arg)[1], rt_after_ms(20)), 0);
+	while (rt_pool_run(b->pool, block, b, rt_after_ms(20)) == ERR_TIMEOUT)
+		; /* the thread was slow to start */
+	rt_event_set(&b->ended);
 }
 
 static void withdrawals(void *arg)
 {
 	struct blocked b;
-	struct rt_pool *pool;
-	void *both[2];
 
 	(void)arg;
+	rt_event_init(&b.begun);
+	rt_event_init(&b.ended);
 	ASSERT_INT(pipe(b.fds), 0);
-	ASSERT_INT(rt_pool_new(rt_self(), "test", 1, 10, &pool), 0);
-	both[0] = pool;
-	both[1] = &b;
-	EXPECT_INT(rt_spawn(occupy, both), 0);
-	EXPECT_INT(rt_sleep_until(rt_after_ms(5)), 0);
-	EXPECT_INT(rt_pool_run(pool, never, NULL, rt_after_ms(20)), ERR_TIMEOUT);
-	/* The one that has begun is past its deadline and still waited for. */
+	ASSERT_INT(rt_pool_new(rt_self(), "test", 1, 10, &b.pool), 0);
+	EXPECT_INT(rt_spawn(occupy, &b), 0);
+	EXPECT_INT(rt_event_wait(&b.begun, RT_NEVER), 0);
+	EXPECT_INT(rt_pool_run(b.pool, never, NULL, rt_after_ms(20)), ERR_TIMEOUT);
+	EXPECT_INT(rt_event_wait(&b.ended, rt_after_ms(5)), ERR_TIMEOUT);
 	EXPECT_INT(write(b.fds[1], "x", 1), 1);
-	EXPECT_INT(rt_pool_run(pool, block, &b, (write(b.fds[1], "y", 1), RT_NEVER)), 0);
+	EXPECT_INT(rt_event_wait(&b.ended, RT_NEVER), 0);
 	close(b.fds[0]);
 	close(b.fds[1]);
 	rt_stop(rt_self());
