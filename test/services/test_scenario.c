@@ -266,15 +266,16 @@ static void world_stop(struct world *w)
 {
 	EXPECT(http_server_drain(w->server, rt_after_ms(100)) >= 0);
 	EXPECT(http_server_drain(w->echo, rt_after_ms(100)) >= 0);
-	EXPECT_INT(logs_service_drain(w->logs, rt_after_ms(DEADLINE_MS)), 0);
+	logs_service_stop(w->logs, rt_after_ms(DEADLINE_MS));
+	apigateway_service_stop(w->apigateway);
 	http_server_free(w->server);
 	http_server_free(w->echo);
+	kv_close(w->kv);
 	rt_stop(w->rt);
 }
 
 static void world_end(struct world *w)
 {
-	kv_close(w->kv);
 	front_free(w->front);
 	gate_free(w->gate);
 	apigateway_service_free(w->apigateway);

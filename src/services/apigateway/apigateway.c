@@ -98,6 +98,12 @@ int apigateway_service_start(struct apigateway *gateway, struct kv *kv)
 	return 0;
 }
 
+void apigateway_service_stop(struct apigateway *gateway)
+{
+	if (gateway)
+		atomic_store(&gateway->kv, NULL);
+}
+
 void apigateway_service_free(struct apigateway *gateway)
 {
 	if (!gateway)

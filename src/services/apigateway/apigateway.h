@@ -8,7 +8,7 @@
  *
  * Start:   apigateway_service_new() before rt_run(), because it takes a loop slot; gate_register()
  *          with apigateway_service_rows(); apigateway_service_start() in a fiber once the store is
- *          open. End: apigateway_service_free() after rt_run().
+ *          open. End: apigateway_service_stop(), then apigateway_service_free() after rt_run().
  *
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html
  */
@@ -53,6 +53,8 @@ must_use int apigateway_service_new(
 	const struct apigateway_options *options, struct apigateway **ret_gateway);
 /* The store from now on; until then requests answer 503. From a fiber. */
 must_use mayyield int apigateway_service_start(struct apigateway *gateway, struct kv *kv);
+/* The store is about to be closed: requests answer 503 from now on. NULL is fine. */
+void apigateway_service_stop(struct apigateway *gateway);
 /* After rt_run(). NULL is fine. */
 void apigateway_service_free(struct apigateway *gateway);
 /* For gate_register(). Lives as long as the service. */

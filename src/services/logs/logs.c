@@ -2,6 +2,7 @@
 #include "services/logs/logs.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rc.h"
 #include "services/logs/service.h"
@@ -89,6 +90,7 @@ int logs_service_new(const struct logs_options *options, struct logs **ret_logs)
 		.body_max = BODY_BYTES_MAX,
 		.self = logs};
 	logs->port = (struct port_log){.self = logs, .put = writer_port_put};
+	rt_waitq_init(&logs->sweeper_ended);
 	options->ports->log = &logs->port;
 	*ret_logs = logs;
 	return 0;
@@ -97,7 +99,7 @@ int logs_service_new(const struct logs_options *options, struct logs **ret_logs)
 int logs_service_start(struct logs *logs, struct kv *kv)
 {
 	atomic_store(&logs->kv, kv);
-	return rt_spawn(logs_sweeper, logs);
+	return rt_spawn_now(logs_sweeper, logs);
 }
 
 /* ---- draining every loop ---- */
@@ -141,6 +143,20 @@ int logs_service_drain(struct logs *logs, int64_t deadline)
 	if (atomic_fetch_sub(&d.left, 1) != 1)
 		rt_event_wait_sure(&d.done); /* they use our memory; their waits have a deadline */
 	return atomic_load(&d.rc);
+}
+
+void logs_service_stop(struct logs *logs, int64_t deadline)
+{
+	if (!logs)
+		return;
+	int rc = logs_service_drain(logs, deadline);
+	if (rc < 0)
+		log_line(LOG_WARN, "logs", "lines were not stored in time", "rc=%s", rc_name(rc));
+	if (logs->sweeper)
+		rt_fiber_cancel(logs->sweeper, logs->sweeper_id);
+	while (logs->sweeper && rt_waitq_wait(&logs->sweeper_ended, deadline) == 0)
+		;
+	atomic_store(&logs->kv, NULL);
 }
 
 void logs_service_free(struct logs *logs)

@@ -7,9 +7,10 @@
  * fiber drops what retention and deletion left behind (sweep.c).
  *
  * Start:   logs_service_new() before rt_run(), because it takes a loop slot; gate_register() with
- *          logs_service_rows(); logs_service_start() in a fiber once the store is open, which also
- *          starts the sweeper. End: logs_service_drain() in a fiber, logs_service_free() after
- *          rt_run().
+ *          logs_service_rows(); logs_service_start() in a fiber of loop 0 once the store is open,
+ *          which also starts the sweeper. End: logs_service_stop() in a fiber of loop 0 while the
+ *          store is still open and nobody writes lines any more, logs_service_free() after
+ * rt_run().
  *
  * https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/Welcome.html
  */
@@ -39,6 +40,8 @@ must_use int logs_service_new(const struct logs_options *options, struct logs **
 must_use mayyield int logs_service_start(struct logs *logs, struct kv *kv);
 /* Waits until queued lines of every loop are stored, at most until the deadline. From a fiber. */
 must_use mayyield int logs_service_drain(struct logs *logs, int64_t deadline);
+/* Drains, ends the sweeper, and forgets the store. NULL is fine. */
+mayyield void logs_service_stop(struct logs *logs, int64_t deadline);
 /* After rt_run(). NULL is fine. */
 void logs_service_free(struct logs *logs);
 /* For gate_register(). Lives as long as the service. */

@@ -45,6 +45,9 @@ struct logs {
 	unsigned slot; /* of struct log_writer */
 	struct service *service;
 	struct port_log port;
+	struct rt_fiber *sweeper; /* NULL: not running. Loop 0 only, as what follows */
+	uint64_t sweeper_id;
+	struct rt_waitq sweeper_ended;
 	_Atomic uint64_t events, bytes, batches, commits, dropped;
 };
 

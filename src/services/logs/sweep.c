@@ -337,10 +337,14 @@ void logs_sweeper(void *arg)
 	struct logs *logs = arg;
 	int64_t pause = logs->options.sweep_ms ? logs->options.sweep_ms : SWEEP_MS;
 
+	logs->sweeper = rt_fiber_self();
+	logs->sweeper_id = rt_fiber_id(logs->sweeper);
 	while (rt_sleep_until(rt_after_ms(pause)) == 0) {
 		int rc = logs_sweep(logs, rt_wall() / RT_NS_MS);
 
 		if (rc < 0 && rc != ERR_CANCELLED)
 			log_line(LOG_WARN, "logs", "sweep stopped", "rc=%s", rc_name(rc));
 	}
+	logs->sweeper = NULL;
+	rt_waitq_wake_all(&logs->sweeper_ended);
 }

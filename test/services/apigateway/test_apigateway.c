@@ -10,3 +10,8 @@ TEST(apigateway, control)
 {
 	scenario_run("test/services/apigateway/control.txt", 5);
 }
+
+TEST(apigateway, proxy)
+{
+	scenario_run("test/services/apigateway/proxy.txt", 3);
+}
