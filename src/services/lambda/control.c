@@ -70,10 +70,10 @@ static int create(struct call *c, struct function *f)
 	int rc;
 
 	/* Before the work of unpacking; the transaction decides. */
-	rc = TRY(store_load(s, c->arena, f->account, f->region, f->name, &old, NULL));
+	rc = TRY(lambda_store_load(s, c->arena, f->account, f->region, f->name, &old, NULL));
 	if (rc == 0) {
 		TRY(put_code(c, value_get(c->in, "Code"), f, &pin));
-		rc = store_create(s, f, c->deadline_ns);
+		rc = lambda_store_create(s, f, c->deadline_ns);
 		code_unpin(s->code, pin);
 		if (rc < 0 && rc != ERR_EXISTS)
 			return rc;
@@ -296,8 +296,8 @@ int control_update_function_configuration(struct call *c)
 	TRY(request_function(c, false, &f, NULL));
 	TRY(config_refuse(c));
 	TRY(config_check_role(c, f.account, f.name));
-	TRY(store_change(s, c->arena, f.account, f.region, f.name, true, change_configuration, &u,
-		c->deadline_ns, &f));
+	TRY(lambda_store_change(s, c->arena, f.account, f.region, f.name, true,
+		change_configuration, &u, c->deadline_ns, &f));
 	function_render(c->arena, &f, c->out);
 	transition_begin(s, f.account, f.region, f.name);
 	return 0;
@@ -337,8 +337,8 @@ int control_update_function_code(struct call *c)
 		rc = 0;
 		f = new;
 	} else {
-		rc = store_change(s, c->arena, f.account, f.region, f.name, true, change_code, &u,
-			c->deadline_ns, &f);
+		rc = lambda_store_change(s, c->arena, f.account, f.region, f.name, true,
+			change_code, &u, c->deadline_ns, &f);
 	}
 	code_unpin(s->code, pin);
 	if (rc < 0 || value_bool(c->in, "DryRun", false)) {
@@ -394,7 +394,7 @@ static int tagged_function(struct call *c, struct function *ret_function)
 			"implemented by this server).",
 			STR_ARG(arn));
 	if (!str_eq(name.account, c->account) || !str_eq(name.region, c->region) ||
-		TRY(store_load(
+		TRY(lambda_store_load(
 			s, c->arena, c->account, c->region, name.name, ret_function, NULL)) == 0)
 		return fault_not_found(
 			&c->fault, c->arena, name.account, name.region, &name, false);
@@ -411,8 +411,8 @@ int control_tag_resource(struct call *c)
 	struct function f;
 
 	TRY(tagged_function(c, &f));
-	return store_change(self(c), c->arena, f.account, f.region, f.name, false, add_tags, c,
-		c->deadline_ns, &f);
+	return lambda_store_change(self(c), c->arena, f.account, f.region, f.name, false, add_tags,
+		c, c->deadline_ns, &f);
 }
 
 static int remove_tags(void *arg, struct arena *a, struct function *f)
@@ -440,8 +440,8 @@ int control_untag_resource(struct call *c)
 	struct function f;
 
 	TRY(tagged_function(c, &f));
-	return store_change(self(c), c->arena, f.account, f.region, f.name, false, remove_tags, c,
-		c->deadline_ns, &f);
+	return lambda_store_change(self(c), c->arena, f.account, f.region, f.name, false,
+		remove_tags, c, c->deadline_ns, &f);
 }
 
 int control_list_tags(struct call *c)

@@ -86,7 +86,7 @@ int request_function(struct call *c, bool qualified, struct function *ret_functi
 	TRY(request_name(c, qualified, &name));
 	if (function_qualifier_kind(name.qualifier) == QUALIFIER_LATEST &&
 		str_eq(owner(c, &name), c->account))
-		found = TRY(store_load(
+		found = TRY(lambda_store_load(
 			s, c->arena, c->account, c->region, name.name, ret_function, ret_record));
 	if (!found)
 		return fault_not_found(

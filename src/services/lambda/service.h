@@ -61,10 +61,10 @@ static inline void lambda_count(_Atomic uint64_t *counter)
 /* The key of a function's record. */
 str store_function_key(struct arena *a, str account, str region, str name);
 /* 1 and the function (in the arena), 0. *ret_record (may be NULL): its record's bytes. */
-must_use int store_load(struct lambda_service *s, struct arena *a, str account, str region,
+must_use int lambda_store_load(struct lambda_service *s, struct arena *a, str account, str region,
 	str name, struct function *ret_function, str *ret_record) mayyield;
 /* Writes a function that must not exist: ERR_EXISTS. */
-must_use int store_create(
+must_use int lambda_store_create(
 	struct lambda_service *s, const struct function *f, int64_t deadline) mayyield;
 /*
  * Changes a function: `change` gets it as stored (in an arena of the attempt) and returns >= 0 to
@@ -72,7 +72,7 @@ must_use int store_create(
  * and, when `touch`, the time of modification are set here. ERR_NOT_FOUND. The result is in the
  * arena.
  */
-must_use int store_change(struct lambda_service *s, struct arena *a, str account, str region,
+must_use int lambda_store_change(struct lambda_service *s, struct arena *a, str account, str region,
 	str name, bool touch, int (*change)(void *arg, struct arena *a, struct function *f),
 	void *arg, int64_t deadline, struct function *ret_function) mayyield;
 /* Removes a function and what belongs to it: 1, or 0 when there is none. *ret_code_hex: 64 bytes.

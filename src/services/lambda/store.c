@@ -70,7 +70,7 @@ str lambda_uuid(struct arena *a)
 	return str_of(text, UUID_TEXT_BYTES);
 }
 
-int store_load(struct lambda_service *s, struct arena *a, str account, str region, str name,
+int lambda_store_load(struct lambda_service *s, struct arena *a, str account, str region, str name,
 	struct function *ret_function, str *ret_record)
 {
 	str record;
@@ -110,7 +110,7 @@ static int create_txn(struct kv_txn *txn, void *arg)
 	return 0;
 }
 
-int store_create(struct lambda_service *s, const struct function *f, int64_t deadline)
+int lambda_store_create(struct lambda_service *s, const struct function *f, int64_t deadline)
 {
 	struct arena a cleanup(arena_done_p) = {0};
 	struct create c = {.arena = &a, .function = f};
@@ -152,9 +152,9 @@ static int change_txn(struct kv_txn *txn, void *arg)
 	return 0;
 }
 
-int store_change(struct lambda_service *s, struct arena *a, str account, str region, str name,
-	bool touch, int (*change)(void *arg, struct arena *a, struct function *f), void *arg,
-	int64_t deadline, struct function *ret_function)
+int lambda_store_change(struct lambda_service *s, struct arena *a, str account, str region,
+	str name, bool touch, int (*change)(void *arg, struct arena *a, struct function *f),
+	void *arg, int64_t deadline, struct function *ret_function)
 {
 	struct function result;
 	struct change c = {.arena = a,

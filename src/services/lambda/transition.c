@@ -54,7 +54,7 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 	struct function f;
 	struct end end;
 
-	if (TRY(store_load(s, a, account, region, name, &f, NULL)) == 0)
+	if (TRY(lambda_store_load(s, a, account, region, name, &f, NULL)) == 0)
 		return 0;
 	if (f.state != FUNCTION_PENDING && f.update != UPDATE_IN_PROGRESS)
 		return 0;
@@ -65,7 +65,8 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 	if (end.rc < 0 && end.rc != ERR_INVALID && end.rc != ERR_TOO_LARGE)
 		return end.rc;
 	pool_want(s->pool, f.runtime);
-	return store_change(s, a, account, region, name, false, write_end, &end, deadline, &f);
+	return lambda_store_change(
+		s, a, account, region, name, false, write_end, &end, deadline, &f);
 }
 
 static void transition_fiber(void *arg)
@@ -99,7 +100,7 @@ int transition_wait(struct lambda_service *s, struct arena *a, int64_t deadline,
 {
 	while (f->state == FUNCTION_PENDING && rt_now() < deadline) {
 		TRY(rt_sleep_until(rt_after_ms(WAIT_STEP_MS)));
-		if (TRY(store_load(s, a, f->account, f->region, f->name, f, record)) == 0)
+		if (TRY(lambda_store_load(s, a, f->account, f->region, f->name, f, record)) == 0)
 			return ERR_NOT_FOUND;
 	}
 	return f->state == FUNCTION_PENDING ? ERR_TIMEOUT : 0;
