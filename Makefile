@@ -19,7 +19,7 @@ PYTHON  := /usr/bin/python3
 # Debian's node-llhttp: sources in llhttp/, the header in include/llhttp/
 LLHTTP  := /usr/share
 
-WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wmissing-prototypes \
+WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-format-zero-length -Wmissing-prototypes \
             -Wstrict-prototypes -Wshadow -Wwrite-strings -Werror
 CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -isystem $(LLHTTP)/include -DLLHTTP_STRICT_MODE=1 -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
 CFLAGS    = -std=gnu17 -g $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fPIE \
@@ -52,7 +52,7 @@ LLHTTP_OBJ = $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
 FUZZ_SRC := $(sort $(shell find test -name 'fuzz_*.c'))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
-.PHONY: all help build run install unit clean format
+.PHONY: all help build run install unit crash clean format
 all: build
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -116,6 +116,21 @@ $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+
+# The crash test of the store: its program, and the library that plays the disk.
+$(BUILD)/crash: test/crash/crash.c $(BUILD)/libcirrus.a
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+$(BUILD)/crash-shim.so: test/crash/shim.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -g -O1 $(WARN) -fPIC -shared $< -ldl -o $@
+
+CRASH_ROUNDS ?= 20
+crash: $(BUILD)/crash $(BUILD)/crash-shim.so ## crash tests: kill -9, power cuts, failing disks; CRASH_ROUNDS=n
+	$(BUILD)/crash kill $(CRASH_ROUNDS)
+	$(BUILD)/crash power $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
+	$(BUILD)/crash fail $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
+	$(BUILD)/crash unsynced 6 $(abspath $(BUILD)/crash-shim.so)
+	@echo "crash: 4 passed, 0 failed"
 
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory KIND=asan build/asan/unit

@@ -239,10 +239,18 @@ static int look_at_headers(struct head *h)
 int head_parse_request(const char *p, size_t n, unsigned lines, unsigned headers_max,
 	struct arena *arena, struct head *ret)
 {
-	int rc = run(HTTP_REQUEST, p, n, lines, headers_max, arena, ret);
+	int rc;
 
+	if (str_starts(str_of(p, n), STR("PRI * HTTP/2.0\r\n")))
+		return -HTTP_REFUSAL_VERSION; /* HTTP/2 with prior knowledge */
+	rc = run(HTTP_REQUEST, p, n, lines, headers_max, arena, ret);
 	if (rc < 0)
 		return rc;
+	/* "METHOD target HTTP/1.x" with single spaces and nothing else. */
+	if (ret->target.p != p + ret->method_text.n + 1 ||
+		!str_eq(str_of(ret->target.p + ret->target.n, 8), STR(" HTTP/1.")) ||
+		ret->target.p[ret->target.n + 9] != '\r')
+		return -HTTP_REFUSAL_MALFORMED;
 	TRY(look_at_headers(ret));
 	if (!ret->http_1_0 && !ret->known[HTTP_NAME_HOST])
 		return -HTTP_REFUSAL_MALFORMED;

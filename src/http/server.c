@@ -125,14 +125,20 @@ void refusal_render(struct server_loop *l, enum http_refusal why, struct buf *b)
 /* Says why, outside fibers, and ends the connection. */
 static void connection_refuse(struct http_connection *c, enum http_refusal why)
 {
-	struct iovec part;
+	size_t sent = 0;
 	struct buf b;
+	int rc = 1;
 
 	buf_init(&b, NULL, 1024 * 1024);
 	refusal_render(c->loop, why, &b);
-	part = (struct iovec){b.p, b.n};
+	while (sent < b.n && rc > 0) {
+		struct iovec part = {b.p + sent, b.n - sent};
+
+		rc = rt_stream_try_write(c->stream, &part, 1);
+		sent += rc > 0 ? (size_t)rc : 0;
+	}
 	/* The first answer on an empty socket buffer fits; if not, the client does not read. */
-	if (rt_stream_try_write(c->stream, &part, 1) == (int)b.n)
+	if (sent == b.n)
 		connection_linger(c);
 	else
 		connection_close(c);

@@ -31,7 +31,8 @@ enum {
 	FILES_OPEN_MAX = 1024,
 	BLOOM_BITS = 10,
 	BLOCK_BYTES = 8 * 1024,
-	LOG_FILES_KEPT = 2,
+	DIARIES_KEPT = 1,
+	DIARY_NOTHING = 6, /* above the highest level */
 	PROBE_BYTES = 32 * 1024 * 1024,
 	GATE_POLL_NS = 200 * 1000,
 	PATH_BYTES = 4096,
@@ -96,8 +97,12 @@ void rocks_store_init(struct rocks *r)
 	rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
-	rocksdb_options_set_keep_log_file_num(o, LOG_FILES_KEPT);
-	rocksdb_options_set_info_log_level(o, 2); /* warnings */
+	/*
+	 * No diary: on a full disk a failed write of it fails an assertion of Debian's library, and
+	 * what matters of it comes back as the error of a call.
+	 */
+	rocksdb_options_set_keep_log_file_num(o, DIARIES_KEPT);
+	rocksdb_options_set_info_log_level(o, DIARY_NOTHING);
 	set_table_options(r);
 	r->read_all = rocksdb_readoptions_create();
 	r->read_cached = rocksdb_readoptions_create();

@@ -132,6 +132,8 @@ struct rt {
 
 /* The loop that this thread is, or plays at this moment; NULL on other threads. */
 extern _Thread_local struct rt_loop *rt_loop_here;
+/* The simulated runtime that this thread runs, also while it plays a pool's thread. */
+extern _Thread_local struct rt *rt_sim_here;
 
 static inline struct rt_loop *loop_here(void)
 {
@@ -200,6 +202,7 @@ struct pool_job {
 	void *arg;
 	struct rt_event done;
 	struct rt_timer timer; /* simulated */
+	struct rt_loop *loop;  /* simulated */
 	bool queued;
 };
 struct rt_pool {

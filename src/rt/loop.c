@@ -89,6 +89,9 @@ void rt_free(struct rt *rt)
 		for (unsigned s = 0; s < rt->slot_count; s++)
 			if (rt->slot_free[s] && l->slots[s])
 				rt->slot_free[s](l->slots[s]);
+		list_for_each_safe(at, &l->streams)
+			list_entry(at, struct rt_stream, link)
+				->ops->close(list_entry(at, struct rt_stream, link));
 		rt_loop_here = NULL;
 	}
 	if (rt->backend)
@@ -242,9 +245,9 @@ void loop_run_message(struct rt_loop *l)
 
 int64_t rt_now(void)
 {
-	struct rt_loop *l = rt_loop_here;
-
-	return l ? l->rt->backend->now(l->rt) : rt_backend_real.now(NULL);
+	if (unlikely(rt_sim_here != NULL))
+		return rt_backend_simulated.now(rt_sim_here);
+	return rt_backend_real.now(NULL);
 }
 
 int64_t rt_now_coarse(void)
@@ -254,9 +257,9 @@ int64_t rt_now_coarse(void)
 
 int64_t rt_wall(void)
 {
-	struct rt_loop *l = rt_loop_here;
-
-	return l ? l->rt->backend->wall(l->rt) : rt_backend_real.wall(NULL);
+	if (unlikely(rt_sim_here != NULL))
+		return rt_backend_simulated.wall(rt_sim_here);
+	return rt_backend_real.wall(NULL);
 }
 
 void random_init(uint64_t state[4], uint64_t seed)
@@ -297,10 +300,8 @@ uint64_t rt_random(void)
 
 void rt_random_bytes(void *to, size_t n)
 {
-	struct rt_loop *l = rt_loop_here;
-
-	if (l)
-		l->rt->backend->random_bytes(l->rt, to, n);
+	if (rt_sim_here)
+		rt_backend_simulated.random_bytes(rt_sim_here, to, n);
 	else
 		rt_backend_real.random_bytes(NULL, to, n);
 }

@@ -58,6 +58,8 @@ static void on_async(uv_async_t *async)
 static void on_sleep_end(uv_timer_t *timer)
 {
 	((struct real_loop *)timer->data)->timer_at = RT_NEVER;
+	/* uv_run() also runs timers before it sleeps; without this it would then sleep for ever. */
+	uv_stop(timer->loop);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -616,7 +616,7 @@ out:
 static bool can_nest_user_namespaces(void)
 {
 	int status = 1;
-	pid_t pid = fork();
+	pid_t pid = sys_fork();
 
 	if (pid == 0)
 		_exit(setresuid(65534, 65534, 65534) == 0 && unshare(CLONE_NEWUSER) == 0 ? 0 : 1);
@@ -647,7 +647,7 @@ static int start_janitor(struct launcher *l)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return -1;
-	l->janitor_pid = fork();
+	l->janitor_pid = sys_fork();
 	if (l->janitor_pid == 0) {
 		close(l->client);
 		close(l->epoll);

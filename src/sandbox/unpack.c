@@ -419,7 +419,7 @@ static int run_child(int archive, int folder, uint64_t packed_bytes,
 	TRY(filter_build_unpack(&filter));
 	if (pipe2(pair, O_CLOEXEC) != 0)
 		return rc_from_errno(errno);
-	pid = fork();
+	pid = sys_fork();
 	if (pid == 0)
 		child(archive, folder, pair[1], packed_bytes, limits, &filter);
 	close(pair[1]);
