@@ -362,6 +362,11 @@ void scheduler_gone(struct entry *e, struct instance *i)
 	struct scheduler *s = shard->scheduler;
 
 	list_remove(&i->all_link);
+	if (i->log_queued) { /* its feed is closed */
+		i->log_queued = false;
+		list_remove(&i->log_link);
+		instance_unref(i);
+	}
 	atomic_fetch_sub(&s->memory, i->memory_reserved);
 	atomic_fetch_sub(&s->instances, 1);
 	e->instances--;
