@@ -83,12 +83,6 @@ static int outcome(struct rt_tls_session *t, int rc)
 	}
 }
 
-int rt_tls_connect(struct rt_stream *stream, struct rt_tls *tls, str name, int64_t deadline)
-{
-	(void)stream, (void)tls, (void)name, (void)deadline;
-	return ERR_UNSUPPORTED;
-}
-
 int tls_try_read(struct rt_stream *s, void *to, size_t n)
 {
 	struct rt_tls_session *t = s->tls;
