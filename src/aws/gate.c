@@ -271,6 +271,7 @@ static int run(struct gate_pass *p)
 	TRY(gate_check_browser(p));
 	TRY(find(p));
 	p->label.operation = model_str(c->service->model, c->operation->name);
+	TRY(gate_check_signed(p));
 	TRY(gate_body(p, body_max(p)));
 	TRY(gate_authenticate(p));
 	p->label.account = c->account;

@@ -103,6 +103,8 @@ must_use int gate_find_operation(struct gate_pass *p);
 
 /* gate_auth.c */
 must_use int gate_check_browser(struct gate_pass *p);
+/* Before the body is read: is there a well-formed signature, where one is needed? */
+must_use int gate_check_signed(struct gate_pass *p);
 must_use int gate_authenticate(struct gate_pass *p);
 must_use int gate_authorize(struct gate_pass *p);
 /* Is the origin one whose pages may call us? */
