@@ -19,7 +19,7 @@ PYTHON  := /usr/bin/python3
 # Debian's node-llhttp: sources in llhttp/, the header in include/llhttp/
 LLHTTP  := /usr/share
 
-WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wmissing-prototypes \
+WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-format-zero-length -Wmissing-prototypes \
             -Wstrict-prototypes -Wshadow -Wwrite-strings -Werror
 CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -isystem $(LLHTTP)/include -DLLHTTP_STRICT_MODE=1 -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
 CFLAGS    = -std=gnu17 -g $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fPIE \
@@ -65,21 +65,20 @@ $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-# Tables of operations and shapes, compiled from src/services/SERVICE/SERVICE.{model,override}.
+# Tables of operations and shapes, compiled from src/services/*/SERVICE.{model,override}.
 MODELS  := $(sort $(basename $(notdir $(wildcard src/services/*/*.model))))
-GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o
-define model_rule
-$(GEN)/model_$(1).c: src/services/$(1)/$(1).model $$(wildcard src/services/$(1)/$(1).override) \
-		tools/model_compile.py tools/pattern.py
-	$$(Q)$$(PYTHON) tools/model_compile.py $$@ $$(filter src/services/%,$$^)
-endef
-$(foreach m,$(MODELS),$(eval $(call model_rule,$(m))))
+GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o $(BUILD)/gen/embedded.o
 # The programs of runtimes/, as bytes of the binary.
 RUNTIMES := $(sort $(shell find runtimes -type f 2>/dev/null))
-GEN_OBJ  += $(BUILD)/gen/embedded.o
 $(GEN)/embedded.c: tools/embed.py $(RUNTIMES)
 	@mkdir -p $(@D)
 	$(Q)$(PYTHON) tools/embed.py $@ runtimes
+define model_rule
+$(GEN)/model_$(basename $(notdir $(1))).c: $(1) $$(wildcard $(basename $(1)).override) \
+		tools/model_compile.py tools/pattern.py
+	$$(Q)$$(PYTHON) tools/model_compile.py $$@ $$(filter src/services/%,$$^)
+endef
+$(foreach m,$(wildcard src/services/*/*.model),$(eval $(call model_rule,$(m))))
 $(GEN)/models.c: tools/model_compile.py $(wildcard src/services/*/*.model)
 	$(Q)$(PYTHON) tools/model_compile.py --list $@ $(MODELS)
 $(BUILD)/gen/%.o: $(GEN)/%.c
@@ -111,6 +110,12 @@ PREFIX ?= /usr/local
 install: build ## puts the binary into PREFIX/bin [/usr/local]
 	install -D -m 0755 build/cirrus $(DESTDIR)$(PREFIX)/bin/cirrus
 
+# What a container runs in the tests of lambda.
+build/test/lambda-bootstrap: test/services/lambda/programs/bootstrap.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static $< -o $@
+
+$(BUILD)/unit: build/test/lambda-bootstrap
 $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_OBJ) $(BUILD)/libcirrus.a $(LDLIBS) -o $@
 
@@ -135,6 +140,14 @@ crash: $(BUILD)/crash $(BUILD)/crash-shim.so ## crash tests: kill -9, power cuts
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory KIND=asan build/asan/unit
 	build/asan/unit $(ONLY)
+
+# The codecs as a filter, driven by the published Python client's serializers and parsers.
+build/asan/peer_codec: build/asan/test/aws/peer_codec.o build/asan/libcirrus.a
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+.PHONY: peer
+peer: ## codecs against botocore's, every operation; PEER_ROUNDS=3
+	@$(MAKE) --no-print-directory KIND=asan build/asan/peer_codec
+	$(PYTHON) test/aws/peer_codec.py build/asan/peer_codec $(or $(PEER_ROUNDS),3)
 
 # A fuzzer test/<layer>/fuzz_NAME.c becomes build/fuzz/NAME; its seeds are test/<layer>/corpus/NAME.
 # What it finds out is kept below build/, crashing input as build/fuzz/crash/NAME-*.

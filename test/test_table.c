@@ -59,7 +59,7 @@ bool test_table_next(struct test_table *t)
 
 	while (str_split(&t->rest, '\n', &line)) {
 		t->line++;
-		if (line.n == 0 || line.p[0] == '#')
+		if (line.n == 0 || str_eq(line, STR("#")) || str_starts(line, STR("# ")))
 			continue;
 		t->fields = 0;
 		for (unsigned i = 0; i < TEST_TABLE_FIELDS; i++)

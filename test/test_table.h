@@ -1,6 +1,6 @@
 /*
  * Test cases kept as files (STYLE 29): one case a line, fields separated by tabs (several count as
- * one, so that columns can be aligned), '#' starts a comment line. In a field %XX stands for a
+ * one, so that columns can be aligned), "# " starts a comment line. In a field %XX stands for a
  * byte, so cases can hold anything.
  *
  *     struct test_table t;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Imports the facts of a service model into src/services/<service>/<service>.model.
+"""Imports the facts of a service model into src/services/<folder>/<service>.model.
 
     tools/model_import.py FOLDER [SERVICE...]
 
@@ -197,7 +197,9 @@ def main():
         services = [os.path.basename(p)[:-6] for p in
                     sorted(glob.glob(os.path.join(ROOT, "src/services/*/*.model")))]
     for service in services:
-        path = os.path.join(ROOT, "src/services", service, service + ".model")
+        known = glob.glob(os.path.join(ROOT, "src/services/*", service + ".model"))
+        path = known[0] if known else os.path.join(
+            ROOT, "src/services", service, service + ".model")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         text = convert(service, load(folder, service))
         with open(path, "w", encoding="utf-8") as f:

@@ -29,7 +29,7 @@ int fault_vset(struct fault *ret_fault, struct arena *a, const struct fault_kind
 	return ERR_FAULT;
 }
 
-int fault_set(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,
+int(fault_set)(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,
 	const char *format, ...)
 {
 	va_list args;

@@ -22,6 +22,7 @@
 #define AWS_FAULT_H
 
 #include "base/arena.h"
+#include "base/rc.h"
 
 #include <stdarg.h>
 
@@ -50,6 +51,8 @@ struct fault {
 /* Sets *ret_fault, its message formatted in the arena; returns ERR_FAULT. */
 int fault_set(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,
 	const char *format, ...) printf_like(4, 5);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define fault_set(...) (fault_set(__VA_ARGS__), ERR_FAULT)
 int fault_vset(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,
 	const char *format, va_list args) printf_like(4, 0);
 

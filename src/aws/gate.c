@@ -14,13 +14,19 @@
 
 /* ---- faults ---- */
 
-#define GATE_FAULT(id, json, query, status, side, retry) \
+#define GATE_FAULT(id, json, query, status, rest, side, retry) \
 	{json, status, FAULT_##side, FAULT_##retry},
 static const struct fault_kind json_faults[] = {
 #include "aws/faults.def"
 };
 #undef GATE_FAULT
-#define GATE_FAULT(id, json, query, status, side, retry) \
+#define GATE_FAULT(id, json, query, status, rest, side, retry) \
+	{json, rest, FAULT_##side, FAULT_##retry},
+static const struct fault_kind rest_faults[] = {
+#include "aws/faults.def"
+};
+#undef GATE_FAULT
+#define GATE_FAULT(id, json, query, status, rest, side, retry) \
 	{query, status, FAULT_##side, FAULT_##retry},
 static const struct fault_kind query_faults[] = {
 #include "aws/faults.def"
@@ -29,12 +35,15 @@ static const struct fault_kind query_faults[] = {
 
 const struct fault_kind *gate_fault_kind(enum gate_fault fault, const struct model *m)
 {
-	return m && m->protocol == PROTOCOL_QUERY ? &query_faults[fault] : &json_faults[fault];
+	if (!m || m->protocol == PROTOCOL_REST_JSON)
+		return &rest_faults[fault];
+	return m->protocol == PROTOCOL_QUERY ? &query_faults[fault] : &json_faults[fault];
 }
 
 bool gate_fault_is_own(const struct fault_kind *kind)
 {
 	return (kind >= json_faults && kind < json_faults + ARRAY_SIZE(json_faults)) ||
+	       (kind >= rest_faults && kind < rest_faults + ARRAY_SIZE(rest_faults)) ||
 	       (kind >= query_faults && kind < query_faults + ARRAY_SIZE(query_faults));
 }
 
@@ -44,7 +53,7 @@ static int refuse_v(struct call *c, enum gate_fault fault, const char *format, v
 		gate_fault_kind(fault, c->service ? c->service->model : NULL), format, args);
 }
 
-int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...)
+int(call_refuse)(struct call *c, enum gate_fault fault, const char *format, ...)
 {
 	va_list args;
 	int rc;
@@ -55,7 +64,7 @@ int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...)
 	return rc;
 }
 
-int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
+int(gate_refuse)(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
 {
 	va_list args;
 	int rc;
@@ -66,7 +75,7 @@ int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, 
 	return rc;
 }
 
-int call_fault(struct call *c, const struct fault_kind *kind, const char *format, ...)
+int(call_fault)(struct call *c, const struct fault_kind *kind, const char *format, ...)
 {
 	va_list args;
 	int rc;
@@ -91,36 +100,51 @@ static int refuse_input(struct call *c, enum gate_fault fault, const char *code,
 
 /* ---- the parts of a request ---- */
 
+/* Those that the HTTP layer does not recognise by itself, or whose caller did not ask it to. */
+static str *head_named(struct gate_heads *h, str name)
+{
+	const struct {
+		str name;
+		str *to;
+	} wanted[] = {
+		{STR("x-amz-target"), &h->target},
+		{STR("host"), &h->host},
+		{STR("origin"), &h->origin},
+		{STR("referer"), &h->referer},
+		{STR("sec-fetch-site"), &h->fetch_site},
+		{STR("content-type"), &h->content_type},
+		{STR("content-encoding"), &h->content_encoding},
+		{STR("access-control-request-method"), &h->request_method},
+		{STR("access-control-request-headers"), &h->request_headers},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (name.n == wanted[i].name.n && str_eq_nocase(name, wanted[i].name))
+			return wanted[i].to;
+	return NULL;
+}
+
 void gate_heads_read(const struct gate_request *request, struct gate_heads *ret_heads)
 {
 	struct gate_heads h = {.target = STR_NULL};
-	const struct {
-		str name;
-		enum http_name known;
-		str *to;
-	} wanted[] = {
-		{STR("x-amz-target"), HTTP_NAME_X_AMZ_TARGET, &h.target},
-		{STR("host"), HTTP_NAME_HOST, &h.host},
-		{STR("origin"), HTTP_NAME_ORIGIN, &h.origin},
-		{STR("referer"), HTTP_NAME_REFERER, &h.referer},
-		{STR("sec-fetch-site"), HTTP_NAME_SEC_FETCH_SITE, &h.fetch_site},
-		{STR("content-type"), HTTP_NAME_CONTENT_TYPE, &h.content_type},
-		{STR("content-encoding"), HTTP_NAME_CONTENT_ENCODING, &h.content_encoding},
-		{STR("access-control-request-method"), HTTP_NAME_OTHER, &h.request_method},
-		{STR("access-control-request-headers"), HTTP_NAME_OTHER, &h.request_headers},
-	};
 
 	for (uint32_t i = 0; i < request->header_count; i++) {
 		const struct http_header *at = &request->headers[i];
+		str *to = NULL;
 
-		for (size_t k = 0; k < ARRAY_SIZE(wanted); k++) {
-			bool same = at->known ? at->known == wanted[k].known
-					      : at->name.n == wanted[k].name.n &&
-							str_eq_nocase(at->name, wanted[k].name);
-
-			if (same && !wanted[k].to->p)
-				*wanted[k].to = at->value;
+		switch (at->known) {
+		case HTTP_NAME_X_AMZ_TARGET: to = &h.target; break;
+		case HTTP_NAME_HOST: to = &h.host; break;
+		case HTTP_NAME_ORIGIN: to = &h.origin; break;
+		case HTTP_NAME_REFERER: to = &h.referer; break;
+		case HTTP_NAME_SEC_FETCH_SITE: to = &h.fetch_site; break;
+		case HTTP_NAME_CONTENT_TYPE: to = &h.content_type; break;
+		case HTTP_NAME_CONTENT_ENCODING: to = &h.content_encoding; break;
+		case HTTP_NAME_OTHER: to = head_named(&h, at->name); break;
+		default: break;
 		}
+		if (to && !to->p)
+			*to = at->value;
 	}
 	*ret_heads = h;
 }

@@ -143,9 +143,12 @@ struct call {
  * ...)`. */
 int call_fault(struct call *c, const struct fault_kind *kind, const char *format, ...)
 	printf_like(3, 4);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define call_fault(...) (call_fault(__VA_ARGS__), ERR_FAULT)
 /* A header of the request, STR_NULL when absent; names ignore case. */
 str call_header_get(const struct call *c, str name);
-/* Adds a header to the answer. Name and value are borrowed. */
+/* Adds a header to the answer (Content-Type: instead of the protocol's). Name and value are
+ * borrowed. */
 void call_header(struct call *c, str name, str value);
 /*
  * May the caller do `action` ("dynamodb:GetItem") on `arn`? 0, or ERR_FAULT with AccessDenied set.
@@ -164,7 +167,10 @@ struct gate_options {
 	const str *cors_origins; /* allowed beyond our own console */
 	size_t cors_origin_count;
 	str region_default; /* where the request names none: "us-east-1" */
-	/* Called after each operation; NULL: not. Must not suspend. */
+	/*
+	 * Called after each request; NULL: not. Must not suspend. c->service, c->operation, c->row
+	 * and c->principal are NULL when the request got no further.
+	 */
 	void (*done)(void *arg, const struct call *c, uint16_t status, int64_t taken_ns);
 	/* Before the handler: 0, or ERR_BUSY to answer a throttling error. NULL: no limit. */
 	int (*throttle)(void *arg, const struct call *c);

@@ -83,7 +83,11 @@ struct gate_pass {
 /* Sets a fault of the gate's own; returns ERR_FAULT. */
 int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, ...)
 	printf_like(3, 4);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define gate_refuse(...) (gate_refuse(__VA_ARGS__), ERR_FAULT)
 int call_refuse(struct call *c, enum gate_fault fault, const char *format, ...) printf_like(3, 4);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define call_refuse(...) (call_refuse(__VA_ARGS__), ERR_FAULT)
 const struct fault_kind *gate_fault_kind(enum gate_fault fault, const struct model *m);
 bool gate_fault_is_own(const struct fault_kind *kind);
 

@@ -70,14 +70,17 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 	struct call *c = p->call;
 	const struct model *m = model_of(p);
 	str type = content_type(m), body;
+	bool own_type = false; /* the handler said what its payload is */
 	struct buf text;
 
 	begin(p, ret, c->status);
-	for (uint32_t i = 0; i < c->extra_header_count; i++)
+	for (uint32_t i = 0; i < c->extra_header_count; i++) {
 		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
+		own_type |= str_eq_nocase(c->extra_headers[i].name, STR("Content-Type"));
+	}
 	if (c->row->flags & ROW_RAW_BODY) {
 		check(!c->raw_out.over);
-		finish_body(p, ret, buf_str(&c->raw_out), type);
+		finish_body(p, ret, buf_str(&c->raw_out), own_type ? STR("") : type);
 		return;
 	}
 	buf_init(&text, c->arena, GATE_ANSWER_MAX);
@@ -105,7 +108,7 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 		return;
 	}
 	body = buf_str(&text);
-	finish_body(p, ret, body, type);
+	finish_body(p, ret, body, own_type ? STR("") : type);
 }
 
 /* ---- faults ---- */

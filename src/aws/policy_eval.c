@@ -526,20 +526,19 @@ str policy_refusal(struct arena *a, const struct policy_request *r, struct polic
 		[POLICY_LAYER_RESOURCE] = "resource-based policy",
 	};
 	static const char *const articles[] = {"an", "a", "a", "a"};
-	str where = str_eq(r->resource, STR("*"))
-			    ? STR("")
-			    : ARENA_CONCAT(a, STR(" on resource: "), r->resource);
 
 	if (d.explicit_deny)
 		return arena_printf(a,
-			"User: %.*s is not authorized to perform: %.*s%.*s with an explicit deny "
+			"User: %.*s is not authorized to perform: %.*s on resource: %.*s with an "
+			"explicit deny "
 			"in "
 			"%s %s",
-			STR_ARG(r->principal->arn), STR_ARG(r->action), STR_ARG(where),
+			STR_ARG(r->principal->arn), STR_ARG(r->action), STR_ARG(r->resource),
 			articles[d.layer], layers[d.layer]);
 	return arena_printf(a,
-		"User: %.*s is not authorized to perform: %.*s%.*s because no %s allows the %.*s "
+		"User: %.*s is not authorized to perform: %.*s on resource: %.*s because no %s "
+		"allows the %.*s "
 		"action",
-		STR_ARG(r->principal->arn), STR_ARG(r->action), STR_ARG(where), layers[d.layer],
-		STR_ARG(r->action));
+		STR_ARG(r->principal->arn), STR_ARG(r->action), STR_ARG(r->resource),
+		layers[d.layer], STR_ARG(r->action));
 }

@@ -109,6 +109,16 @@ static void put_value(struct buf *out, const struct value *v, const struct model
 	}
 }
 
+/* At most `n` bytes, no character in part. */
+static str cut(str s, size_t n)
+{
+	if (s.n <= n)
+		return s;
+	while (n && ((uint8_t)s.p[n] & 0xc0) == 0x80)
+		n--;
+	return str_sub(s, 0, n);
+}
+
 /* "Value '...' at '...' failed to satisfy constraint: "; the constraint's text follows. */
 static bool begin_error(
 	struct walk *w, const struct place *at, const struct value *v, const struct model *m)
@@ -127,7 +137,7 @@ static bool begin_error(
 		put_value(&value, v, m);
 		buf_put_char(&w->text, '\'');
 		if (value.over && v->kind == SHAPE_STRING)
-			buf_put(&w->text, str_sub(v->s, 0, VALUE_TEXT_MAX));
+			buf_put(&w->text, cut(v->s, VALUE_TEXT_MAX));
 		else
 			buf_put(&w->text, buf_str(&value));
 		buf_put(&w->text, value.over ? STR("...' ") : STR("' "));

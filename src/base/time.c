@@ -290,8 +290,11 @@ static bool take_zone(str *in, int *ret_minutes)
 	*in = str_from(*in, 1);
 	if (!take_number(in, 2, &hours))
 		return false;
-	if (in->n > 0 && (take_text(in, STR(":")), !take_number(in, 2, &minutes)))
-		return false;
+	if (in->n > 0) {
+		(void)take_text(in, STR(":"));
+		if (!take_number(in, 2, &minutes))
+			return false;
+	}
 	if (in->n != 0 || hours > 23 || minutes > 59)
 		return false;
 	*ret_minutes = sign * (hours * 60 + minutes);

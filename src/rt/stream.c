@@ -343,8 +343,7 @@ int rt_listen(const struct rt_listen_options *o, struct rt_listener **ret_listen
 	l->part_count = count;
 	for (unsigned i = 0; i < count; i++) {
 		l->parts[i].listener = l;
-		l->parts[i].loop =
-			o->one_loop && !o->fds ? loop_here() : &rt->loops[i % rt->loop_count];
+		l->parts[i].loop = o->one_loop ? loop_here() : &rt->loops[i % rt->loop_count];
 		l->parts[i].fd = -1;
 	}
 	rc = rt->backend->listen_open(o, l);

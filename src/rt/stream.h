@@ -67,7 +67,7 @@ struct rt_listen_options {
 	const int
 		*fds; /* open listening descriptors, taken over; number i goes to loop i % loops */
 	unsigned fd_count;
-	bool one_loop; /* address: only the calling loop instead of one socket per loop */
+	bool one_loop; /* only the calling loop, instead of one socket per loop */
 	void *tag;     /* rt_stream_tag() of what it accepts: whose listener this is */
 	rt_accept_fn *on_accept;
 	/*

@@ -25,29 +25,30 @@ struct source {
 
 enum cell_state { CELL_PREPARING, CELL_READY, CELL_RUNNING };
 
+/* A request that waits: a start for a cell, an assignment for the end of the boot. */
+struct waiting {
+	struct list link;
+	size_t n;
+	char message[];
+};
+
 struct cell_entry {
 	struct source gate_source, end_source;
 	struct list link; /* preparing and ready: cells; running: containers */
 	enum cell_state state;
 	uint64_t cell;
 	pid_t pid;
-	int pidfd, gate;
+	int pidfd, gate, mount_namespace;
 	int listeners[SANDBOX_LISTENS_MAX];
 	unsigned listener_count;
 	/* running */
 	uint64_t id; /* the worker's */
 	unsigned slot;
-	bool assigned, pooled, killed, out_of_memory, told;
-	uint64_t memory_bytes; /* for the watchdog */
-	int status;            /* wait status; -1: not told */
+	bool booted, assigned, pooled, killed, out_of_memory, told;
+	struct waiting *assignment; /* until it is booted; NULL: none */
+	uint64_t memory_bytes;      /* for the watchdog */
+	int status;                 /* wait status; -1: not told */
 	char failure[SANDBOX_TEXT_MAX];
-};
-
-/* A start that waits for a cell. */
-struct waiting {
-	struct list link;
-	size_t n;
-	char message[];
 };
 
 /* An unpacking helper at work. */
@@ -65,7 +66,8 @@ struct launcher {
 	int data, roots[LAUNCHER_ROOTS_MAX]; /* O_PATH */
 	struct list preparing, ready, running, waiting, helpers;
 	unsigned ready_count, preparing_count, running_count, waiting_count, helper_count;
-	uint8_t *slots; /* taken host uids */
+	uint8_t *slots;       /* taken host uids */
+	int64_t refill_at_ms; /* 0: not due */
 	bool greeted, ending;
 	struct wire_spec spec;
 	char message[WIRE_MAX];
@@ -76,7 +78,7 @@ void launcher_tell(struct launcher *l, struct wire_head head, const void *body, 
 	const int *fds, unsigned fd_count);
 printf_like(4, 5) void launcher_refuse(
 	struct launcher *l, uint64_t id, int rc, const char *format, ...);
-/* Keeps as many cells ready or on their way as are wanted, and one for each waiting start. */
+/* A cell for each waiting start at once; a little later as many as are kept ready. */
 void launcher_order_cells(struct launcher *l);
 struct cell_entry *launcher_find(struct launcher *l, uint64_t id);
 void launcher_kill(struct launcher *l, struct cell_entry *e);
@@ -86,5 +88,6 @@ int launcher_watch(struct launcher *l, int fd, struct source *source);
 void launcher_start_container(struct launcher *l, size_t n);
 void launcher_start_waiting(struct launcher *l);
 void launcher_assign(struct launcher *l, size_t n);
+void launcher_booted(struct launcher *l, struct cell_entry *e);
 
 #endif

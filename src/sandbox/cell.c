@@ -48,7 +48,7 @@ noreturn_fn static void fail(const char *step, int err)
 		struct wire_head head;
 		char text[64];
 	} out = {.head = {.kind = WIRE_FAILED, .value = err}};
-	size_t n = strnlen(step, sizeof out.text);
+	size_t n = MIN(strlen(step), sizeof out.text);
 
 	memcpy(out.text, step, n);
 	(void)!sys_send(GATE, &out, sizeof out.head + n, NULL, 0, 0);
@@ -138,7 +138,7 @@ static void prepare(struct cell *c)
 {
 	const struct launcher_options *options = &c->context->options;
 	struct wire_head head;
-	int listeners[SANDBOX_LISTENS_MAX];
+	int fds[SANDBOX_LISTENS_MAX + 1];
 	unsigned none;
 
 	if (sys_receive(GATE, &head, sizeof head, NULL, 0, &none, 0) != sizeof head ||
@@ -149,12 +149,14 @@ static void prepare(struct cell *c)
 	loopback_up();
 	mount_proc();
 	for (unsigned i = 0; i < options->listen_count; i++)
-		listeners[i] = listen_on(&options->listens[i]);
+		fds[1 + i] = listen_on(&options->listens[i]);
+	/* For mounting into it later: once it is unreadable nobody may open this any more. */
+	fds[0] = open(ROOT_STAGE_PROC "/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	must(fds[0], "open the mount namespace");
 	head = (struct wire_head){.kind = WIRE_READY};
-	if (sys_send(GATE, &head, sizeof head, listeners, options->listen_count, 0) < 0)
+	if (sys_send(GATE, &head, sizeof head, fds, 1 + options->listen_count, 0) < 0)
 		_exit(1);
-	for (unsigned i = 0; i < options->listen_count; i++)
-		close(listeners[i]);
+	sys_close_all(fds, 1 + options->listen_count);
 }
 
 /* --- the root ------------------------------------------------------------------------------- */
@@ -374,6 +376,11 @@ static void go(struct cell *c, size_t n, int *fds, unsigned fd_count)
 	}
 	if (spec->argc)
 		spawn(c, gate[0]);
+	if (spec->pooled) {
+		struct wire_head out = {.kind = WIRE_BOOTED};
+
+		(void)!sys_send(GATE, &out, sizeof out, NULL, 0, 0);
+	}
 }
 
 static void assign(struct cell *c, size_t n)

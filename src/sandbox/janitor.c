@@ -39,7 +39,7 @@ static void report_trouble(const struct janitor *j, const char *step, int err)
 		struct wire_head head;
 		char text[SANDBOX_TEXT_MAX];
 	} out = {.head = {.kind = WIRE_TROUBLE, .value = err}};
-	size_t n = strnlen(step, sizeof out.text);
+	size_t n = MIN(strlen(step), sizeof out.text);
 
 	memcpy(out.text, step, n);
 	(void)!sys_send(j->fd, &out, sizeof out.head + n, NULL, 0, 0);

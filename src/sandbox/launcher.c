@@ -31,8 +31,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
-enum { EVENTS = 32, HELPERS_MAX = 8, END_WAIT_MS = 2000, WATCH_MS = 100 };
+enum { EVENTS = 32, HELPERS_MAX = 8, END_WAIT_MS = 2000, WATCH_MS = 100, REFILL_MS = 10 };
 
 /* --- to the worker -------------------------------------------------------------------------- */
 
@@ -90,16 +91,36 @@ static void ask_janitor(struct launcher *l, enum wire_kind kind, int32_t value, 
 		l->ending = true;
 }
 
-/* Keeps as many cells ready or on their way as are wanted, and one for each waiting start. */
-void launcher_order_cells(struct launcher *l)
+static void make_cells(struct launcher *l, unsigned wanted)
 {
-	unsigned wanted = l->context.options.cells_ready + l->waiting_count;
 	unsigned have = l->ready_count + l->preparing_count;
 
 	if (have < wanted) {
 		ask_janitor(l, WIRE_MAKE, (int32_t)(wanted - have), 0);
 		l->preparing_count += wanted - have;
 	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void launcher_order_cells(struct launcher *l)
+{
+	make_cells(l, l->waiting_count);
+	/* Making one takes the locks and the processor that a container just started needs. */
+	if (!l->refill_at_ms)
+		l->refill_at_ms = now_ms() + REFILL_MS;
+}
+
+static void refill(struct launcher *l)
+{
+	l->refill_at_ms = 0;
+	make_cells(l, l->context.options.cells_ready + l->waiting_count);
 }
 
 int launcher_watch(struct launcher *l, int fd, struct source *source)
@@ -120,9 +141,13 @@ static void free_cell(struct launcher *l, struct cell_entry *e)
 		l->running_count--;
 		l->slots[e->slot] = 0;
 	}
+	if (e->assignment && !e->told)
+		launcher_refuse(l, e->id, ERR_NOT_FOUND, "the container has ended");
+	mem_free(e->assignment);
 	ask_janitor(l, WIRE_REMOVE, 0, e->cell);
 	sys_close_p(&e->pidfd);
 	sys_close_p(&e->gate);
+	sys_close_p(&e->mount_namespace);
 	for (unsigned i = 0; i < e->listener_count; i++)
 		sys_close_p(&e->listeners[i]);
 	mem_free(e);
@@ -138,7 +163,7 @@ static void add_cell(struct launcher *l, const struct wire_head *head, const int
 	e->pid = head->value;
 	e->pidfd = fds[0];
 	e->gate = fds[1];
-	e->status = -1;
+	e->status = e->mount_namespace = -1;
 	e->state = CELL_PREPARING;
 	list_push_back(&l->preparing, &e->link);
 	if (launcher_watch(l, e->gate, &e->gate_source) < 0 ||
@@ -375,9 +400,10 @@ static void janitor_message(struct launcher *l)
 
 static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds, unsigned fd_count)
 {
-	for (unsigned i = 0; i < fd_count; i++)
-		e->listeners[i] = fds[i];
-	e->listener_count = fd_count;
+	e->mount_namespace = fds[0];
+	for (unsigned i = 1; i < fd_count; i++)
+		e->listeners[i - 1] = fds[i];
+	e->listener_count = fd_count - 1;
 	list_remove(&e->link);
 	e->state = CELL_READY;
 	list_push_back(&l->ready, &e->link);
@@ -401,22 +427,24 @@ static bool cell_message(struct launcher *l, struct cell_entry *e)
 		struct wire_head head;
 		char text[65];
 	} in;
-	int fds[SANDBOX_LISTENS_MAX];
+	int fds[1 + SANDBOX_LISTENS_MAX];
 	unsigned fd_count;
 	ssize_t n = sys_receive(
-		e->gate, &in, sizeof in - 1, fds, SANDBOX_LISTENS_MAX, &fd_count, MSG_DONTWAIT);
+		e->gate, &in, sizeof in - 1, fds, ARRAY_SIZE(fds), &fd_count, MSG_DONTWAIT);
 
 	if (n < (ssize_t)sizeof in.head) {
 		if (n >= 0) /* its end follows; do not spin until then */
 			epoll_ctl(l->epoll, EPOLL_CTL_DEL, e->gate, NULL);
 		return false;
 	}
-	if (in.head.kind == WIRE_READY && e->state == CELL_PREPARING) {
+	if (in.head.kind == WIRE_READY && e->state == CELL_PREPARING && fd_count) {
 		cell_ready(l, e, fds, fd_count);
 		return true;
 	}
 	sys_close_all(fds, fd_count);
-	if (in.head.kind == WIRE_STATUS) {
+	if (in.head.kind == WIRE_BOOTED) {
+		launcher_booted(l, e);
+	} else if (in.head.kind == WIRE_STATUS) {
 		e->status = in.head.value;
 	} else if (in.head.kind == WIRE_FAILED) {
 		in.text[(size_t)n - sizeof in.head] = 0;
@@ -519,8 +547,22 @@ noreturn_fn static void finish(struct launcher *l)
 		pidfd_send_signal(
 			list_entry(at, struct helper_entry, link)->pidfd, SIGKILL, NULL, 0);
 	shutdown(l->janitor, SHUT_WR);
-	poll(&wait, 1, END_WAIT_MS);
+	if (poll(&wait, 1, END_WAIT_MS) > 0)
+		waitpid(l->janitor_pid, NULL, 0);
 	_exit(0);
+}
+
+static int timeout(const struct launcher *l, bool watchdog)
+{
+	int64_t wait = -1;
+
+	if (l->refill_at_ms) {
+		wait = l->refill_at_ms - now_ms();
+		wait = wait < 0 ? 0 : wait;
+	}
+	if (watchdog && l->running_count && (wait < 0 || wait > WATCH_MS))
+		wait = WATCH_MS;
+	return (int)wait;
 }
 
 noreturn_fn static void run(struct launcher *l)
@@ -529,8 +571,7 @@ noreturn_fn static void run(struct launcher *l)
 	struct epoll_event events[EVENTS];
 
 	while (!l->ending) {
-		int n = epoll_wait(
-			l->epoll, events, EVENTS, watchdog && l->running_count ? WATCH_MS : -1);
+		int n = epoll_wait(l->epoll, events, EVENTS, timeout(l, watchdog));
 
 		/* A handler may free what a later event of the same batch points to only at
 		 * SOURCE_END, so gates come first. */
@@ -540,6 +581,8 @@ noreturn_fn static void run(struct launcher *l)
 		for (int i = 0; i < n && !l->ending; i++)
 			if (((struct source *)events[i].data.ptr)->kind != SOURCE_GATE)
 				handle(l, events[i].data.ptr);
+		if (l->refill_at_ms && now_ms() >= l->refill_at_ms)
+			refill(l);
 		if (watchdog)
 			watch_memory(l);
 	}
@@ -573,7 +616,7 @@ out:
 static bool can_nest_user_namespaces(void)
 {
 	int status = 1;
-	pid_t pid = fork();
+	pid_t pid = sys_fork();
 
 	if (pid == 0)
 		_exit(setresuid(65534, 65534, 65534) == 0 && unshare(CLONE_NEWUSER) == 0 ? 0 : 1);
@@ -604,7 +647,7 @@ static int start_janitor(struct launcher *l)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return -1;
-	l->janitor_pid = fork();
+	l->janitor_pid = sys_fork();
 	if (l->janitor_pid == 0) {
 		close(l->client);
 		close(l->epoll);
@@ -681,7 +724,7 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 		greet(l, ERR_UNSUPPORTED, error.text);
 		_exit(1);
 	}
-	launcher_order_cells(l);
+	refill(l);
 	run(l);
 }
 

@@ -20,6 +20,22 @@
 
 enum { CONTROL_COUNT = 3 };
 
+static struct waiting *keep(const char *message, size_t n)
+{
+	struct waiting *w = mem_alloc(sizeof *w + n);
+
+	w->n = n;
+	memcpy(w->message, message, n);
+	return w;
+}
+
+static int read_spec(struct launcher *l, const char *message, size_t n, struct sandbox_error *error)
+{
+	return wire_take_spec(
+		str_of(message + sizeof(struct wire_head), n - sizeof(struct wire_head)), &l->spec,
+		error);
+}
+
 /* --- mounts --------------------------------------------------------------------------------- */
 
 /* The folder that `path` is relative to, and the rest; -1 when it lies in none. */
@@ -206,9 +222,7 @@ void launcher_start_waiting(struct launcher *l)
 	while (l->ready_count && l->waiting_count) {
 		struct waiting *w = list_entry(list_pop_front(&l->waiting), struct waiting, link);
 		struct sandbox_error error;
-		int rc = wire_take_spec(str_of(w->message + sizeof(struct wire_head),
-						w->n - sizeof(struct wire_head)),
-			&l->spec, &error);
+		int rc = read_spec(l, w->message, w->n, &error);
 
 		check(rc == 0);
 		l->waiting_count--;
@@ -234,11 +248,7 @@ void launcher_start_container(struct launcher *l, size_t n)
 	} else if (l->ready_count && !l->waiting_count) {
 		start_in(l, l->message, n);
 	} else {
-		struct waiting *w = mem_alloc(sizeof *w + n);
-
-		w->n = n;
-		memcpy(w->message, l->message, n);
-		list_push_back(&l->waiting, &w->link);
+		list_push_back(&l->waiting, &keep(l->message, n)->link);
 		l->waiting_count++;
 	}
 	launcher_order_cells(l);
@@ -252,7 +262,7 @@ static int mount_into(const struct cell_entry *e, const struct sandbox_spec *spe
 	cleanup(sys_close_p) int own = open(ROOT_PROC "/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	int rc = 0;
 
-	if (own < 0 || setns(e->pidfd, CLONE_NEWNS) != 0)
+	if (own < 0 || setns(e->mount_namespace, CLONE_NEWNS) != 0)
 		return -errno;
 	for (unsigned i = 0; rc == 0 && i < spec->mount_count; i++)
 		if (move_mount(trees[i], "", AT_FDCWD, spec->mounts[i].target.p,
@@ -263,21 +273,20 @@ static int mount_into(const struct cell_entry *e, const struct sandbox_spec *spe
 	return rc;
 }
 
-static void assign_to(struct launcher *l, struct cell_entry *e, size_t n)
+static void assign_to(struct launcher *l, struct cell_entry *e, const char *message, size_t n)
 {
 	const struct sandbox_spec *spec = &l->spec.spec;
 	int trees[SANDBOX_MOUNTS_MAX], rc;
 
 	if (open_mounts(l, spec, e->id, trees) < 0)
 		return;
-	e->assigned = true;
 	e->memory_bytes = spec->limits.memory_bytes;
 	rc = mount_into(e, spec, trees);
 	sys_close_all(trees, spec->mount_count);
 	if (rc == 0)
 		rc = cgroups_limit(&l->context.cgroups, e->cell, &spec->limits);
 	if (rc == 0)
-		rc = sys_send(e->gate, l->message, n, NULL, 0, 0);
+		rc = sys_send(e->gate, message, n, NULL, 0, 0);
 	if (rc < 0)
 		launcher_refuse(l, e->id, ERR_IO, "cannot assign: %s", strerror(-rc));
 	else
@@ -289,15 +298,33 @@ void launcher_assign(struct launcher *l, size_t n)
 	struct wire_head *head = (struct wire_head *)l->message;
 	struct cell_entry *e = launcher_find(l, head->id);
 	struct sandbox_error error = {""};
-	int rc = wire_take_spec(
-		str_of(l->message + sizeof *head, n - sizeof *head), &l->spec, &error);
+	int rc = read_spec(l, l->message, n, &error);
 
-	if (rc < 0)
+	if (rc < 0) {
 		launcher_refuse(l, head->id, rc, "%s", error.text);
-	else if (!e)
+	} else if (!e) {
 		launcher_refuse(l, head->id, ERR_NOT_FOUND, "the container has ended");
-	else if (!e->pooled || e->assigned)
+	} else if (!e->pooled || e->assigned) {
 		launcher_refuse(l, head->id, ERR_INVALID, "the container is assigned already");
-	else
-		assign_to(l, e, n);
+	} else {
+		e->assigned = true;
+		if (e->booted)
+			assign_to(l, e, l->message, n);
+		else
+			e->assignment = keep(l->message, n);
+	}
+}
+
+void launcher_booted(struct launcher *l, struct cell_entry *e)
+{
+	struct waiting *w = e->assignment;
+	struct sandbox_error error;
+
+	e->booted = true;
+	e->assignment = NULL;
+	if (!w)
+		return;
+	check(read_spec(l, w->message, w->n, &error) == 0);
+	assign_to(l, e, w->message, w->n);
+	mem_free(w);
 }

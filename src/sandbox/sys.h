@@ -10,6 +10,7 @@
 
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -20,6 +21,17 @@
 static inline long sys_clone3(struct clone_args *args)
 {
 	return syscall(SYS_clone3, args, sizeof *args);
+}
+
+/*
+ * fork() without the handlers that libraries have registered: here they would work on descriptors
+ * that were closed long ago, and have other meanings now.
+ */
+static inline pid_t sys_fork(void)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD};
+
+	return (pid_t)sys_clone3(&args);
 }
 
 static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve)

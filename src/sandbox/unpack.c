@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <locale.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -250,8 +251,8 @@ static int unpack_link(
 static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 {
 	const char *name = archive_entry_pathname_utf8(entry), *target;
-	char path[PATH_MAX_BYTES], *last;
-	unsigned depth;
+	char path[PATH_MAX_BYTES], *last = path;
+	unsigned depth = 0;
 	cleanup(sys_close_p) int parent = -1;
 
 	if (!name)
@@ -344,6 +345,8 @@ noreturn_fn static void child(int archive, int folder, int report_fd, uint64_t p
 	signal(SIGXFSZ, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	umask(022);
+	/* Names in UTF-8; its table has to be read while there are files. */
+	uselocale(newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0));
 	if (fchdir(folder) != 0 || lseek(archive, 0, SEEK_SET) != 0 || dup2(archive, 100) < 0 ||
 		dup2(report_fd, 101) < 0 || dup2(100, ARCHIVE_FD) < 0 || dup2(101, REPORT_FD) < 0 ||
 		sys_close_range(REPORT_FD + 1, ~0u) != 0)
@@ -416,7 +419,7 @@ static int run_child(int archive, int folder, uint64_t packed_bytes,
 	TRY(filter_build_unpack(&filter));
 	if (pipe2(pair, O_CLOEXEC) != 0)
 		return rc_from_errno(errno);
-	pid = fork();
+	pid = sys_fork();
 	if (pid == 0)
 		child(archive, folder, pair[1], packed_bytes, limits, &filter);
 	close(pair[1]);

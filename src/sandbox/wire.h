@@ -37,7 +37,8 @@ enum wire_kind {
 	WIRE_ATTACHED, /* the cell is in its control groups */
 	WIRE_GO,       /* value: host uid; body: spec; descriptors: root, mounts, pipes */
 	/* cell to launcher */
-	WIRE_READY,  /* descriptors: listeners */
+	WIRE_READY,  /* descriptors: mount namespace, listeners */
+	WIRE_BOOTED, /* pooled: everything but the assignment is done */
 	WIRE_STATUS, /* value: wait status of the runtime */
 	WIRE_FAILED, /* value: errno; body: the step */
 };

@@ -13,6 +13,9 @@ struct kv;
 struct rt;
 struct services;
 
+/* What listens inside every container, in the order of launcher_options.listens. */
+enum { SERVICES_PORT_RUNTIME_API = 9001, SERVICES_PORT_ENDPOINT = 4566 };
+
 struct services_options {
 	const struct options *options;
 	const char *data_folder; /* absolute */

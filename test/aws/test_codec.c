@@ -5,6 +5,7 @@
 #include "aws/codec.h"
 #include "aws/validate.h"
 #include "base/check.h"
+#include "base/rc.h"
 #include "test/test_table.h"
 
 #include <stdio.h>
@@ -312,4 +313,69 @@ TEST(aws_model, tables_are_in_order)
 		}
 		EXPECT(model_named(str_c(m->name)) == m);
 	}
+}
+
+/* `levels` lists inside one another as an item's attribute. */
+static str nested(struct arena *a, unsigned levels)
+{
+	struct buf b;
+
+	buf_init(&b, a, 1 << 20);
+	buf_put(&b, STR("{\"TableName\":\"abc\",\"Item\":{\"k\":"));
+	for (unsigned i = 0; i < levels; i++)
+		buf_put(&b, STR("{\"L\":["));
+	buf_put(&b, STR("{\"NULL\":true}"));
+	for (unsigned i = 0; i < levels; i++)
+		buf_put(&b, STR("]}"));
+	buf_put(&b, STR("}}"));
+	return buf_str(&b);
+}
+
+TEST(aws_codec, depth_is_bounded)
+{
+	const struct model *m = model_named(STR("dynamodb"));
+	struct arena a;
+	struct value *v;
+	str message = STR_NULL;
+
+	arena_init(&a, SIZE_MAX);
+	v = value_new(&a, m, "PutItemInput");
+	EXPECT_INT(codec_json_read(v, nested(&a, 30), &message), 0);
+	EXPECT_INT(validate(v, &message), 0);
+	v = value_new(&a, m, "PutItemInput");
+	EXPECT(codec_json_read(v, nested(&a, 31), &message) < 0);
+	EXPECT(str_starts(message, STR("The body is not valid JSON: nested too deeply at byte ")));
+	v = value_new(&a, m, "PutItemInput");
+	EXPECT(codec_json_read(v, nested(&a, 20000), &message) < 0);
+	arena_done(&a);
+}
+
+/* Many errors, and long values, make one message of bounded size. */
+TEST(aws_codec, messages_are_bounded)
+{
+	const struct model *m = model_named(STR("dynamodb"));
+	struct arena a;
+	struct value *v, *names;
+	struct buf text;
+	str message = STR_NULL;
+
+	arena_init(&a, SIZE_MAX);
+	buf_init(&text, &a, 1 << 20);
+	for (int i = 0; i < 2000; i++)
+		buf_put(&text, STR("\xe2\x82\xac"));
+	v = value_new(&a, m, "CreateTableInput");
+	value_put_str(v, "TableName", buf_str(&text));
+	names = value_put_list(v, "AttributeDefinitions");
+	for (int i = 0; i < 100; i++)
+		(void)value_add_struct(names);
+	EXPECT_INT(validate(v, &message), ERR_FAULT);
+	EXPECT(str_starts(message, STR("10 validation errors detected: ")));
+	EXPECT(message.n < 20000);
+	v = value_new(&a, m, "DescribeTableInput");
+	value_put_str(v, "TableName", buf_str(&text));
+	EXPECT_INT(validate(v, &message), ERR_FAULT);
+	EXPECT(str_is_utf8(message));
+	EXPECT(message.n < 2300);
+	EXPECT(str_find_str(message, STR("\xac...' at 'tableName'")) > 0);
+	arena_done(&a);
 }

@@ -4,10 +4,15 @@
  */
 #include "http/client.h"
 #include "rt/sim.h"
+#include "rt/tls.h"
 #include "test/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 enum { CALLS = 25, CLIENTS = 8, BIG = 200000 };
 
@@ -18,6 +23,7 @@ struct world {
 	unsigned handled, left, failed, done;
 	struct rt_event all;
 	bool faults;
+	struct rt_tls *server_tls, *client_tls;
 	void (*body)(struct world *w);
 };
 
@@ -26,8 +32,7 @@ static char pattern(size_t i)
 	return (char)('a' + (i * 7 + i / 251) % 26);
 }
 
-/* --- the server ---------------------------------------------------------------------------------
- */
+/* --- the server ------------------------------------------------------------------------ */
 
 static void answer_sum(struct http_exchange *x)
 {
@@ -82,8 +87,7 @@ static void handle(struct http_exchange *x, void *arg)
 		(void)!http_respond(x, 200, NULL, 0, x->target);
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------ */
 
 static void run_world(void *arg)
 {
@@ -93,7 +97,7 @@ static void run_world(void *arg)
 	struct rt_address address;
 
 	ASSERT_INT(http_server_new(&options, &w->server), 0);
-	ASSERT_INT(http_server_listen(w->server, &listen, NULL), 0);
+	ASSERT_INT(http_server_listen(w->server, &listen, w->server_tls), 0);
 	ASSERT_INT(http_server_address(w->server, 0, &address), 0);
 	w->address = rt_address_text(&address, w->text);
 	rt_event_init(&w->all);
@@ -115,15 +119,16 @@ static void run(struct world *w, uint64_t seed, unsigned resets)
 	rt_free(rt);
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------------------ */
+/* --- calls -------------------------------------------------------------------------------- */
 
 static int call_plain(struct http_client *client, struct world *w, unsigned number)
 {
 	char target[64];
 	int n = snprintf(target, sizeof target, "/plain?n=%u", number);
-	struct http_request r = {
-		.address = w->address, .method = STR("GET"), .target = str_of(target, (size_t)n)};
+	struct http_request r = {.address = w->address,
+		.secure = w->client_tls != NULL,
+		.method = STR("GET"),
+		.target = str_of(target, (size_t)n)};
 	cleanup(http_call_close_p) struct http_call *call = NULL;
 	cleanup(arena_done_p) struct arena arena;
 	const struct http_response *response;
@@ -142,6 +147,7 @@ static int call_sum(struct http_client *client, struct world *w, bool streamed, 
 {
 	static char bytes[30000];
 	struct http_request r = {.address = w->address,
+		.secure = w->client_tls != NULL,
 		.method = STR("POST"),
 		.target = STR("/sum"),
 		.body = streamed ? STR("") : str_of(bytes, sizeof bytes),
@@ -177,6 +183,7 @@ static int call_sum(struct http_client *client, struct world *w, bool streamed, 
 static int call_big(struct http_client *client, struct world *w, bool chunked)
 {
 	struct http_request r = {.address = w->address,
+		.secure = w->client_tls != NULL,
 		.method = STR("GET"),
 		.target = chunked ? STR("/big-chunked") : STR("/big")};
 	cleanup(http_call_close_p) struct http_call *call = NULL;
@@ -203,7 +210,7 @@ static int call_big(struct http_client *client, struct world *w, bool chunked)
 static void client_fiber(void *arg)
 {
 	struct world *w = arg;
-	struct http_client_options options = {.per_target = 3};
+	struct http_client_options options = {.per_target = 3, .tls = w->client_tls};
 	struct http_client *client;
 
 	ASSERT_INT(http_client_new(&options, &client), 0);
@@ -272,8 +279,118 @@ TEST(http_client, many_real)
 	EXPECT_INT(w.handled, CALLS * CLIENTS);
 }
 
-/* --- keep-alive
- * -------------------------------------------------------------------------------------- */
+/* --- TLS ---------------------------------------------------------------------------------- */
+
+struct pem {
+	char certificate[8192], key[8192];
+};
+
+/* A certificate for `name`, signed by its own key: P-256 or RSA-2048. */
+static void make_certificate(bool rsa, const char *name, struct pem *ret)
+{
+	EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	X509_NAME *subject = X509_get_subject_name(x);
+	X509_EXTENSION *names;
+	BIO *bio;
+	int n;
+
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_NAME_add_entry_by_txt(
+		subject, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+	X509_set_issuer_name(x, subject);
+	X509_set_pubkey(x, key);
+	names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, name);
+	X509_add_ext(x, names, -1);
+	X509_EXTENSION_free(names);
+	X509_sign(x, key, EVP_sha256());
+	bio = BIO_new(BIO_s_mem());
+	PEM_write_bio_X509(bio, x);
+	n = BIO_read(bio, ret->certificate, sizeof ret->certificate - 1);
+	ret->certificate[n] = 0;
+	PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
+	n = BIO_read(bio, ret->key, sizeof ret->key - 1);
+	ret->key[n] = 0;
+	BIO_free(bio);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+static void run_tls(bool rsa, uint64_t seed)
+{
+	struct world w = {.body = many_clients};
+	static struct pem pem;
+
+	make_certificate(rsa, "IP:127.0.0.1", &pem);
+	ASSERT_INT(rt_tls_server_new(str_c(pem.certificate), str_c(pem.key), &w.server_tls), 0);
+	ASSERT_INT(rt_tls_client_new(str_c(pem.certificate), true, &w.client_tls), 0);
+	run(&w, seed, 0);
+	EXPECT_INT(w.failed, 0);
+	EXPECT_INT(w.handled, CALLS * CLIENTS);
+	rt_tls_free(w.server_tls);
+	rt_tls_free(w.client_tls);
+}
+
+TEST(http_tls, many_real_p256)
+{
+	run_tls(false, 0);
+}
+
+TEST(http_tls, many_real_rsa)
+{
+	run_tls(true, 0);
+}
+
+TEST(http_tls, many_simulated)
+{
+	run_tls(false, 11);
+}
+
+static void wrong_names(struct world *w)
+{
+	struct http_client_options options = {.tls = w->client_tls};
+	struct http_client *client;
+
+	ASSERT_INT(http_client_new(&options, &client), 0);
+	EXPECT_INT(call_plain(client, w, 1), ERR_TLS);
+	EXPECT_INT(w->handled, 0);
+	http_client_free(client);
+}
+
+TEST(http_tls, certificate_for_another_name)
+{
+	struct world w = {.body = wrong_names};
+	static struct pem pem;
+
+	make_certificate(false, "IP:127.0.0.2", &pem);
+	ASSERT_INT(rt_tls_server_new(str_c(pem.certificate), str_c(pem.key), &w.server_tls), 0);
+	ASSERT_INT(rt_tls_client_new(str_c(pem.certificate), true, &w.client_tls), 0);
+	run(&w, 0, 0);
+	rt_tls_free(w.server_tls);
+	rt_tls_free(w.client_tls);
+}
+
+TEST(http_tls, certificate_of_nobody_known)
+{
+	struct world w = {.body = wrong_names};
+	static struct pem pem, other;
+
+	make_certificate(false, "IP:127.0.0.1", &pem);
+	make_certificate(false, "IP:127.0.0.1", &other);
+	EXPECT_INT(rt_tls_server_new(str_c(pem.certificate), str_c(other.key), &w.server_tls),
+		ERR_TLS);
+	EXPECT_INT(rt_tls_server_new(STR("rubbish"), STR("rubbish"), &w.server_tls), ERR_TLS);
+	ASSERT_INT(rt_tls_server_new(str_c(pem.certificate), str_c(pem.key), &w.server_tls), 0);
+	ASSERT_INT(rt_tls_client_new(str_c(other.certificate), true, &w.client_tls), 0);
+	run(&w, 0, 0);
+	rt_tls_free(w.server_tls);
+	rt_tls_free(w.client_tls);
+}
+
+/* --- keep-alive --------------------------------------------------------------------------- */
 
 static void keeps_alive(struct world *w)
 {
@@ -306,8 +423,7 @@ TEST(http_client, keep_alive)
 	run(&w, 1, 0);
 }
 
-/* --- drain
- * --------------------------------------------------------------------------------------------- */
+/* --- drain -------------------------------------------------------------------------------- */
 
 static void slow_call(void *arg)
 {
@@ -352,8 +468,7 @@ TEST(http_server, drain_lets_requests_end)
 	}
 }
 
-/* --- slow clients
- * ----------------------------------------------------------------------------------------- */
+/* --- slow clients ------------------------------------------------------------------------- */
 
 static void slow_heads(struct world *w)
 {
@@ -399,8 +514,7 @@ TEST(http_server, slow_clients)
 	run(&w, 7, 0);
 }
 
-/* --- too many fibers
- * ---------------------------------------------------------------------------------------- */
+/* --- too many fibers ---------------------------------------------------------------------- */
 
 static void no_fibers(struct world *w)
 {

@@ -342,8 +342,7 @@ TEST(rt_address, text)
 	EXPECT(!rt_address_is_loopback(&a));
 }
 
-/* --- messages with descriptors; foreign descriptors
- * ----------------------------------------------- */
+/* --- messages with descriptors; foreign descriptors --------------------------------------- */
 
 static void messages(void *arg)
 {

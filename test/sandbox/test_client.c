@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -93,6 +94,8 @@ static int request(struct client *c, enum wire_kind kind, uint64_t id,
 	while (got > 0 && (got == WIRE_END || head.id != id));
 	if (got == WIRE_REFUSED) {
 		snprintf(c->error.text, sizeof c->error.text, "%s", body);
+		if (getenv("SANDBOX_VERBOSE"))
+			fprintf(stderr, "refused: %s\n", body);
 		return head.value;
 	}
 	return got > 0 ? 0 : ERR_CLOSED;
@@ -107,8 +110,8 @@ int client_start(
 	struct wire_started started;
 	int rc;
 
-	*ret_container = (struct client_container){.id = c->next_id++, .freezer = -1, .cpu = -1,
-		.memory = -1};
+	*ret_container = (struct client_container){
+		.id = c->next_id++, .freezer = -1, .cpu = -1, .memory = -1};
 	rc = request(c, WIRE_START, ret_container->id, spec, body, sizeof body, fds, &fd_count);
 	if (rc < 0)
 		return rc;

@@ -121,7 +121,10 @@ struct attr_decoder {
 	struct arena *arena;
 	struct fault *fault;
 	str rule;       /* message of the first broken rule; STR_NULL: none */
-	unsigned depth; /* for the recursion */
+	unsigned depth; /* of the value being read */
+	/* What is being sorted: the entries of the open maps and the elements of a set. */
+	struct attr_entry *entries;
+	uint32_t entry_count, entry_capacity;
 };
 
 static inline void attr_decoder_init(
@@ -134,6 +137,11 @@ static inline void attr_decoder_init(
 must_use int attr_read_json(struct attr_decoder *d, struct json_reader *r, struct buf *out);
 /* Turns an error of the JSON reader into a SerializationException; returns ERR_FAULT. */
 int attr_json_fault(struct attr_decoder *d, int rc);
+/*
+ * For a JSON value of another kind than `type` ("String", "Boolean"; NULL: a structure, map or
+ * list): the message that AWS has for it. `rc` is what reading it returned. ERR_FAULT.
+ */
+int attr_wrong_kind(struct attr_decoder *d, struct json_reader *r, const char *type, int rc);
 /* Renders {"S":"x"}. */
 void attr_write_json(struct json_writer *w, str value);
 

@@ -21,7 +21,7 @@ enum {
 	EXPR_IN_OPERANDS_MAX = 100,
 	EXPR_PLACEHOLDER_BYTES_MAX = 255,
 	EXPR_PLACEHOLDERS_BYTES_MAX = 2 * 1024 * 1024, /* all names and values of a request */
-	EXPR_DEPTH_MAX = 150,                          /* parentheses and NOT */
+	EXPR_DEPTH_MAX = 100,                          /* parentheses, NOT, functions */
 	EXPR_PATH_MAX = 32,                            /* elements of a document path */
 };
 
@@ -39,6 +39,7 @@ struct expr {
 	uint32_t name_count, value_count;
 	bool has_names, has_values; /* the parameter was given, even if empty */
 	bool has_expression;        /* something was parsed */
+	str rule;                   /* the first placeholder that breaks a rule: what is wrong */
 };
 
 void expr_init(struct expr *e, struct arena *arena, struct fault *fault);
@@ -76,6 +77,9 @@ struct expr_path {
 	struct expr_path_element *elements;
 	uint32_t count; /* at least 1; the first is a name */
 };
+
+/* What the path leads to in an item: 1, or 0. */
+int expr_path_get(const struct expr_path *path, str item, str *ret_value);
 
 /* ConditionExpression or FilterExpression (`kind`). */
 must_use int expr_parse_condition(

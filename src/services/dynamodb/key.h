@@ -101,7 +101,7 @@ struct key_condition {
 
 /*
  * The range [low, high) of store keys that it selects. Both bufs get the whole key; key_put_table()
- * or key_put_index() is called here. `table` NULL: a table's condition, else an index's.
+ * or key_put_index() is called here.
  * An empty range (low >= high) is possible: x < "" cannot be said, but BETWEEN may be.
  */
 void key_range(const struct key_condition *c, const struct key_schema *s, bool is_index,

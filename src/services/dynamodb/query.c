@@ -55,9 +55,9 @@ static int check_select(struct page *p)
 
 	p->count_only = str_eq(select, STR("COUNT"));
 	if (str_eq(select, STR("ALL_PROJECTED_ATTRIBUTES")) && !p->q.index.p)
-		return invalid(
-			p, "One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES "
-			   "can be used only when Querying using an IndexName");
+		return invalid(p,
+			"One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES "
+			"can be used only when Querying using an IndexName");
 	if (str_eq(select, STR("SPECIFIC_ATTRIBUTES")) && !p->q.projection.p)
 		return invalid(p, "One or more parameter values were invalid: Must specify the "
 				  "AttributesToGet or ProjectionExpression when choosing to get "

@@ -267,10 +267,9 @@ int dynamodb_create_table(struct call *c)
 
 int dynamodb_table_name(struct call *c, str given, str *ret_name)
 {
-	str arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/", STR_ARG(c->region),
-		STR_ARG(c->account));
+	str arn;
 
-	if (!str_starts(given, STR("arn:"))) {
+	if (likely(!str_starts(given, STR("arn:")))) {
 		if (given.n < 3 || given.n > 255)
 			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 				"TableName must be at least 3 characters long and at most 255 "
@@ -278,6 +277,8 @@ int dynamodb_table_name(struct call *c, str given, str *ret_name)
 		*ret_name = given;
 		return 0;
 	}
+	arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/", STR_ARG(c->region),
+		STR_ARG(c->account));
 	if (!str_starts(given, arn) || str_find(str_from(given, arn.n), '/') >= 0)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"Invalid TableArn: %.*s is not a table of account %.*s in %.*s",

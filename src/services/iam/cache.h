@@ -12,6 +12,8 @@
  * identity is safe. When the table is full of entries in use, new ones live in the request's arena
  * and are not kept.
  *
+ * Times are of a monotonic clock.
+ *
  * Threading: one cache per loop, used only there; no locks. Nothing here suspends.
  */
 #ifndef SERVICES_IAM_CACHE_H

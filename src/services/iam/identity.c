@@ -260,7 +260,8 @@ static int key_read(struct iam *iam, struct arena *a, str access_key, struct cac
 static int by_access_key(void *self, struct arena *a, str access_key, struct identity *ret)
 {
 	struct iam *iam = check_object(self, struct iam, IAM_MAGIC);
-	int64_t now = iam_wall_ms(iam);
+	/* not the wall clock, which may jump: entries are freed by age */
+	int64_t now = rt_now() / RT_NS_MS;
 	int64_t not_before =
 		iam->options.cache_ms_max ? now - iam->options.cache_ms_max : INT64_MIN;
 	uint64_t generation = atomic_load(&iam->generation);

@@ -142,6 +142,7 @@ const char *iam_kind_title(enum iam_kind kind);
 int iam_fault_entity(struct call *c, enum iam_kind kind, str name);
 int iam_fault_limit(struct call *c, const char *quota, int64_t max);
 int iam_fault_policy_missing(struct call *c, str arn);
+int iam_fault_boundary_missing(struct call *c, str arn);
 /* The entity that the request names: RoleName, or UserName (absent: the calling user, or root). */
 must_use int iam_entity_named(
 	struct call *c, enum iam_kind kind, enum iam_kind *ret_kind, str *ret_name);

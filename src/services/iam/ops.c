@@ -58,6 +58,12 @@ int iam_fault_policy_missing(struct call *c, str arn)
 		"Policy %.*s does not exist or is not attachable.", STR_ARG(arn));
 }
 
+int iam_fault_boundary_missing(struct call *c, str arn)
+{
+	return call_fault(c, &iam_faults[IAM_NO_SUCH_ENTITY],
+		"Scope ARN: %.*s does not exist or is not attachable.", STR_ARG(arn));
+}
+
 int iam_entity_named(struct call *c, enum iam_kind kind, enum iam_kind *ret_kind, str *ret_name)
 {
 	str name = value_str(c->in, kind == IAM_ROLE ? "RoleName" : "UserName");
@@ -153,8 +159,11 @@ int iam_boundary_use(struct call *c, struct kv_txn *txn, enum iam_kind kind,
 	str key = iam_key_use(c->arena, c->account, ref->key, IAM_USE_BOUNDARY, kind, e->name);
 	struct iam_link link = {.name = e->name, .arn = ref->arn, .id = e->id, .path = e->path};
 	struct iam_policy p;
+	int rc = iam_policy_get(c, txn, ref, &p);
 
-	TRY(iam_policy_get(c, txn, ref, &p));
+	if (rc == ERR_FAULT)
+		return iam_fault_boundary_missing(c, ref->arn);
+	TRY(rc);
 	p.boundary_count += delta;
 	check(p.boundary_count >= 0);
 	iam_policy_put(c, txn, ref, &p);
@@ -184,8 +193,7 @@ static int change_init(struct entity_change *change)
 
 	change->bounded = arn.n > 0;
 	if (change->bounded && iam_policy_ref(c->arena, c->account, arn, &change->boundary) == 0)
-		return call_fault(c, &iam_faults[IAM_NO_SUCH_ENTITY],
-			"Scope ARN: %.*s does not exist or is not attachable.", STR_ARG(arn));
+		return iam_fault_boundary_missing(c, arn);
 	return 0;
 }
 

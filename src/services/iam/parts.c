@@ -329,8 +329,7 @@ static int boundary(struct call *c, enum iam_kind kind, bool set)
 	int rc = 0;
 
 	if (set && iam_policy_ref(c->arena, c->account, arn, &change.ref) == 0)
-		return call_fault(c, &iam_faults[IAM_NO_SUCH_ENTITY],
-			"Scope ARN: %.*s does not exist or is not attachable.", STR_ARG(arn));
+		return iam_fault_boundary_missing(c, arn);
 	change.set = set;
 	for (unsigned i = 0; i < IAM_STALE_RETRIES; i++) {
 		struct iam_entity e;

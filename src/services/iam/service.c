@@ -12,6 +12,8 @@ enum {
 	ID_SECRET_BYTES = 32,
 	START_MS_MAX = 30000,
 	SWEEP_MAX = 1000,
+	SWEEP_BATCH = 50,
+	SWEEP_ARENA_BYTES = 4 * 1024 * 1024,
 	SWEEP_GRACE_MS = 3600000, /* so long a client still hears that its token has expired */
 	SWEEP_EVERY_MS = 60000,
 	SWEEP_WRITE_MS_MAX = 10000
@@ -232,12 +234,27 @@ int iam_service_start(struct iam *iam, struct kv *kv)
 
 /* ---- the sweep ---- */
 
-static int session_delete(struct kv_txn *txn, void *arg)
-{
-	const str *keys = arg;
+struct sweep {
+	str keys[2 * SWEEP_BATCH];
+	size_t n;
+};
 
-	kv_txn_delete(txn, keys[0]);
-	kv_txn_delete(txn, keys[1]);
+static int sessions_delete(struct kv_txn *txn, void *arg)
+{
+	const struct sweep *sweep = arg;
+
+	for (size_t i = 0; i < sweep->n; i++)
+		kv_txn_delete(txn, sweep->keys[i]);
+	return 0;
+}
+
+static int sweep_flush(struct iam *iam, struct sweep *sweep)
+{
+	if (sweep->n == 0)
+		return 0;
+	TRY(kv_run(iam->kv, sweep->keys, sweep->n, sessions_delete, sweep,
+		rt_after_ms(SWEEP_WRITE_MS_MAX)));
+	sweep->n = 0;
 	return 0;
 }
 
@@ -246,27 +263,29 @@ int iam_sweep(struct iam *iam, int64_t now_ms)
 	cleanup(arena_done_p) struct arena a;
 	cleanup(kv_scan_close_p) struct kv_scan *scan = NULL;
 	struct kv_range range = {.limit = SWEEP_MAX};
+	struct sweep sweep = {.n = 0};
 	str key, value, prefix;
 	int swept = 0;
 
 	check(iam->magic == IAM_MAGIC && iam->kv);
-	arena_init(&a, 4 * 1024 * 1024);
+	arena_init(&a, SWEEP_ARENA_BYTES);
 	prefix = iam_key_session_ends(&a);
 	range.from = prefix;
 	range.to = iam_key_session_end(&a, MAX(now_ms - SWEEP_GRACE_MS, 0), STR(""));
 	TRY(kv_scan_open(iam->kv, &range, &scan));
 	while (TRY(kv_scan_next(scan, &key, &value)) > 0) {
-		str keys[2] = {STR_NULL, arena_str(&a, key)}, rest, id;
+		str end = arena_str(&a, key), rest = str_from(end, prefix.n), id;
 		uint64_t expires_ms;
 
-		rest = str_from(keys[1], prefix.n);
 		if (!str_take_be64(&rest, &expires_ms) || !keyspace_take(&a, &rest, &id))
 			return ERR_CORRUPT;
-		keys[0] = iam_key_session(&a, id);
-		TRY(kv_run(
-			iam->kv, keys, 2, session_delete, keys, rt_after_ms(SWEEP_WRITE_MS_MAX)));
+		sweep.keys[sweep.n++] = iam_key_session(&a, id);
+		sweep.keys[sweep.n++] = end;
 		swept++;
+		if (sweep.n == ARRAY_SIZE(sweep.keys))
+			TRY(sweep_flush(iam, &sweep));
 	}
+	TRY(sweep_flush(iam, &sweep));
 	return swept;
 }
 

@@ -1,0 +1,750 @@
+/*
+ * The Node.js runtime: speaks the Lambda Runtime API (2018-06-01) and runs the function's handler.
+ *
+ * Documentation: Developer Guide, "Building Lambda functions with Node.js" (handler, context,
+ * logging, errors, response streaming) and "Using the Lambda runtime API".
+ *
+ * Two ways in, alike for the function: with _HANDLER in the environment it begins at once; without,
+ * it was booted for the pool and reads its whole environment from descriptor 3 (NAME=VALUE, each
+ * ended by NUL) before it does anything that depends on it. So nothing of the function may be
+ * looked at above main().
+ *
+ * One keep-alive connection, plain net.Socket: an answer and the next poll are one write. The socket
+ * keeps the process alive only while it polls, so that the end of the function's own work is seen.
+ */
+'use strict';
+
+const fs = require('fs');
+const net = require('net');
+const path = require('path');
+const util = require('util');
+const { Writable } = require('stream');
+const { pathToFileURL } = require('url');
+
+const GATE_FD = 3;
+const PREFIX = '/2018-06-01/runtime/';
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
+const PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
+const BODY_MAX = 6 * 1024 * 1024;
+const EXIT_UNHANDLED = 128, EXIT_UNCAUGHT = 129;
+
+/* --- the environment of a pooled process ------------------------------------------------------ */
+
+function readGate() {
+	const parts = [];
+	const part = Buffer.alloc(65536);
+	for (;;) {
+		let n;
+		try {
+			n = fs.readSync(GATE_FD, part, 0, part.length, null);
+		} catch (e) {
+			if (e.code === 'EINTR' || e.code === 'EAGAIN')
+				continue;
+			throw e;
+		}
+		if (n === 0)
+			break;
+		parts.push(Buffer.from(part.subarray(0, n)));
+	}
+	fs.closeSync(GATE_FD);
+	return Buffer.concat(parts).toString('utf8');
+}
+
+function takeEnvironment(text) {
+	for (const name of Object.keys(process.env))
+		delete process.env[name];
+	for (const one of text.split('\0')) {
+		const at = one.indexOf('=');
+		if (at > 0)
+			process.env[one.slice(0, at)] = one.slice(at + 1);
+	}
+}
+
+/* --- errors ------------------------------------------------------------------------------------ */
+
+function namedError(name, message) {
+	const error = new Error(message);
+	error.name = name;
+	return error;
+}
+
+function isError(value) {
+	return util.types.isNativeError(value) || value instanceof Error ||
+		(value !== null && typeof value === 'object' && typeof value.name === 'string' &&
+			typeof value.message === 'string' && typeof value.stack === 'string');
+}
+
+/* What the Runtime API is told. */
+function errorReport(error) {
+	try {
+		if (isError(error)) {
+			return {
+				errorType: String(error.name).replaceAll('\x7F', '%7F'),
+				errorMessage: String(error.message).replaceAll('\x7F', '%7F'),
+				trace: String(error.stack).replaceAll('\x7F', '%7F').split('\n'),
+			};
+		}
+		return { errorType: typeof error, errorMessage: String(error), trace: [] };
+	} catch {
+		return {
+			errorType: 'handled',
+			errorMessage: 'callback called with Error argument, but there was a problem while ' +
+				'retrieving one or more of its message, name, and stack',
+			trace: [],
+		};
+	}
+}
+
+/* What the log shows. */
+function errorText(error) {
+	try {
+		const shown = isError(error) ?
+			Object.assign({
+				errorType: error.name,
+				errorMessage: error.message,
+				code: error.code,
+			}, error, { stack: typeof error.stack === 'string' ? error.stack.split('\n') : error.stack }) :
+			errorReport(error);
+		return '\t' + JSON.stringify(shown, (key, value) =>
+			isError(value) ? Object.assign({ errorType: value.name, errorMessage: value.message,
+				code: value.code }, value, { stack: String(value.stack).split('\n') }) : value);
+	} catch {
+		return '\t' + JSON.stringify(errorReport(error));
+	}
+}
+
+/* --- the log ------------------------------------------------------------------------------------ */
+
+const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
+const log = { fd: -1, requestId: undefined, json: false, level: LEVELS.TRACE };
+
+function writeAll(fd, bytes) {
+	for (let at = 0; at < bytes.length;) {
+		try {
+			at += fs.writeSync(fd, bytes, at);
+		} catch (e) {
+			if (e.code !== 'EAGAIN' && e.code !== 'EINTR')
+				return; /* nobody reads: a log line is not worth an end */
+		}
+	}
+}
+
+/* One record of any content; without the framed descriptor a line on standard output. */
+function writeRecord(text) {
+	if (log.fd < 0) {
+		writeAll(1, Buffer.from((log.json ? text : text.replace(/\n/g, '\r')) + '\n'));
+		return;
+	}
+	const bytes = Buffer.byteLength(text) + 1;
+	const frame = Buffer.allocUnsafe(16 + bytes);
+	frame.writeUInt32BE(0xa55a0003, 0);
+	frame.writeUInt32BE(bytes, 4);
+	frame.writeBigUInt64BE(BigInt(Date.now()) * 1000n, 8);
+	frame.write(text, 16);
+	frame[frame.length - 1] = 10;
+	writeAll(log.fd, frame);
+}
+
+function errorFields(error) {
+	return {
+		errorType: error?.constructor?.name ?? 'UnknownError',
+		errorMessage: error.message,
+		stackTrace: typeof error.stack === 'string' ? error.stack.split('\n') : [],
+	};
+}
+
+function jsonRecord(timestamp, level, args) {
+	const record = { timestamp, level, requestId: log.requestId };
+	if (args.length === 1) {
+		try {
+			record.message = args[0];
+			return JSON.stringify(record, (key, value) =>
+				value instanceof Error ? { ...errorFields(value), ...value } : value);
+		} catch {
+			/* A circle: shown as text. */
+		}
+	}
+	record.message = util.format(...args);
+	for (const arg of args) {
+		if (arg instanceof Error) {
+			Object.assign(record, errorFields(arg));
+			break;
+		}
+	}
+	return JSON.stringify(record);
+}
+
+function logAt(level, args) {
+	if (log.json && LEVELS[level] < log.level)
+		return;
+	const timestamp = new Date().toISOString();
+	writeRecord(log.json ? jsonRecord(timestamp, level, args) :
+		`${timestamp}\t${log.requestId}\t${level}\t${util.format(...args)}`);
+}
+
+function patchConsole() {
+	const fd = parseInt(process.env._LAMBDA_TELEMETRY_LOG_FD, 10);
+	log.fd = fd > 2 ? fd : -1;
+	delete process.env._LAMBDA_TELEMETRY_LOG_FD;
+	log.json = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === 'JSON';
+	log.level = LEVELS[process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()] ?? LEVELS.TRACE;
+	console.log = (...args) => logAt('INFO', args);
+	console.info = (...args) => logAt('INFO', args);
+	console.debug = (...args) => logAt('DEBUG', args);
+	console.warn = (...args) => logAt('WARN', args);
+	console.error = (...args) => logAt('ERROR', args);
+	console.fatal = (...args) => logAt('FATAL', args);
+	console.trace = (...args) => {
+		const at = { name: 'Trace', message: util.format(...args) };
+		Error.captureStackTrace(at, console.trace);
+		logAt('TRACE', log.json ? args : [at.stack]);
+	};
+}
+
+/* --- the Runtime API ---------------------------------------------------------------------------- */
+
+/*
+ * A small HTTP/1.1 client for one server that we know: requests in a row on one connection, answers in
+ * the same order.
+ */
+class Api {
+	constructor(address) {
+		const at = address.lastIndexOf(':');
+		this.host = address.slice(0, at);
+		this.port = Number(address.slice(at + 1));
+		this.address = address;
+		this.waiting = []; /* { resolve, reject, poll } */
+		this.input = null;
+		this.socket = null;
+	}
+
+	connect() {
+		const socket = net.connect({ host: this.host, port: this.port, noDelay: true });
+		socket.on('data', (bytes) => this.take(bytes));
+		socket.on('error', (error) => this.broken(error));
+		socket.on('close', () => this.broken(new Error('the Runtime API closed the connection')));
+		this.socket = socket;
+		this.input = null;
+	}
+
+	broken(error) {
+		const waiting = this.waiting;
+		this.socket = null;
+		this.waiting = [];
+		for (const one of waiting)
+			one.reject(error);
+	}
+
+	/* Several requests in one write; the answers' promises in their order. */
+	send(requests) {
+		if (!this.socket)
+			this.connect();
+		const answers = requests.map((request) => new Promise((resolve, reject) => {
+			this.waiting.push({ resolve, reject, poll: request.poll });
+		}));
+		this.socket.write(Buffer.concat(requests.map((request) => request.bytes)));
+		this.keepAlive();
+		return answers;
+	}
+
+	/* Alive while anything but the function decides when we go on. */
+	keepAlive() {
+		if (this.socket) {
+			if (this.waiting.length)
+				this.socket.ref();
+			else
+				this.socket.unref();
+		}
+	}
+
+	request(method, name, headers, body) {
+		let head = `${method} ${PREFIX}${name} HTTP/1.1\r\nHost: ${this.address}\r\n` +
+			'User-Agent: cirrus-nodejs\r\n';
+		for (const key of Object.keys(headers))
+			head += `${key}: ${headers[key]}\r\n`;
+		if (body === undefined)
+			return Buffer.from(head + '\r\n', 'latin1');
+		const bytes = Buffer.byteLength(body);
+		head += `Content-Length: ${bytes}\r\n\r\n`;
+		const whole = Buffer.allocUnsafe(head.length + bytes);
+		whole.latin1Write(head, 0);
+		whole.write(body, head.length);
+		return whole;
+	}
+
+	next() {
+		return { poll: true, bytes: this.request('GET', 'invocation/next', {}) };
+	}
+
+	response(id, body) {
+		return { bytes: this.request('POST', `invocation/${id}/response`,
+			{ 'Content-Type': 'application/json' }, body) };
+	}
+
+	error(name, error) {
+		const report = errorReport(error);
+		return { bytes: this.request('POST', name, {
+			'Content-Type': 'application/json',
+			'Lambda-Runtime-Function-Error-Type': report.errorType.replace(/[^\x20-\x7e]/g, '?'),
+		}, JSON.stringify(report)) };
+	}
+
+	take(bytes) {
+		this.input = this.input ? Buffer.concat([this.input, bytes]) : bytes;
+		while (this.input && this.waiting.length) {
+			const answer = parseAnswer(this.input);
+			if (!answer)
+				return;
+			this.input = answer.end < this.input.length ? this.input.subarray(answer.end) : null;
+			const one = this.waiting.shift();
+			if (!one.poll || this.waiting.length)
+				this.keepAlive();
+			one.resolve(answer);
+		}
+		this.keepAlive();
+	}
+}
+
+/* NULL until all of it is there. */
+function parseAnswer(input) {
+	const headEnd = input.indexOf('\r\n\r\n');
+	if (headEnd < 0)
+		return null;
+	const lines = input.latin1Slice(0, headEnd).split('\r\n');
+	const headers = Object.create(null);
+	for (let i = 1; i < lines.length; i++) {
+		const at = lines[i].indexOf(':');
+		headers[lines[i].slice(0, at).toLowerCase()] = lines[i].slice(at + 1).trim();
+	}
+	const answer = { status: Number(lines[0].slice(9, 12)), headers, body: null, end: 0 };
+	if (headers['transfer-encoding'] === 'chunked')
+		return parseChunks(input, headEnd + 4, answer);
+	answer.end = headEnd + 4 + Number(headers['content-length'] ?? 0);
+	if (input.length < answer.end)
+		return null;
+	answer.body = input.subarray(headEnd + 4, answer.end);
+	return answer;
+}
+
+function parseChunks(input, at, answer) {
+	const parts = [];
+	for (;;) {
+		const lineEnd = input.indexOf('\r\n', at);
+		if (lineEnd < 0)
+			return null;
+		const n = parseInt(input.latin1Slice(at, lineEnd), 16);
+		at = lineEnd + 2;
+		if (input.length < at + n + 2)
+			return null;
+		if (n === 0)
+			break;
+		parts.push(input.subarray(at, at + n));
+		at += n + 2;
+	}
+	/* Trailers, up to the empty line. */
+	for (;;) {
+		const lineEnd = input.indexOf('\r\n', at);
+		if (lineEnd < 0)
+			return null;
+		if (lineEnd === at)
+			break;
+		at = lineEnd + 2;
+	}
+	answer.end = at + 2;
+	answer.body = Buffer.concat(parts);
+	return answer;
+}
+
+/* --- the handler --------------------------------------------------------------------------------- */
+
+function splitHandler(handler) {
+	if (handler.includes('..'))
+		throw namedError('Runtime.MalformedHandlerName',
+			`'${handler}' is not a valid handler name. Use absolute paths when specifying root ` +
+			'directories in handler names.');
+	const base = path.basename(handler);
+	const folder = handler.slice(0, handler.indexOf(base));
+	const match = base.match(/^([^.]*)\.(.*)$/);
+	if (!match || !match[1] || !match[2])
+		throw namedError('Runtime.MalformedHandlerName', 'Bad handler');
+	return { folder, module: match[1], name: match[2] };
+}
+
+function isModuleFolder(folder, root) {
+	for (let at = folder; ; at = path.dirname(at)) {
+		const file = path.join(at, 'package.json');
+		if (fs.existsSync(file)) {
+			try {
+				return JSON.parse(fs.readFileSync(file, 'utf8')).type === 'module';
+			} catch (e) {
+				console.warn(`${file} cannot be read: ${e.message}`);
+				return false;
+			}
+		}
+		if (at === root || at === path.dirname(at))
+			return false;
+	}
+}
+
+async function loadModule(root, folder, name) {
+	const file = path.resolve(root, folder, name);
+	if (fs.existsSync(file) && fs.statSync(file).isFile())
+		return require(file);
+	if (fs.existsSync(file + '.js'))
+		return isModuleFolder(path.dirname(file), root) ?
+			import(pathToFileURL(file + '.js').href) : require(file + '.js');
+	if (fs.existsSync(file + '.mjs'))
+		return import(pathToFileURL(file + '.mjs').href);
+	if (fs.existsSync(file + '.cjs'))
+		return require(file + '.cjs');
+	/* As a package, or a folder with an index. */
+	return require(require.resolve(name, { paths: [root, path.join(root, folder)] }));
+}
+
+async function loadHandler(root, handler) {
+	const parts = splitHandler(handler);
+	let found;
+	try {
+		found = await loadModule(root, parts.folder, parts.module);
+	} catch (e) {
+		if (e instanceof SyntaxError)
+			throw Object.assign(namedError('Runtime.UserCodeSyntaxError', e.toString()), { stack: e.stack });
+		if (e?.code === 'MODULE_NOT_FOUND' || e?.code === 'ERR_MODULE_NOT_FOUND') {
+			const error = namedError('Runtime.ImportModuleError', e.toString());
+			error.stack = 'Runtime.ImportModuleError: ' + e.stack;
+			throw error;
+		}
+		throw e;
+	}
+	for (const name of parts.name.split('.')) {
+		found = found?.[name] ?? found?.default?.[name];
+	}
+	if (found === undefined || found === null)
+		throw namedError('Runtime.HandlerNotFound', `${handler} is undefined or not exported`);
+	if (typeof found !== 'function')
+		throw namedError('Runtime.HandlerNotFound', `${handler} is not a function`);
+	return found;
+}
+
+/* From Node.js 24 on AWS knows only handlers that return. */
+function runtimeVersion() {
+	const match = /nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? '');
+	return match ? Number(match[1]) : 0;
+}
+
+function checkHandler(handler) {
+	if (runtimeVersion() >= 24 && !handler[STREAMING] && handler.length >= 3)
+		throw namedError('Runtime.CallbackHandlerDeprecated',
+			'ERROR: AWS Lambda has removed support for callback-based function handlers starting ' +
+			'with Node.js 24. You need to modify this function to use a supported handler ' +
+			'signature to use Node.js 24 or later.');
+}
+
+/* --- response streaming ---------------------------------------------------------------------------- */
+
+const awslambda = {
+	streamifyResponse(handler, options) {
+		handler[STREAMING] = 'response';
+		if (typeof options?.highWaterMark === 'number')
+			handler[HIGH_WATER_MARK] = options.highWaterMark;
+		return handler;
+	},
+	HttpResponseStream: class HttpResponseStream {
+		/* The answer's status, headers and cookies go first, then eight NUL, then the body. */
+		static from(stream, metadata) {
+			stream.setContentType(PRELUDE_TYPE);
+			stream._onBeforeFirstWrite = (write) => {
+				write(JSON.stringify(metadata));
+				write(Buffer.alloc(8));
+			};
+			return stream;
+		}
+	},
+};
+
+/* A chunked request body on the API's connection. Bytes go out as they come. */
+class ResponseStream extends Writable {
+	constructor(api, id, highWaterMark) {
+		super({ highWaterMark: highWaterMark ?? 65536, decodeStrings: true });
+		this.api = api;
+		this.id = id;
+		this.type = 'application/octet-stream';
+		this.begun = false;
+		this.answer = null;
+		this._onBeforeFirstWrite = null;
+	}
+
+	setContentType(type) {
+		if (this.begun)
+			throw namedError('InvalidStreamingOperation', 'Cannot set content-type, too late.');
+		this.type = type;
+	}
+
+	begin() {
+		if (this.begun)
+			return;
+		this.begun = true;
+		const head = this.api.request('POST', `invocation/${this.id}/response`, {
+			'Content-Type': this.type,
+			'Lambda-Runtime-Function-Response-Mode': 'streaming',
+			'Transfer-Encoding': 'chunked',
+			'Trailer': 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body',
+		});
+		[this.answer] = this.api.send([{ bytes: head }]);
+		this.answer.catch(() => {});
+		if (this._onBeforeFirstWrite)
+			this._onBeforeFirstWrite((bytes) => this.chunk(Buffer.from(bytes)));
+	}
+
+	chunk(bytes, done) {
+		if (!bytes.length)
+			return done?.();
+		const socket = this.api.socket;
+		if (!socket)
+			return done?.(new Error('the Runtime API closed the connection'));
+		socket.cork();
+		socket.write(bytes.length.toString(16) + '\r\n');
+		socket.write(bytes);
+		const more = socket.write('\r\n');
+		socket.uncork();
+		if (done)
+			more ? done() : socket.once('drain', done);
+	}
+
+	_write(bytes, encoding, done) {
+		this.begin();
+		this.chunk(bytes, done);
+	}
+
+	_final(done) {
+		this.begin();
+		this.api.socket?.write('0\r\n\r\n');
+		done();
+	}
+
+	/* The error travels behind what was sent. */
+	fail(error) {
+		const report = errorReport(error);
+		this.api.socket?.write('0\r\n' +
+			`Lambda-Runtime-Function-Error-Type: ${report.errorType.replace(/[^\x20-\x7e]/g, '?')}\r\n` +
+			`Lambda-Runtime-Function-Error-Body: ${Buffer.from(JSON.stringify(report)).toString('base64')}` +
+			'\r\n\r\n');
+	}
+}
+
+/* --- one invocation --------------------------------------------------------------------------------- */
+
+function parseHeader(text, name) {
+	if (!text)
+		return undefined;
+	try {
+		return JSON.parse(text);
+	} catch {
+		throw namedError('Runtime.InvalidHeader', `Cannot parse ${name}`);
+	}
+}
+
+function makeContext(headers, control) {
+	const deadline = Number(headers['lambda-runtime-deadline-ms']);
+	const context = {
+		get callbackWaitsForEmptyEventLoop() {
+			return control.waits;
+		},
+		set callbackWaitsForEmptyEventLoop(value) {
+			control.waits = value;
+		},
+		functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+		functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+		memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+		logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
+		logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+		clientContext: parseHeader(headers['lambda-runtime-client-context'], 'ClientContext'),
+		identity: parseHeader(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
+		invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
+		awsRequestId: headers['lambda-runtime-aws-request-id'],
+		tenantId: headers['lambda-runtime-aws-tenant-id'],
+		getRemainingTimeInMillis: () => deadline - Date.now(),
+	};
+	if (runtimeVersion() < 24) {
+		context.done = (error, result) => control.callback(error, result, true);
+		context.fail = (error) => control.callback(error ?? 'handled', undefined, true);
+		context.succeed = (result) => control.callback(null, result, true);
+	}
+	return context;
+}
+
+/*
+ * Runs the handler to its one outcome: { error } or { result }. A handler that returns a promise ends
+ * with it; one that calls back ends when its work is done too, unless it says otherwise; and one that
+ * does neither ends, with null, when there is nothing left to do.
+ */
+function runHandler(handler, event, headers) {
+	return new Promise((resolve) => {
+		let settled = false, outcome = null;
+		const settle = (value) => {
+			if (settled)
+				return;
+			settled = true;
+			process.removeListener('beforeExit', onIdle);
+			resolve(value);
+		};
+		const onIdle = () => settle(outcome ?? { result: null });
+		const control = {
+			waits: true,
+			callback(error, result, now) {
+				if (outcome)
+					return;
+				outcome = error !== undefined && error !== null ? { error } : { result };
+				if (now || !control.waits || outcome.error !== undefined)
+					setImmediate(settle, outcome);
+			},
+		};
+		process.on('beforeExit', onIdle);
+		try {
+			const context = makeContext(headers, control);
+			const returned = runtimeVersion() >= 24 ? handler(event, context) :
+				handler(event, context, (error, result) => control.callback(error, result, false));
+			if (typeof returned?.then === 'function')
+				returned.then((result) => settle({ result }), (error) => settle({ error }));
+			else if (runtimeVersion() >= 24)
+				settle({ result: returned });
+		} catch (error) {
+			settle({ error });
+		}
+	});
+}
+
+function serialize(result) {
+	try {
+		return JSON.stringify(result === undefined ? null : result) ?? 'null';
+	} catch {
+		throw namedError('Runtime.MarshalError', 'Unable to stringify response body');
+	}
+}
+
+/* The request that answers the invocation. */
+async function invokeBuffered(api, handler, id, event, headers) {
+	const outcome = await runHandler(handler, event, headers);
+	if (!('error' in outcome)) {
+		try {
+			return api.response(id, serialize(outcome.result));
+		} catch (error) {
+			outcome.error = error;
+		}
+	}
+	console.error('Invoke Error', errorText(outcome.error));
+	return api.error(`invocation/${id}/error`, outcome.error);
+}
+
+/* Answers by itself; returns nothing more to send, or the error when nothing was sent yet. */
+async function invokeStreaming(api, handler, id, event, headers) {
+	const stream = new ResponseStream(api, id, handler[HIGH_WATER_MARK]);
+	const closed = new Promise((resolve) => {
+		stream.once('finish', resolve);
+		stream.once('error', resolve);
+	});
+	try {
+		const context = makeContext(headers, { waits: false, callback() {} });
+		await handler(event, stream, context);
+		if (!stream.writableEnded && stream.begun === false && !stream.writableLength)
+			stream.end();
+		await closed;
+		await stream.answer;
+		return null;
+	} catch (error) {
+		console.error('Invoke Error', errorText(error));
+		if (!stream.begun)
+			return api.error(`invocation/${id}/error`, error);
+		stream.fail(error);
+		await stream.answer;
+		return null;
+	}
+}
+
+function begin(answer) {
+	const headers = answer.headers;
+	const id = headers['lambda-runtime-aws-request-id'];
+	log.requestId = id;
+	if (headers['lambda-runtime-trace-id'])
+		process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
+	else
+		delete process.env._X_AMZN_TRACE_ID;
+	return id;
+}
+
+async function serve(api, handler) {
+	let [polled] = api.send([api.next()]);
+	for (;;) {
+		const answer = await polled;
+		if (answer.status !== 200)
+			process.exit(answer.status === 410 ? 0 : 1);
+		const id = begin(answer);
+		let request;
+		try {
+			const event = JSON.parse(answer.body.toString('utf8'));
+			request = await (handler[STREAMING] ? invokeStreaming : invokeBuffered)(
+				api, handler, id, event, answer.headers);
+		} catch (error) {
+			console.error('Invoke Error', errorText(error));
+			request = api.error(`invocation/${id}/error`, error);
+		}
+		log.requestId = undefined;
+		const sent = api.send(request ? [request, api.next()] : [api.next()]);
+		polled = sent[sent.length - 1];
+		/* What it answers changes nothing here: the platform tells the caller. */
+		if (request)
+			sent[0].catch(() => {});
+	}
+}
+
+/* --- main ------------------------------------------------------------------------------------------- */
+
+/* An error that nobody caught ends the process, after it has been told and logged. */
+function watchErrors(api) {
+	const end = (text, error, status) => {
+		console.error(text, errorText(error));
+		const name = log.requestId === undefined ? 'init/error' : `invocation/${log.requestId}/error`;
+		const leave = () => process.exit(status);
+		const [told] = api.send([api.error(name, error)]);
+		told.then(leave, leave);
+		setTimeout(leave, 1000);
+	};
+	process.on('uncaughtException', (error) => end('Uncaught Exception', error, EXIT_UNCAUGHT));
+	process.on('unhandledRejection', (reason) => {
+		const error = namedError('Runtime.UnhandledPromiseRejection', String(reason));
+		error.reason = reason;
+		if (isError(reason))
+			error.stack = `Runtime.UnhandledPromiseRejection: ${String(reason)}\n` +
+				error.stack.split('\n').slice(1).join('\n');
+		end('Unhandled Promise Rejection', error, EXIT_UNHANDLED);
+	});
+}
+
+async function main() {
+	if (process.env._HANDLER === undefined)
+		takeEnvironment(readGate());
+	const root = process.env.LAMBDA_TASK_ROOT ?? '/var/task';
+	const api = new Api(process.env.AWS_LAMBDA_RUNTIME_API);
+	let handler;
+	process.chdir(root);
+	patchConsole();
+	globalThis.awslambda = awslambda;
+	watchErrors(api);
+	api.connect();
+	api.keepAlive();
+	try {
+		handler = await loadHandler(root, process.env._HANDLER ?? '');
+		checkHandler(handler);
+	} catch (error) {
+		console.error('Uncaught Exception', errorText(error));
+		await api.send([api.error('init/error', error)])[0].catch(() => {});
+		process.exit(1);
+	}
+	await serve(api, handler);
+}
+
+main().catch((error) => {
+	console.error('Runtime Error', errorText(error));
+	process.exit(1);
+});

@@ -1,0 +1,183 @@
+/*
+ * The list of services. Order of start: the store's users first (iam, whom the gate asks), then
+ * what functions need (logs), lambda, and API Gateway, which calls functions.
+ */
+#include "server/services.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rc.h"
+#include "rt/rt.h"
+#include "rt/stream.h"
+#include "sandbox/launcher.h"
+#include "sandbox/sandbox.h"
+#include "server/runtimes.h"
+#include "server/worker.h"
+#include "services/apigateway/apigateway.h"
+#include "services/dynamodb/dynamodb.h"
+#include "services/iam/iam.h"
+#include "services/lambda/lambda.h"
+#include "services/logs/logs.h"
+#include "services/sts/sts.h"
+
+#include <unistd.h>
+
+enum { SERVICES = 6, SANDBOX_OPEN_MS = 10000 };
+
+struct services {
+	const struct services_options options; /* borrowed parts outlive us */
+	struct rt *rt;
+	struct arena arena;
+	struct iam *iam;
+	struct sts *sts;
+	struct dynamodb *dynamodb;
+	struct logs *logs;
+	struct lambda_service *lambda;
+	struct apigateway *apigateway;
+	struct sandbox *sandbox;
+	struct rt_address own[1];
+	const struct service *rows[SERVICES];
+};
+
+static int new_lambda(struct services *s)
+{
+	const struct services_options *o = &s->options;
+	struct lambda_options options = {
+		.data_folder = o->data_folder,
+		.node = runtimes_node(o->options),
+		.python = runtimes_python(o->options),
+		.pool = (unsigned)o->options->pool,
+		.auth_strict = o->strict,
+		.url_key = o->url_key,
+		.front = o->front,
+		.front_arg = o->front_arg,
+	};
+
+	return lambda_service_new(&options, s->rt, o->ports, &s->lambda);
+}
+
+/* {api-id}.execute-api.{region}.SUFFIX, with our port: the first --host-suffix, else localhost. */
+static str endpoint_suffix(struct services *s)
+{
+	const struct options *o = s->options.options;
+	str listen = str_c(o->listen);
+	ptrdiff_t colon = str_find_last(listen, ':');
+
+	return ARENA_CONCAT(&s->arena,
+		str_c(o->host_suffix.n ? o->host_suffix.item[0] : "localhost"),
+		colon < 0 ? STR("") : str_from(listen, (size_t)colon));
+}
+
+static int new_apigateway(struct services *s)
+{
+	const struct services_options *o = &s->options;
+	struct apigateway_options options = {
+		.rt = s->rt,
+		.ports = o->ports,
+		.open = !o->strict,
+		.endpoint_suffix = endpoint_suffix(s),
+		.own = s->own,
+	};
+
+	options.own_count = rt_address_parse(str_c(o->options->listen), &s->own[0]) == 0;
+	return apigateway_service_new(&options, &s->apigateway);
+}
+
+int services_new(
+	struct rt *rt, const struct services_options *options, struct services **ret_services)
+{
+	struct services init = {.options = *options, .rt = rt};
+	struct services *s = mem_new(struct services);
+
+	memcpy(s, &init, sizeof init);
+	arena_init(&s->arena, 1 << 16);
+	*ret_services = s;
+	TRY(runtimes_install(options->data_folder));
+	s->iam = iam_service_new(rt, NULL, options->ports);
+	s->sts = sts_service_new(options->ports);
+	s->dynamodb = dynamodb_new(rt);
+	TRY(logs_service_new(&(struct logs_options){.rt = rt, .ports = options->ports}, &s->logs));
+	TRY(new_lambda(s));
+	TRY(new_apigateway(s));
+	s->rows[0] = dynamodb_service(s->dynamodb);
+	s->rows[1] = lambda_service_rows(s->lambda);
+	s->rows[2] = apigateway_service_rows(s->apigateway);
+	s->rows[3] = logs_service_rows(s->logs);
+	s->rows[4] = iam_service(s->iam);
+	s->rows[5] = sts_service(s->sts);
+	return 0;
+}
+
+const struct service *services_rows(const struct services *s, unsigned i)
+{
+	return i < SERVICES ? s->rows[i] : NULL;
+}
+
+/* Containers may be impossible here: then everything else works, and Invoke says why. */
+static void open_sandbox(struct services *s, int launcher_fd, struct sandbox_error *error)
+{
+	struct sandbox_info info;
+	int rc;
+
+	if (launcher_fd < 0) {
+		memcpy(error->text, "the launcher could not be started", 34);
+		return;
+	}
+	rc = sandbox_open(launcher_fd, rt_after_ms(SANDBOX_OPEN_MS), &s->sandbox, &info, error);
+	if (rc == 0)
+		log_info("sandbox", "functions run in containers", "%s", info.text);
+	else
+		log_warn("sandbox", "functions cannot run on this machine", "why=%s", error->text);
+}
+
+int services_start(struct services *s, const struct services_start *start, bool *ret_functions)
+{
+	struct sandbox_error error = {0};
+
+	TRY(iam_service_start(s->iam, start->kv));
+	TRY(rt_spawn(iam_sweep_run, s->iam));
+	TRY(dynamodb_start(s->dynamodb, start->kv));
+	TRY(logs_service_start(s->logs, start->kv));
+	open_sandbox(s, start->launcher_fd, &error);
+	*ret_functions = s->sandbox != NULL;
+	TRY(lambda_service_start(s->lambda, start->kv, s->sandbox, error.text));
+	return apigateway_service_start(s->apigateway, start->kv);
+}
+
+int services_root_key(struct services *s, struct arena *a, str *ret_key, str *ret_secret)
+{
+	struct iam_root_key key;
+	int made = TRY(iam_root_key_ensure(s->iam, a, STR("000000000000"), &key));
+
+	*ret_key = key.access_key;
+	*ret_secret = key.secret;
+	return made;
+}
+
+void services_stop(struct services *s, int64_t deadline)
+{
+	int rc;
+
+	lambda_service_stop(s->lambda, deadline);
+	sandbox_close(s->sandbox);
+	s->sandbox = NULL;
+	rc = logs_service_drain(s->logs, deadline);
+	if (rc < 0)
+		log_warn("logs", "lines were lost at the end", "rc=%s", rc_name(rc));
+	dynamodb_stop(s->dynamodb);
+}
+
+void services_free(struct services *s)
+{
+	if (!s)
+		return;
+	apigateway_service_free(s->apigateway);
+	lambda_service_free(s->lambda);
+	logs_service_free(s->logs);
+	dynamodb_free(s->dynamodb);
+	sts_service_free(s->sts);
+	iam_service_free(s->iam);
+	arena_done(&s->arena);
+	mem_free(s);
+}

@@ -1,0 +1,66 @@
+/*
+ * The code of functions in files: archives and their unpacked trees, both named by the SHA-256 of
+ * the archive, below <data>/lambda/.
+ *
+ *     lambda/zip/<hex>.zip     as uploaded; on disk (file and folder synced) before it is stored
+ *     lambda/tree/<hex>/       unpacked once by the sandboxed helper; mounted at /var/task
+ *
+ * A tree can always be made again from its archive. Who works with code holds a pin on it: pinned
+ * code is never removed. What nobody refers to in the store goes when its last pin goes, or at the
+ * next start.
+ *
+ * Threading: any loop; file work runs on a pool of its own, everything that suspends is marked. The
+ * table of pins has a lock of its own, never held over a suspension.
+ */
+#ifndef SERVICES_LAMBDA_CODE_H
+#define SERVICES_LAMBDA_CODE_H
+
+#include "base/arena.h"
+#include "base/rc.h"
+#include "sandbox/sandbox.h"
+
+struct code_store;
+struct code_pin;
+struct rt;
+
+/* Makes the folders and removes what a crash left half-made. Blocking, at start. */
+must_use int code_store_open(struct rt *rt, const char *data_folder, struct code_store **ret_store);
+void code_store_close(struct code_store *store);
+
+struct code_info {
+	char hex[64];
+	uint64_t bytes;
+};
+/*
+ * Stores an archive and unpacks it, pinned. ERR_INVALID and ERR_TOO_LARGE: the archive's fault, see
+ * `error`, and nothing stays. ERR_NO_SPACE, ERR_IO, ERR_BUSY, ERR_TIMEOUT.
+ */
+must_use int code_put(struct code_store *store, str zip, int64_t deadline,
+	struct code_info *ret_info, struct code_pin **ret_pin,
+	struct sandbox_error *error) mayyield;
+/* Keeps code from being removed. Suspends only while it is just being removed. */
+must_use int code_pin(
+	struct code_store *store, str hex, int64_t deadline, struct code_pin **ret_pin) mayyield;
+/* NULL: nothing. True when it was the last pin of code that code_remove() wanted to remove: the
+ * caller calls it again when a fiber is at hand, or leaves it to the next start. */
+bool code_unpin(struct code_store *store, struct code_pin *pin);
+/* The tree is there: pinned code is unpacked again if need be. Errors as code_put(). */
+must_use int code_ensure(struct code_store *store, const struct code_pin *pin, int64_t deadline,
+	struct sandbox_error *error) mayyield;
+/* Does the tree have this file at its top (the bootstrap of provided runtimes)? 1, 0. */
+must_use int code_has_file(struct code_store *store, const struct code_pin *pin, const char *name,
+	int64_t deadline) mayyield;
+/* "lambda/tree/<hex>", for SANDBOX_FROM_DATA; lives as long as the pin. */
+str code_tree_path(const struct code_pin *pin);
+/* Removes both unless pinned. The caller has seen that nothing in the store refers to it. */
+must_use int code_remove(struct code_store *store, str hex, int64_t deadline) mayyield;
+
+/* For each archive or tree that there is, once: hex digits. Stops at < 0. */
+must_use int code_each(struct code_store *store, int (*fn)(void *arg, str hex), void *arg,
+	int64_t deadline) mayyield;
+
+/* A read of the archive at an offset: bytes, 0 at its end; ERR_NOT_FOUND. */
+must_use int code_read(struct code_store *store, str hex, uint64_t offset, void *to, size_t n,
+	uint64_t *ret_total, int64_t deadline) mayyield;
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * Configuration members. Refusals are a table: member, what is harmless in it, and why not.
+ */
+#include "services/lambda/config.h"
+
+#include "aws/ports/identity.h"
+#include "base/check.h"
+#include "services/lambda/service.h"
+
+enum { TAG_KEY_CHARS = 128, TAG_VALUE_CHARS = 256 };
+
+#if defined(__x86_64__)
+#define HOST_ARCHITECTURE "x86_64"
+#elif defined(__aarch64__)
+#define HOST_ARCHITECTURE "arm64"
+#else
+#define HOST_ARCHITECTURE "unknown"
+#endif
+
+/* The member, NULL when absent or when this operation's input has none of the name. */
+static const struct value *member(const struct call *c, const struct value *v, const char *name)
+{
+	if (!v || model_member(c->service->model, v->shape, str_c(name)) < 0)
+		return NULL;
+	return value_get(v, name);
+}
+
+/* ---- what is not implemented ---- */
+
+/* True when the value asks for nothing. */
+typedef bool harmless_fn(const struct value *v);
+
+static bool harmless_empty_text(const struct value *v)
+{
+	return value_text(v).n == 0;
+}
+
+static bool harmless_false(const struct value *v)
+{
+	return !v->b;
+}
+
+static bool harmless_empty_list(const struct value *v)
+{
+	return value_count(v) == 0;
+}
+
+static bool harmless_vpc(const struct value *v)
+{
+	return value_count(value_get(v, "SubnetIds")) == 0 &&
+	       value_count(value_get(v, "SecurityGroupIds")) == 0 &&
+	       !value_bool(v, "Ipv6AllowedForDualStack", false);
+}
+
+static bool harmless_dead_letters(const struct value *v)
+{
+	return value_str(v, "TargetArn").n == 0;
+}
+
+static bool harmless_tracing(const struct value *v)
+{
+	return !str_eq(value_str(v, "Mode"), STR("Active"));
+}
+
+static bool harmless_zip(const struct value *v)
+{
+	return str_eq(value_text(v), STR("Zip"));
+}
+
+static bool harmless_snap_start(const struct value *v)
+{
+	return !str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"));
+}
+
+static bool harmless_image(const struct value *v)
+{
+	return !value_has(v, "EntryPoint") && !value_has(v, "Command") &&
+	       !value_has(v, "WorkingDirectory");
+}
+
+static bool harmless_logging(const struct value *v)
+{
+	return !str_eq(value_str(v, "LogFormat"), STR("JSON")) &&
+	       !value_has(v, "ApplicationLogLevel") && !value_has(v, "SystemLogLevel");
+}
+
+static bool harmless_never(const struct value *v unused_arg)
+{
+	return false;
+}
+
+static const struct refusal {
+	const char *member;
+	harmless_fn *harmless;
+	const char *why;
+} refusals[] = {
+	{"VpcConfig", harmless_vpc, "functions reach this server only"},
+	{"DeadLetterConfig", harmless_dead_letters, "failed events are kept in the log only"},
+	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
+	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
+	{"Layers", harmless_empty_list, "put what a layer holds into the function's archive"},
+	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
+	{"ImageConfig", harmless_image, "only PackageType Zip is there"},
+	{"PackageType", harmless_zip, "only Zip is there"},
+	{"CodeSigningConfigArn", harmless_empty_text, "code signatures are not checked"},
+	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
+	{"LoggingConfig", harmless_logging, "only LogFormat Text (and LogGroup) is there"},
+	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
+	{"DurableConfig", harmless_never, "durable functions are not there yet"},
+	{"TenancyConfig", harmless_never, "tenant isolation is not there yet"},
+	{"Publish", harmless_false, "only the version $LATEST is there"},
+	{"PublishTo", harmless_never, "only the version $LATEST is there"},
+};
+
+static const struct refusal code_refusals[] = {
+	{"S3Bucket", harmless_never, "send the archive as ZipFile"},
+	{"S3Key", harmless_never, "send the archive as ZipFile"},
+	{"S3ObjectVersion", harmless_never, "send the archive as ZipFile"},
+	{"ImageUri", harmless_never, "container images are not there yet; send a ZipFile"},
+	{"SourceKMSKeyArn", harmless_empty_text, "there are no KMS keys"},
+};
+
+static int refuse(struct call *c, const struct value *v, const char *prefix,
+	const struct refusal *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct value *m = member(c, v, rows[i].member);
+
+		if (m && !rows[i].harmless(m))
+			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+				"%s%s is not implemented by this server: %s.", prefix,
+				rows[i].member, rows[i].why);
+	}
+	return 0;
+}
+
+int config_refuse(struct call *c)
+{
+	return refuse(c, c->in, "", refusals, ARRAY_SIZE(refusals));
+}
+
+int config_refuse_code(struct call *c, const struct value *code, const char *prefix)
+{
+	return refuse(c, code, prefix, code_refusals, ARRAY_SIZE(code_refusals));
+}
+
+/* ---- what is ---- */
+
+static int apply_runtime(struct call *c, bool created, struct function *f)
+{
+	struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	str name = value_str(c->in, "Runtime"), handler = value_str(c->in, "Handler");
+	const struct lambda_runtime *runtime;
+	bool there;
+
+	if (created && (!name.n || !handler.n))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Runtime and Handler are mandatory parameters for functions created with "
+			"deployment packages.");
+	if (handler.p)
+		f->handler = handler;
+	if (!name.p)
+		return 0;
+	runtime = lambda_runtime_find(name);
+	if (!runtime)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Value %.*s at 'runtime' failed to satisfy constraint: Member must satisfy "
+			"enum value set or be a valid ARN",
+			STR_ARG(name));
+	if (runtime->retired)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The runtime parameter of %.*s is no longer supported for creating or "
+			"updating AWS Lambda functions. We recommend you use a supported runtime "
+			"while creating or updating functions.",
+			STR_ARG(name));
+	there = runtime->family == RUNTIME_PROVIDED ||
+		(runtime->family == RUNTIME_NODE && s->options.node) ||
+		(runtime->family == RUNTIME_PYTHON && s->options.python);
+	if (!there)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The runtime %.*s is not available on this server: nodejs*, python* (where "
+			"the programs are installed) and provided.* are.",
+			STR_ARG(name));
+	f->runtime = runtime;
+	f->runtime_name = runtime->name;
+	return 0;
+}
+
+static int apply_sizes(struct call *c, bool created, struct function *f)
+{
+	const struct value *tmp = value_get(c->in, "EphemeralStorage");
+
+	f->timeout_s = (uint32_t)value_int(c->in, "Timeout", created ? 3 : f->timeout_s);
+	f->memory_mb = (uint32_t)value_int(c->in, "MemorySize", created ? 128 : f->memory_mb);
+	if (tmp || created)
+		f->ephemeral_mb = (uint32_t)value_int(tmp, "Size", 512);
+	if (f->timeout_s < 1 || f->timeout_s > 900)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"1 validation error detected: Value '%u' at 'timeout' failed to satisfy "
+			"constraint: Member must have value %s",
+			f->timeout_s,
+			f->timeout_s ? "less than or equal to 900" : "greater than or equal to 1");
+	/* The model's maximum is that of managed instances. */
+	if (f->memory_mb < 128 || f->memory_mb > 10240)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"'MemorySize' value failed to satisfy constraint: Member must have value "
+			"%s",
+			f->memory_mb < 128 ? "greater than or equal to 128"
+					   : "less than or equal to 10240");
+	return 0;
+}
+
+static int apply_environment(struct call *c, struct function *f)
+{
+	const struct value *environment = value_get(c->in, "Environment");
+	const struct value *variables = environment ? value_get(environment, "Variables") : NULL;
+	uint32_t n = value_count(variables);
+	struct function_pair *pairs;
+	str name;
+
+	if (!environment)
+		return 0;
+	pairs = arena_new_array(c->arena, struct function_pair, n ? n : 1);
+	for (uint32_t i = 0; i < n; i++) {
+		pairs[i].name = value_key(variables, i);
+		pairs[i].value = value_text(value_of(variables, i));
+		if (str_find(pairs[i].value, 0) >= 0 || str_find(pairs[i].name, 0) >= 0)
+			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+				"Lambda was unable to configure your environment variables because "
+				"the value of %.*s contains a NUL character.",
+				STR_ARG(pairs[i].name));
+	}
+	name = environment_reserved(pairs, n);
+	if (name.p)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Lambda was unable to configure your environment variables because the "
+			"environment variables you have provided contains reserved keys that are "
+			"currently not supported for modification. Reserved keys used in this "
+			"request: %.*s",
+			STR_ARG(name));
+	if (environment_bytes(pairs, n) > LAMBDA_ENVIRONMENT_BYTES_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Lambda was unable to configure your environment variables because the "
+			"environment variables you have provided exceeded the 4KB limit. String "
+			"measured: %zu bytes",
+			environment_bytes(pairs, n));
+	f->has_environment = n > 0;
+	f->variables = pairs;
+	f->variable_count = n;
+	return 0;
+}
+
+/* A role is checked where it matters: strict mode knows its roles, and it belongs to the account.
+ */
+int config_check_role(struct call *c, str account, str function_name)
+{
+	struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	const struct port_identity *identity = s->ports->identity;
+	str role = value_str(c->in, "Role");
+	struct principal principal;
+
+	if (!role.p)
+		return 0;
+	if (!s->options.auth_strict)
+		return call_authorize(c, STR("iam:PassRole"), role);
+	if (!str_eq(role_account_of_arn(role), account))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Cross-account pass role is not allowed.");
+	TRY(call_authorize(c, STR("iam:PassRole"), role));
+	if (!identity || TRY(identity->by_role(
+				 identity->self, c->arena, role, function_name, &principal)) == 0)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The role defined for the function cannot be assumed by Lambda.");
+	return 0;
+}
+
+int config_apply(struct call *c, bool created, struct function *f)
+{
+	const struct value *logging = value_get(c->in, "LoggingConfig");
+	str group = value_str(logging, "LogGroup");
+
+	if (value_has(c->in, "Role"))
+		f->role = value_str(c->in, "Role");
+	TRY(apply_runtime(c, created, f));
+	TRY(apply_sizes(c, created, f));
+	TRY(apply_environment(c, f));
+	if (value_has(c->in, "Description"))
+		f->description = value_str(c->in, "Description");
+	if (group.n)
+		f->log_group = group;
+	else if (created || logging)
+		f->log_group = ARENA_CONCAT(c->arena, STR("/aws/lambda/"), f->name);
+	return 0;
+}
+
+int config_architecture(struct call *c, struct function *f)
+{
+	const struct value *list = value_get(c->in, "Architectures");
+	str name =
+		list && value_count(list) ? value_text(value_at(list, 0)) : STR(HOST_ARCHITECTURE);
+
+	if (value_count(list) > 1)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Architectures: exactly one value is allowed.");
+	/* Absent on an update: as it was. */
+	if (!list && f->architecture.p)
+		return 0;
+	if (!str_eq(name, STR(HOST_ARCHITECTURE)))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The architecture %.*s is not available on this server: it "
+			"is " HOST_ARCHITECTURE ".",
+			STR_ARG(name));
+	f->architecture = STR(HOST_ARCHITECTURE);
+	return 0;
+}
+
+int config_tags(struct call *c, struct function *f)
+{
+	const struct value *tags = value_get(c->in, "Tags");
+	uint32_t n = f->tag_count;
+	struct function_pair *pairs =
+		arena_new_array(c->arena, struct function_pair, n + value_count(tags) + 1);
+
+	if (n)
+		memcpy(pairs, f->tags, n * sizeof(*pairs));
+	for (uint32_t i = 0; i < value_count(tags); i++) {
+		struct function_pair tag = {value_key(tags, i), value_text(value_of(tags, i))};
+		uint32_t k = 0;
+
+		if (tag.name.n == 0 || tag.name.n > TAG_KEY_CHARS * 4 ||
+			tag.value.n > TAG_VALUE_CHARS * 4 || str_starts(tag.name, STR("aws:")))
+			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+				"Tag keys have 1 to %d characters and do not begin with 'aws:', "
+				"values at most %d; '%.*s' is not valid.",
+				TAG_KEY_CHARS, TAG_VALUE_CHARS, STR_ARG(str_sub(tag.name, 0, 200)));
+		while (k < n && !str_eq(pairs[k].name, tag.name))
+			k++;
+		pairs[k] = tag;
+		n = MAX(n, k + 1);
+	}
+	if (n > LAMBDA_TAGS_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The number of tags exceeds the limit of %d.", LAMBDA_TAGS_MAX);
+	f->tags = pairs;
+	f->tag_count = n;
+	return 0;
+}

@@ -1,0 +1,104 @@
+/*
+ * Tables of variables, and putting them together.
+ */
+#include "services/lambda/environment.h"
+
+#include "base/check.h"
+
+enum { FIXED_MAX = 8, OWN_MAX = 24 };
+
+struct environment {
+	struct arena *arena;
+	str *items;
+	uint32_t n, capacity;
+};
+
+/* A later value replaces an earlier one. */
+static void set(struct environment *e, str name, str value)
+{
+	str text = ARENA_CONCAT(e->arena, name, STR("="), value);
+
+	for (uint32_t i = 0; i < e->n; i++)
+		if (str_starts(e->items[i], str_sub(text, 0, name.n + 1))) {
+			e->items[i] = text;
+			return;
+		}
+	check(e->n < e->capacity);
+	e->items[e->n++] = text;
+}
+
+static void set_fixed(struct environment *e, const struct lambda_runtime *runtime)
+{
+	str version = runtime->name; /* nodejs22.x -> node22 */
+
+	set(e, STR("LANG"), STR("en_US.UTF-8"));
+	set(e, STR("TZ"), STR(":UTC"));
+	set(e, STR("PATH"), STR("/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"));
+	set(e, STR("LD_LIBRARY_PATH"),
+		STR("/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:"
+		    "/var/task/lib:/opt/lib"));
+	if (runtime->family == RUNTIME_NODE) {
+		ptrdiff_t dot = str_find(version, '.');
+
+		version = str_sub(version, 6, dot < 6 ? 0 : (size_t)dot - 6);
+		set(e, STR("NODE_PATH"),
+			ARENA_CONCAT(e->arena, STR("/opt/nodejs/node"), version,
+				STR("/node_modules:/opt/nodejs/node_modules:/var/runtime/"
+				    "node_modules:/var/runtime:/var/task")));
+	}
+	if (runtime->family == RUNTIME_PYTHON)
+		set(e, STR("PYTHONPATH"), STR("/var/runtime"));
+}
+
+static void set_own(
+	struct environment *e, const struct function *f, const struct environment_facts *facts)
+{
+	set(e, STR("_HANDLER"), f->handler);
+	set(e, STR("LAMBDA_TASK_ROOT"), STR("/var/task"));
+	set(e, STR("LAMBDA_RUNTIME_DIR"), STR("/var/runtime"));
+	set(e, STR("AWS_REGION"), f->region);
+	set(e, STR("AWS_DEFAULT_REGION"), f->region);
+	set(e, STR("AWS_LAMBDA_FUNCTION_NAME"), f->name);
+	set(e, STR("AWS_LAMBDA_FUNCTION_VERSION"), STR("$LATEST"));
+	set(e, STR("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), arena_printf(e->arena, "%u", f->memory_mb));
+	set(e, STR("AWS_LAMBDA_INITIALIZATION_TYPE"), STR("on-demand"));
+	set(e, STR("AWS_LAMBDA_LOG_GROUP_NAME"), f->log_group);
+	set(e, STR("AWS_LAMBDA_LOG_STREAM_NAME"), facts->log_stream);
+	set(e, STR("AWS_LAMBDA_RUNTIME_API"), STR("127.0.0.1:9001"));
+	set(e, STR("AWS_ACCESS_KEY_ID"), facts->access_key);
+	set(e, STR("AWS_SECRET_ACCESS_KEY"), facts->secret_key);
+	if (facts->session_token.p)
+		set(e, STR("AWS_SESSION_TOKEN"), facts->session_token);
+	set(e, STR("AWS_ENDPOINT_URL"), STR("http://127.0.0.1:4566"));
+	if (f->runtime->family != RUNTIME_PROVIDED) {
+		set(e, STR("AWS_EXECUTION_ENV"),
+			ARENA_CONCAT(e->arena, STR("AWS_Lambda_"), f->runtime_name));
+		set(e, STR("_LAMBDA_TELEMETRY_LOG_FD"),
+			arena_printf(e->arena, "%d", ENVIRONMENT_TELEMETRY_FD));
+	}
+}
+
+const str *environment_build(struct arena *a, const struct function *f,
+	const struct environment_facts *facts, uint32_t *ret_count)
+{
+	struct environment e = {.arena = a, .capacity = FIXED_MAX + OWN_MAX + f->variable_count};
+
+	e.items = arena_new_array(a, str, e.capacity);
+	set_fixed(&e, f->runtime);
+	set_own(&e, f, facts);
+	for (uint32_t i = 0; i < f->variable_count; i++)
+		set(&e, f->variables[i].name, f->variables[i].value);
+	*ret_count = e.n;
+	return e.items;
+}
+
+const str *environment_boot(
+	struct arena *a, const struct lambda_runtime *runtime, uint32_t *ret_count)
+{
+	struct environment e = {.arena = a, .capacity = FIXED_MAX};
+
+	e.items = arena_new_array(a, str, e.capacity);
+	set_fixed(&e, runtime);
+	*ret_count = e.n;
+	return e.items;
+}

@@ -1,0 +1,339 @@
+/*
+ * The record, the wire form and the member rules of a function.
+ *
+ * Record members are short names of our own, so that a change of the AWS model cannot change what
+ * is stored. Unknown members are refused: a newer format has a newer first byte.
+ */
+#include "services/lambda/function.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/time.h"
+#include "services/lambda/limits.h"
+#include "services/lambda/names.h"
+
+enum { RECORD_FORMAT = 1 };
+
+static const struct lambda_runtime runtimes[] = {
+#define CURRENT                         false
+#define RETIRED                         true
+#define RUNTIME(name_, family_, state_) {STR_INIT(name_), RUNTIME_##family_, state_},
+#include "services/lambda/runtimes.def"
+#undef RUNTIME
+#undef CURRENT
+#undef RETIRED
+};
+
+static const str reserved[] = {
+#define RESERVED(name) STR_INIT(name),
+#include "services/lambda/reserved.def"
+#undef RESERVED
+};
+
+static const str exec_variables[] = {
+#define EXEC_VARIABLE(name) STR_INIT(name),
+#include "services/lambda/exec_variables.def"
+#undef EXEC_VARIABLE
+};
+
+const struct lambda_runtime *lambda_runtime_find(str name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(runtimes); i++)
+		if (str_eq(runtimes[i].name, name))
+			return &runtimes[i];
+	return NULL;
+}
+
+/* ---- the record ---- */
+
+enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
+
+#define FIELDS(X)                                   \
+	X("name", FIELD_TEXT, name)                 \
+	X("description", FIELD_TEXT, description)   \
+	X("role", FIELD_TEXT, role)                 \
+	X("runtime", FIELD_TEXT, runtime_name)      \
+	X("handler", FIELD_TEXT, handler)           \
+	X("architecture", FIELD_TEXT, architecture) \
+	X("timeout", FIELD_U32, timeout_s)          \
+	X("memory", FIELD_U32, memory_mb)           \
+	X("ephemeral", FIELD_U32, ephemeral_mb)     \
+	X("log-group", FIELD_TEXT, log_group)       \
+	X("code", FIELD_TEXT, code_hex)             \
+	X("code-bytes", FIELD_U64, code_bytes)      \
+	X("revision", FIELD_TEXT, revision_id)      \
+	X("deployment", FIELD_U64, deployment)      \
+	X("modified", FIELD_U64, modified_ms)       \
+	X("reason", FIELD_TEXT, reason)             \
+	X("reason-code", FIELD_TEXT, reason_code)
+
+static const struct field {
+	str name;
+	enum field_kind kind;
+	size_t offset;
+} fields[] = {
+#define X(name_, kind_, member_) {STR_INIT(name_), kind_, offsetof(struct function, member_)},
+	FIELDS(X)
+#undef X
+};
+
+static void put_pairs(
+	struct json_writer *w, str key, const struct function_pair *pairs, uint32_t count)
+{
+	json_put_key(w, key);
+	json_put_object_begin(w);
+	for (uint32_t i = 0; i < count; i++)
+		json_put_key_string(w, pairs[i].name, pairs[i].value);
+	json_put_object_end(w);
+}
+
+void function_encode(struct arena *a, const struct function *f, struct buf *out)
+{
+	struct json_writer w;
+	struct function back;
+
+	check(f->name.n && f->role.n && f->runtime && f->code_hex.n == CODE_HEX_BYTES);
+	check(f->timeout_s && f->memory_mb && f->ephemeral_mb && f->revision_id.n);
+	buf_put_char(out, RECORD_FORMAT);
+	json_writer_init(&w, out);
+	json_put_object_begin(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		const char *at = (const char *)f + fields[i].offset;
+
+		json_put_key(&w, fields[i].name);
+		if (fields[i].kind == FIELD_TEXT)
+			json_put_string(&w, ((const str *)at)->p ? *(const str *)at : STR(""));
+		else if (fields[i].kind == FIELD_U32)
+			json_put_u64(&w, *(const uint32_t *)at);
+		else
+			json_put_u64(&w, *(const uint64_t *)at);
+	}
+	json_put_key(&w, STR("state"));
+	json_put_u64(&w, f->state);
+	json_put_key(&w, STR("update"));
+	json_put_u64(&w, f->update);
+	if (f->has_environment)
+		put_pairs(&w, STR("variables"), f->variables, f->variable_count);
+	put_pairs(&w, STR("tags"), f->tags, f->tag_count);
+	json_put_object_end(&w);
+	check(!out->over);
+	check(function_decode(a, f->account, f->region, buf_str(out), &back) == 0);
+}
+
+static int get_u64(struct json_reader *r, uint64_t max, uint64_t *ret_value)
+{
+	str text;
+
+	TRY(json_number(r, &text));
+	return str_to_u64(text, max, ret_value);
+}
+
+static int get_pairs(struct arena *a, struct json_reader *r, const struct function_pair **ret_pairs,
+	uint32_t *ret_count)
+{
+	struct function_pair *pairs = NULL;
+	uint32_t n = 0, capacity = 0;
+	struct function_pair pair;
+
+	TRY(json_object_begin(r));
+	while (TRY(json_object_next(r, &pair.name))) {
+		TRY(json_string(r, &pair.value));
+		if (n == capacity) {
+			struct function_pair *more;
+
+			capacity = capacity ? capacity * 2 : 8;
+			more = arena_new_array(a, struct function_pair, capacity);
+			if (n)
+				memcpy(more, pairs, n * sizeof(*pairs));
+			pairs = more;
+		}
+		pairs[n++] = pair;
+	}
+	*ret_pairs = pairs;
+	*ret_count = n;
+	return 0;
+}
+
+static int decode_member(struct arena *a, struct json_reader *r, str key, struct function *f)
+{
+	uint64_t number;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		char *at = (char *)f + fields[i].offset;
+
+		if (!str_eq(fields[i].name, key))
+			continue;
+		if (fields[i].kind == FIELD_TEXT)
+			return json_string(r, (str *)at);
+		if (fields[i].kind == FIELD_U64)
+			return get_u64(r, INT64_MAX, (uint64_t *)at);
+		TRY(get_u64(r, UINT32_MAX, &number));
+		*(uint32_t *)at = (uint32_t)number;
+		return 0;
+	}
+	if (str_eq(key, STR("state"))) {
+		TRY(get_u64(r, FUNCTION_FAILED, &number));
+		f->state = (enum function_state)number;
+		return 0;
+	}
+	if (str_eq(key, STR("update"))) {
+		TRY(get_u64(r, UPDATE_FAILED, &number));
+		f->update = (enum function_update)number;
+		return 0;
+	}
+	if (str_eq(key, STR("variables"))) {
+		f->has_environment = true;
+		return get_pairs(a, r, &f->variables, &f->variable_count);
+	}
+	if (str_eq(key, STR("tags")))
+		return get_pairs(a, r, &f->tags, &f->tag_count);
+	return ERR_INVALID;
+}
+
+static int decode(struct arena *a, str text, struct function *f)
+{
+	struct json_reader r;
+	str key;
+
+	json_reader_init(&r, text, a, 2);
+	TRY(json_object_begin(&r));
+	while (TRY(json_object_next(&r, &key)))
+		TRY(decode_member(a, &r, key, f));
+	return json_end(&r);
+}
+
+int function_decode(
+	struct arena *a, str account, str region, str record, struct function *ret_function)
+{
+	struct function f = {.account = account, .region = region};
+
+	if (record.n == 0)
+		return ERR_CORRUPT;
+	if (record.p[0] != RECORD_FORMAT)
+		return ERR_VERSION;
+	if (decode(a, str_from(record, 1), &f) < 0)
+		return ERR_CORRUPT;
+	f.runtime = lambda_runtime_find(f.runtime_name);
+	if (!f.runtime || f.code_hex.n != CODE_HEX_BYTES || !f.name.n || !f.timeout_s ||
+		!f.memory_mb || !f.ephemeral_mb || !f.revision_id.n || !f.log_group.n)
+		return ERR_CORRUPT;
+	f.arn = function_arn(a, account, region, f.name, STR_NULL);
+	*ret_function = f;
+	return 0;
+}
+
+/* ---- the wire form ---- */
+
+str function_code_sha256(struct arena *a, const struct function *f)
+{
+	uint8_t digest[SHA256_BYTES];
+	char *text = arena_bytes(a, base64_text_bytes(SHA256_BYTES));
+
+	check(hex_decode(f->code_hex, digest) == 0);
+	return str_of(text, base64_encode(str_of(digest, sizeof(digest)), text));
+}
+
+static str modified_text(struct arena *a, int64_t ms)
+{
+	struct time_parts t = time_parts_of(ms);
+
+	return arena_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d.%03d+0000", t.year, t.month, t.day,
+		t.hour, t.minute, t.second, t.ms);
+}
+
+static void render_state(const struct function *f, struct value *out)
+{
+	static const char *const states[] = {"Pending", "Active", "Failed"};
+	static const char *const updates[] = {NULL, "Successful", "InProgress", "Failed"};
+	bool creating = f->state == FUNCTION_PENDING;
+	bool updating = f->update == UPDATE_IN_PROGRESS;
+
+	value_put_str(out, "State", str_c(states[f->state]));
+	if (creating) {
+		value_put_str(out, "StateReason", STR("The function is being created."));
+		value_put_str(out, "StateReasonCode", STR("Creating"));
+	} else if (f->state == FUNCTION_FAILED) {
+		value_put_str(out, "StateReason", f->reason);
+		value_put_str(out, "StateReasonCode", f->reason_code);
+	}
+	if (f->update != UPDATE_NONE)
+		value_put_str(out, "LastUpdateStatus", str_c(updates[f->update]));
+	if (updating) {
+		value_put_str(out, "LastUpdateStatusReason", STR("The function is being created."));
+		/* Not in the model's enum, and what AWS sends. */
+		value_put_str(out, "LastUpdateStatusReasonCode", STR("Creating"));
+	} else if (f->update == UPDATE_FAILED) {
+		value_put_str(out, "LastUpdateStatusReason", f->reason);
+		value_put_str(out, "LastUpdateStatusReasonCode", f->reason_code);
+	}
+}
+
+void function_render(struct arena *a, const struct function *f, struct value *out)
+{
+	struct value *v;
+
+	value_put_str(out, "FunctionName", f->name);
+	value_put_str(out, "FunctionArn", f->arn);
+	value_put_str(out, "Runtime", f->runtime_name);
+	value_put_str(out, "Role", f->role);
+	value_put_str(out, "Handler", f->handler);
+	value_put_int(out, "CodeSize", (int64_t)f->code_bytes);
+	value_put_str(out, "Description", f->description.p ? f->description : STR(""));
+	value_put_int(out, "Timeout", f->timeout_s);
+	value_put_int(out, "MemorySize", f->memory_mb);
+	value_put_str(out, "LastModified", modified_text(a, f->modified_ms));
+	value_put_str(out, "CodeSha256", function_code_sha256(a, f));
+	value_put_str(out, "Version", STR("$LATEST"));
+	if (f->has_environment) {
+		v = value_put_map(value_put_struct(out, "Environment"), "Variables");
+		for (uint32_t i = 0; i < f->variable_count; i++)
+			value_map_put_str(v, f->variables[i].name, f->variables[i].value);
+	}
+	value_put_str(value_put_struct(out, "TracingConfig"), "Mode", STR("PassThrough"));
+	value_put_str(out, "RevisionId", f->revision_id);
+	render_state(f, out);
+	value_put_str(out, "PackageType", STR("Zip"));
+	value_add_str(value_put_list(out, "Architectures"), f->architecture);
+	value_put_int(value_put_struct(out, "EphemeralStorage"), "Size", f->ephemeral_mb);
+	v = value_put_struct(out, "SnapStart");
+	value_put_str(v, "ApplyOn", STR("None"));
+	value_put_str(v, "OptimizationStatus", STR("Off"));
+	v = value_put_struct(out, "LoggingConfig");
+	value_put_str(v, "LogFormat", STR("Text"));
+	value_put_str(v, "LogGroup", f->log_group);
+}
+
+/* ---- rules of members ---- */
+
+str environment_reserved(const struct function_pair *variables, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(reserved); k++)
+			if (str_eq(variables[i].name, reserved[k]))
+				return reserved[k];
+	return STR_NULL;
+}
+
+size_t environment_bytes(const struct function_pair *variables, uint32_t count)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		n += variables[i].name.n + variables[i].value.n;
+	return n;
+}
+
+bool environment_needs_exec(const struct function_pair *variables, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(exec_variables); k++) {
+			str name = exec_variables[k];
+
+			if (str_ends(name, STR("*")) ? str_starts(variables[i].name,
+							       str_sub(name, 0, name.n - 1))
+						     : str_eq(variables[i].name, name))
+				return true;
+		}
+	return false;
+}

@@ -1,0 +1,79 @@
+/*
+ * A function: its configuration in memory, its record in the store, its form on the wire, and the
+ * rules for its members. Pure.
+ *
+ * A record is one byte of format and a JSON object; it is written whole. `revision_id` changes with
+ * every write, `deployment` only when running instances have to be replaced (code and what they
+ * were started with), so state transitions and tags leave them alone.
+ *
+ * Source: API Reference, FunctionConfiguration; Developer Guide, "Lambda function states".
+ */
+#ifndef SERVICES_LAMBDA_FUNCTION_H
+#define SERVICES_LAMBDA_FUNCTION_H
+
+#include "aws/value.h"
+#include "base/arena.h"
+#include "base/buf.h"
+
+enum runtime_family { RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_PROVIDED, RUNTIME_OTHER };
+
+struct lambda_runtime {
+	str name;
+	enum runtime_family family;
+	bool retired; /* AWS creates no function with it any more */
+};
+/* NULL: no such identifier. */
+const struct lambda_runtime *lambda_runtime_find(str name);
+
+enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_FAILED };
+enum function_update { UPDATE_NONE, UPDATE_SUCCESSFUL, UPDATE_IN_PROGRESS, UPDATE_FAILED };
+
+struct function_pair { /* a variable, a tag */
+	str name, value;
+};
+
+enum { CODE_HEX_BYTES = 64 };
+
+struct function {
+	str account, region, name;
+	str arn; /* unqualified; made from the three above */
+	str description, role, runtime_name, handler, architecture;
+	const struct lambda_runtime *runtime;
+	uint32_t timeout_s, memory_mb, ephemeral_mb;
+	bool has_environment;
+	const struct function_pair *variables;
+	uint32_t variable_count;
+	const struct function_pair *tags;
+	uint32_t tag_count;
+	str log_group; /* never empty */
+	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
+	uint64_t code_bytes;
+	str revision_id; /* UUID */
+	uint64_t deployment;
+	int64_t modified_ms;
+	enum function_state state;
+	enum function_update update;
+	str reason, reason_code; /* of a state or update that failed; empty otherwise */
+};
+
+/* The record into `out`. What is written reads back (checked). */
+void function_encode(struct arena *a, const struct function *f, struct buf *out);
+/* ERR_CORRUPT, ERR_VERSION. Strings point into `record` or the arena. */
+must_use int function_decode(
+	struct arena *a, str account, str region, str record, struct function *ret_function);
+/* Fills an empty FunctionConfiguration (with $LATEST as its version). */
+void function_render(struct arena *a, const struct function *f, struct value *out);
+/* CodeSha256: base64 of the digest. */
+str function_code_sha256(struct arena *a, const struct function *f);
+
+/* The first name among the variables that the platform keeps for itself; STR_NULL: none. */
+str environment_reserved(const struct function_pair *variables, uint32_t count);
+/* Names and values together, as AWS counts against its 4 KB. */
+size_t environment_bytes(const struct function_pair *variables, uint32_t count);
+/*
+ * Does a variable act when the runtime's program starts, so that a container booted in advance
+ * could not show it? (NODE_OPTIONS, LD_LIBRARY_PATH ...: exec_variables.def)
+ */
+bool environment_needs_exec(const struct function_pair *variables, uint32_t count);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * One instance of a function: a container, its Runtime API, and what it is doing.
+ *
+ * Belongs to the loop that made it; all functions are called there. Nothing here suspends but
+ * starting, running, and the end, each in a fiber of its own or the caller's: a time-out, a crash
+ * or a kill is handled where it is noticed. An instance is freed when its container is gone and no
+ * fiber works with it any more (references).
+ */
+#ifndef SERVICES_LAMBDA_INSTANCE_H
+#define SERVICES_LAMBDA_INSTANCE_H
+
+#include "base/list.h"
+#include "rt/rt.h"
+#include "sandbox/sandbox.h"
+#include "services/lambda/instance_state.h"
+#include "services/lambda/scheduler.h"
+
+struct code_pin;
+struct http_exchange;
+struct log_feed;
+struct rt_listener;
+struct rt_stream;
+
+#define INSTANCE_MAGIC 0x696e7374u
+
+/* A runtime that waits in GET next: on its handler's stack. */
+struct instance_poll {
+	struct http_exchange *exchange;
+	struct rt_event event;
+	bool answered; /* somebody answers the exchange */
+};
+
+/* The event that it works on. */
+struct instance_run {
+	bool active;
+	char request_id[40];
+	size_t request_id_bytes;
+	int64_t start_ns, init_ns;
+	struct invocation *waiter; /* NULL: the caller is gone */
+	struct account *account;
+};
+
+struct instance {
+	uint32_t magic;
+	unsigned refs;
+	struct lambda_service *service;
+	struct shard *shard;
+	struct entry *entry; /* until it is released */
+	struct function_ref *function;
+	struct list idle_link; /* in entry->idle */
+	struct list all_link;  /* in the shard */
+	bool listed;
+	uint64_t number; /* of shard_number_new() */
+	enum instance_state state;
+
+	struct sandbox_container *container;
+	struct code_pin *pin;
+	struct rt_listener *listeners[2]; /* by enum lambda_listen */
+	struct rt_stream *output, *telemetry;
+	struct log_feed *feed;
+	bool frozen, pooled, ending, container_ended, starting;
+
+	struct instance_poll *poll; /* state IDLE */
+	struct rt_event poll_event; /* a poll came while somebody waits for it */
+	bool poll_wanted;
+	struct instance_run run;
+	int64_t born_ns, started_ns, init_ns; /* init_ns < 0: reported already */
+	int64_t idle_ns;
+	struct rt_timer timer;        /* of init or the run */
+	struct rt_timer freeze_timer; /* idle for a moment */
+	struct rt_message end_message;
+	bool phase_invoke; /* init is repeated inside the invocation, with its time-out */
+	bool log_queued;   /* in the shard's list of feeds with lines; holds a reference */
+	struct list log_link;
+	uint64_t memory_reserved;
+};
+
+/*
+ * Begins a new one in a fiber of its own. The entry's `starting` and the reservation are counted by
+ * the caller. `phase_invoke`: a first one did not finish its init phase in 10 s; this one has the
+ * function's time-out. ERR_BUSY when no fiber can be had.
+ */
+must_use int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke);
+/*
+ * Gives it the event and waits for the answer. The instance was taken off the idle list. ERR_BUSY:
+ * it could not take the event (it has just ended, or does not ask for work): try another.
+ */
+must_use int instance_run(struct instance *i, struct invocation *inv) mayyield;
+/* Kills it: what runs in it fails as a crash does. Harmless when it has ended. */
+void instance_kill(struct instance *i);
+
+static inline void instance_ref(struct instance *i)
+{
+	i->refs++;
+}
+void instance_unref(struct instance *i);
+
+/* ---- what the Runtime API reports (runtime_api.c) ---- */
+
+/* Is the event legal now? Then the state has changed. */
+bool instance_step(struct instance *i, enum instance_event event);
+/* The runtime asks for work and has parked `poll`. After INSTANCE_NEXT. */
+void instance_polled(struct instance *i, struct instance_poll *poll);
+/* The answer to the run: function_error STR_NULL for success. After _RESPONSE or _ERROR. */
+void instance_answered(struct instance *i, str function_error, str payload);
+/* The answer is larger than it may be. After _RESPONSE. */
+void instance_answered_too_large(struct instance *i);
+/* Init failed: the error's payload and type. After _INIT_ERROR. */
+void instance_init_failed(struct instance *i, str payload, str type);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * From an instance's pipes to its log stream: lines are cut, stamped, kept for the log tail, and
+ * handed to the log port in batches. A flood is dropped beyond a bound, and counted in the stream;
+ * it never makes the function or the server wait.
+ *
+ * Plain output (standard output and error) is split at newlines. Framed output (the runtimes'
+ * console and logging) comes as records of any content: a header of big-endian numbers (4 bytes
+ * 0xa55a0001 or 0xa55a0003, 4 bytes length, 8 bytes microseconds since 1970 for the latter), then
+ * the text.
+ *
+ * Threading: one loop's. Only log_feed_flush() suspends.
+ */
+#ifndef SERVICES_LAMBDA_LOG_FEED_H
+#define SERVICES_LAMBDA_LOG_FEED_H
+
+#include "base/buf.h"
+
+struct lambda_service;
+struct log_feed;
+
+enum log_feed_source { LOG_FEED_PLAIN, LOG_FEED_FRAMED, LOG_FEED_SOURCES };
+
+/* The strings are copied. `on_dirty` is called when lines wait that did not before. */
+struct log_feed *log_feed_new(struct lambda_service *s, str account, str region, str group,
+	str stream, void (*on_dirty)(void *arg), void *arg);
+void log_feed_free(struct log_feed *feed);
+str log_feed_stream(const struct log_feed *feed);
+
+/* A whole line of the platform's own, with its newline; STR_NULL: none. */
+void log_feed_line(struct log_feed *feed, str message);
+/* What came out of a pipe, in parts of any size. */
+void log_feed_output(struct log_feed *feed, enum log_feed_source source, str bytes);
+/* Lines that never got their newline become events: at the end of a run. */
+void log_feed_end_lines(struct log_feed *feed);
+/* The last 4 KiB of lines are kept from now on / are given, in the arena. */
+void log_feed_tail_begin(struct log_feed *feed);
+str log_feed_tail_take(struct log_feed *feed, struct arena *a);
+/*
+ * Hands over what waits. One fiber at a time; a second caller returns at once. When the port has no
+ * room it is dropped, and on_dirty is called so that this is said later.
+ */
+void log_feed_flush(struct log_feed *feed) mayyield;
+/* The last flush: on_dirty is not called any more. */
+void log_feed_close(struct log_feed *feed) mayyield;
+bool log_feed_dirty(const struct log_feed *feed);
+
+#endif

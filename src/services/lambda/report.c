@@ -1,0 +1,179 @@
+/*
+ * Texts of invocations. Milliseconds are printed with two decimals, from integers.
+ */
+#include "services/lambda/report.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/time.h"
+#include "services/lambda/limits.h"
+
+#include <inttypes.h>
+#include <signal.h>
+
+#define MS_FORMAT     "%" PRId64 ".%02" PRId64
+#define MS_ARG(ns)    ((ns) / 1000000), ((ns) / 10000 % 100)
+#define NS_PER_MS     INT64_C(1000000)
+#define BYTES_PER_MIB (UINT64_C(1024) * 1024)
+
+str report_start(struct arena *a, str request_id, str version)
+{
+	return ARENA_CONCAT(
+		a, STR("START RequestId: "), request_id, STR(" Version: "), version, STR("\n"));
+}
+
+str report_end(struct arena *a, str request_id)
+{
+	return ARENA_CONCAT(a, STR("END RequestId: "), request_id, STR("\n"));
+}
+
+uint64_t report_billed_ms(const struct run_report *r)
+{
+	int64_t ns = r->duration_ns + (r->init_ns > 0 ? r->init_ns : 0);
+
+	return (uint64_t)((ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+str report_line(struct arena *a, const struct run_report *r)
+{
+	struct buf b;
+
+	buf_init(&b, a, 1024);
+	buf_printf(&b,
+		"REPORT RequestId: %.*s\tDuration: " MS_FORMAT " ms\tBilled Duration: %" PRIu64
+		" ms\tMemory Size: %u MB\tMax Memory Used: %" PRIu64 " MB\t",
+		STR_ARG(r->request_id), MS_ARG(r->duration_ns), report_billed_ms(r), r->memory_mb,
+		(r->memory_peak_bytes + BYTES_PER_MIB - 1) / BYTES_PER_MIB);
+	if (r->init_ns >= 0)
+		buf_printf(&b, "Init Duration: " MS_FORMAT " ms\t", MS_ARG(r->init_ns));
+	if (r->timed_out)
+		buf_put(&b, STR("Status: timeout\t"));
+	else if (r->error_type.p)
+		buf_printf(&b, "Status: error\tError Type: %.*s\t", STR_ARG(r->error_type));
+	if (r->trace_id.p)
+		buf_printf(&b, "\nXRAY TraceId: %.*s\tSampled: true\t", STR_ARG(r->trace_id));
+	buf_put_char(&b, '\n');
+	return buf_str(&b);
+}
+
+str report_init(struct arena *a, int64_t init_ns, str phase, str status, str error_type)
+{
+	struct buf b;
+
+	buf_init(&b, a, 512);
+	buf_printf(&b, "INIT_REPORT Init Duration: " MS_FORMAT " ms\tPhase: %.*s\tStatus: %.*s",
+		MS_ARG(init_ns), STR_ARG(phase), STR_ARG(status));
+	if (error_type.p)
+		buf_printf(&b, "\tError Type: %.*s", STR_ARG(error_type));
+	buf_put(&b, STR("\t\n"));
+	return buf_str(&b);
+}
+
+str report_timeout_line(struct arena *a, int64_t wall_ms, str request_id, uint32_t timeout_s)
+{
+	struct buf b;
+
+	buf_init(&b, a, 256);
+	time_put_iso_ms(&b, wall_ms);
+	buf_printf(
+		&b, " %.*s Task timed out after %u.00 seconds\n\n", STR_ARG(request_id), timeout_s);
+	return buf_str(&b);
+}
+
+struct run_failure failure_timeout(struct arena *a, uint32_t timeout_s)
+{
+	return (struct run_failure){STR("Sandbox.Timedout"),
+		arena_printf(a, "Task timed out after %u.00 seconds", timeout_s)};
+}
+
+/* Names of signals as the service prints them. */
+static str signal_text(struct arena *a, int number)
+{
+	switch (number) {
+	case SIGKILL: return STR("killed");
+	case SIGSEGV: return STR("segmentation fault");
+	case SIGABRT: return STR("aborted");
+	case SIGBUS: return STR("bus error");
+	case SIGFPE: return STR("floating point exception");
+	case SIGILL: return STR("illegal instruction");
+	case SIGTERM: return STR("terminated");
+	case SIGINT: return STR("interrupt");
+	case SIGHUP: return STR("hangup");
+	case SIGQUIT: return STR("quit");
+	case SIGPIPE: return STR("broken pipe");
+	case SIGTRAP: return STR("trace/breakpoint trap");
+	case SIGSYS: return STR("bad system call");
+	case SIGXCPU: return STR("CPU time limit exceeded");
+	default: return arena_printf(a, "signal %d", number);
+	}
+}
+
+struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
+{
+	struct run_failure f = {STR("Runtime.ExitError"), STR_NULL};
+
+	if (e->out_of_memory)
+		return (struct run_failure){STR("Runtime.OutOfMemory"),
+			STR("Runtime exited with error: signal: killed")};
+	switch (e->end) {
+	case SANDBOX_EXITED:
+		f.text = e->status ? arena_printf(a, "Runtime exited with error: exit status %d",
+					     e->status)
+				   : STR("Runtime exited without providing a reason");
+		break;
+	case SANDBOX_SIGNALED:
+		f.text = ARENA_CONCAT(
+			a, STR("Runtime exited with error: signal: "), signal_text(a, e->signal));
+		break;
+	case SANDBOX_KILLED: f.text = STR("Runtime exited with error: signal: killed"); break;
+	case SANDBOX_FAILED:
+		f.type = STR("Runtime.Unknown");
+		f.text = ARENA_CONCAT(a, STR("The execution environment could not be started: "),
+			str_of(e->text, strnlen(e->text, sizeof(e->text))));
+		break;
+	}
+	return f;
+}
+
+struct run_failure failure_no_bootstrap(void)
+{
+	return (struct run_failure){STR("Runtime.InvalidEntrypoint"),
+		STR("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")};
+}
+
+struct run_failure failure_response_too_large(void)
+{
+	return (struct run_failure){STR("Function.ResponseSizeTooLarge"), STR_NULL};
+}
+
+str failure_line(struct arena *a, const struct run_failure *f, str request_id)
+{
+	if (!f->text.p)
+		return STR_NULL;
+	return ARENA_CONCAT(a, STR("RequestId: "), request_id, STR(" Error: "), f->text, STR("\n"),
+		f->type, STR("\n"));
+}
+
+str failure_payload(struct arena *a, const struct run_failure *f, str request_id)
+{
+	struct json_writer w;
+	struct buf b;
+
+	buf_init(&b, a, 4096);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
+	if (f->text.p) {
+		json_put_key_string(&w, STR("errorType"), f->type);
+		json_put_key_string(&w, STR("errorMessage"),
+			ARENA_CONCAT(a, STR("RequestId: "), request_id, STR(" Error: "), f->text));
+	} else {
+		json_put_key_string(&w, STR("errorMessage"),
+			arena_printf(a,
+				"Response payload size exceeded maximum allowed payload size (%d "
+				"bytes).",
+				LAMBDA_RESPONSE_BYTES_MAX));
+		json_put_key_string(&w, STR("errorType"), f->type);
+	}
+	json_put_object_end(&w);
+	return buf_str(&b);
+}

@@ -1,0 +1,95 @@
+/*
+ * Names in requests, and the faults that every operation shares.
+ */
+#include "base/check.h"
+#include "services/lambda/service.h"
+
+int lambda_fault_set(
+	struct fault *fault, struct arena *a, enum lambda_fault kind, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)fault_vset(fault, a, &lambda_faults[kind], format, args);
+	va_end(args);
+	return ERR_FAULT;
+}
+
+int fault_not_found(struct fault *fault, struct arena *a, str account, str region,
+	const struct function_name *name, bool latest)
+{
+	str qualifier = name->qualifier;
+
+	if (!qualifier.p && latest)
+		qualifier = STR("$LATEST");
+	return lambda_fault_set(fault, a, LAMBDA_NOT_FOUND, "Function not found: %.*s",
+		STR_ARG(function_arn(a, account, region, name->name, qualifier)));
+}
+
+int request_name(struct call *c, bool qualified, struct function_name *ret_name)
+{
+	str text = value_str(c->in, "FunctionName");
+	str qualifier = qualified ? value_str(c->in, "Qualifier") : STR_NULL;
+	struct function_name name;
+
+	if (function_name_parse(text, &name) < 0)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"1 validation error detected: Value '%.*s' at 'functionName' failed to "
+			"satisfy constraint: Member must satisfy regular expression pattern: "
+			"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)"
+			"?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))? and have "
+			"length less than or equal to %d",
+			STR_ARG(text), LAMBDA_NAME_CHARS_MAX);
+	if (name.qualifier.p && qualifier.p && !str_eq(name.qualifier, qualifier))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The derived qualifier from the function name does not match the specified "
+			"qualifier.");
+	if (qualifier.p)
+		name.qualifier = qualifier;
+	if (name.region.p && !str_eq(name.region, c->region))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_NOT_FOUND,
+			"Functions from '%.*s' are not reachable in this region ('%.*s')",
+			STR_ARG(name.region), STR_ARG(c->region));
+	*ret_name = name;
+	return 0;
+}
+
+/* Whose function it is: an ARN may name another account, which its policies then decide. */
+static str owner(struct call *c, const struct function_name *name)
+{
+	return name->account.p ? name->account : c->account;
+}
+
+int request_resource(struct call *c, str *ret_arn)
+{
+	struct function_name name;
+	bool qualified = model_member(c->service->model, c->in->shape, STR("Qualifier")) >= 0;
+
+	TRY(request_name(c, qualified, &name));
+	*ret_arn = function_arn(c->arena, owner(c, &name), c->region, name.name, name.qualifier);
+	return 0;
+}
+
+int request_tag_resource(struct call *c, str *ret_arn)
+{
+	*ret_arn = value_str(c->in, "Resource");
+	return 0;
+}
+
+int request_function(struct call *c, bool qualified, struct function *ret_function, str *ret_record)
+{
+	struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	struct function_name name;
+	int found = 0;
+
+	TRY(request_name(c, qualified, &name));
+	if (function_qualifier_kind(name.qualifier) == QUALIFIER_LATEST &&
+		str_eq(owner(c, &name), c->account))
+		found = TRY(lambda_store_load(
+			s, c->arena, c->account, c->region, name.name, ret_function, ret_record));
+	if (!found)
+		return fault_not_found(
+			&c->fault, c->arena, owner(c, &name), c->region, &name, false);
+	return 0;
+}

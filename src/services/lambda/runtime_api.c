@@ -1,0 +1,305 @@
+/*
+ * Requests of runtimes. A handler finds its instance by the number in the connection's tag, because
+ * a connection may outlive its instance for a moment; it holds a reference while it works.
+ */
+#include "services/lambda/runtime_api.h"
+
+#include "base/check.h"
+#include "base/json.h"
+#include "http/http.h"
+#include "services/lambda/instance.h"
+#include "services/lambda/service.h"
+
+#define PREFIX "/2018-06-01/runtime/"
+
+static const struct http_header json_type = {
+	.name = STR_INIT("Content-Type"), .value = STR_INIT("application/json")};
+
+static void answer(struct http_exchange *x, unsigned status, str body)
+{
+	/* The runtime may be gone: nobody is left to tell. */
+	(void)!http_respond(x, status, &json_type, 1, body);
+}
+
+static void answer_error(struct http_exchange *x, unsigned status, str type, str message)
+{
+	struct json_writer w;
+	struct buf b;
+
+	buf_init(&b, &x->arena, 4096);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
+	json_put_key_string(&w, STR("errorMessage"), message);
+	json_put_key_string(&w, STR("errorType"), type);
+	json_put_object_end(&w);
+	answer(x, status, buf_str(&b));
+}
+
+static void answer_state(
+	struct http_exchange *x, const struct instance *i, enum instance_event event)
+{
+	answer_error(x, 403, STR("InvalidStateTransition"),
+		arena_printf(&x->arena,
+			"State transition from %s to %s failed for runtime. Error: State "
+			"transition is not allowed",
+			instance_state_name(i->state), instance_event_name(event)));
+}
+
+/* ---- GET next ---- */
+
+static void handle_next(struct http_exchange *x, struct instance *i)
+{
+	struct instance_poll poll = {.exchange = x};
+	int rc;
+
+	if (!instance_step(i, INSTANCE_NEXT)) {
+		answer_state(x, i, INSTANCE_NEXT);
+		return;
+	}
+	rt_event_init(&poll.event);
+	instance_polled(i, &poll);
+	/* Somebody answers, a later request takes its place, or the instance ends. */
+	rc = rt_event_wait(&poll.event, RT_NEVER);
+	if (i->poll == &poll)
+		i->poll = NULL;
+	if (poll.answered) {
+		/* The answering fiber uses our exchange until it says so. */
+		if (rc < 0)
+			rt_event_wait_sure(&poll.event);
+		return;
+	}
+	answer_error(x, 410, STR("Gone"), STR("The request was replaced by a later one."));
+}
+
+/* ---- POST response ---- */
+
+static bool streams(const struct http_exchange *x)
+{
+	return str_eq_nocase(http_header_find(x, STR("Lambda-Runtime-Function-Response-Mode")),
+		STR("streaming"));
+}
+
+/* The run that the request names is still the one in progress. */
+static bool current(const struct instance *i, str id)
+{
+	return i->run.active && str_eq(id, str_of(i->run.request_id, i->run.request_id_bytes));
+}
+
+/* Passes parts on to the waiting caller as they come. ERR_TOO_LARGE past the limit. */
+static int pass_parts(struct http_exchange *x, struct instance *i, str id)
+{
+	struct rt_buffer *buffer = rt_buffer_take();
+	uint64_t total = 0;
+	bool stopped = false;
+	int n, rc = 0;
+
+	while (rc >= 0 && (n = http_body_read(x, buffer->p, sizeof(buffer->p))) != ERR_EOF) {
+		struct invocation *inv = current(i, id) ? i->run.waiter : NULL;
+
+		if (n < 0) {
+			rc = n;
+			break;
+		}
+		total += (uint64_t)n;
+		if (total > LAMBDA_STREAM_BYTES_MAX)
+			rc = ERR_TOO_LARGE;
+		if (rc < 0 || !inv || stopped)
+			continue;
+		inv->writing = inv->streamed = true;
+		stopped = inv->write(inv->write_arg, str_of(buffer->p, (size_t)n)) < 0;
+		inv->writing = false;
+		rt_event_set(&inv->event);
+	}
+	rt_buffer_give(buffer);
+	return rc;
+}
+
+static void finish_response(struct http_exchange *x, struct instance *i, str id, int rc, str body)
+{
+	/* While the body came, the run may have timed out. */
+	if (!current(i, id) || !instance_step(i, INSTANCE_RESPONSE)) {
+		answer_state(x, i, INSTANCE_RESPONSE);
+		return;
+	}
+	if (rc == ERR_TOO_LARGE) {
+		instance_answered_too_large(i);
+		answer_error(x, 413, STR("RequestEntityTooLarge"),
+			arena_printf(&x->arena, "Exceeded maximum allowed payload size (%d bytes).",
+				LAMBDA_RESPONSE_BYTES_MAX));
+		return;
+	}
+	instance_answered(i, STR_NULL, body);
+	/* The caller first: its answer is what somebody waits for. */
+	(void)!rt_yield();
+	answer(x, 202, STR("{\"status\":\"OK\"}\n"));
+}
+
+static void handle_response(struct http_exchange *x, struct instance *i, str id)
+{
+	str body = STR("");
+	int rc;
+
+	if (i->state != INSTANCE_BUSY) {
+		answer_state(x, i, INSTANCE_RESPONSE);
+		return;
+	}
+	if (!current(i, id)) {
+		answer_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
+		return;
+	}
+	if (streams(x) && i->run.waiter && i->run.waiter->write)
+		rc = pass_parts(x, i, id);
+	else
+		rc = http_body_all(x, LAMBDA_RESPONSE_BYTES_MAX, &body);
+	if (rc < 0 && rc != ERR_TOO_LARGE) {
+		/* Cut short: no answer. The runtime may try again, or ends. */
+		answer_error(x, 400, STR("InvalidRequest"), STR("The body did not arrive."));
+		return;
+	}
+	finish_response(x, i, id, rc, body);
+}
+
+/* ---- errors ---- */
+
+/* The report's body, or one made of the type when there is none that can be shown. */
+static int error_body(struct http_exchange *x, str *ret_type, str *ret_body)
+{
+	str type = http_header_find(x, STR("Lambda-Runtime-Function-Error-Type"));
+	struct json_reader r;
+	struct json_writer w;
+	struct buf b;
+	str body;
+
+	TRY(http_body_all(x, LAMBDA_ERROR_BYTES_MAX, &body));
+	*ret_type = type.n ? str_sub(type, 0, 256) : STR("Runtime.Unknown");
+	*ret_body = body;
+	json_reader_init(&r, body, &x->arena, JSON_DEPTH_DEFAULT);
+	if (json_skip(&r) == 0 && json_end(&r) == 0)
+		return 0;
+	buf_init(&b, &x->arena, 4096);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
+	json_put_key_string(
+		&w, STR("errorType"), str_is_utf8(*ret_type) ? *ret_type : STR("Runtime.Unknown"));
+	json_put_object_end(&w);
+	*ret_body = buf_str(&b);
+	return 0;
+}
+
+static void handle_error(struct http_exchange *x, struct instance *i, str id)
+{
+	str type, body;
+	int rc;
+
+	if (i->state != INSTANCE_BUSY) {
+		answer_state(x, i, INSTANCE_ERROR);
+		return;
+	}
+	if (!current(i, id)) {
+		answer_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
+		return;
+	}
+	rc = error_body(x, &type, &body);
+	if (rc < 0) {
+		answer_error(x, rc == ERR_TOO_LARGE ? 413 : 400, STR("InvalidRequest"),
+			STR("The error report is too large or did not arrive."));
+		return;
+	}
+	if (!current(i, id) || !instance_step(i, INSTANCE_ERROR)) {
+		answer_state(x, i, INSTANCE_ERROR);
+		return;
+	}
+	instance_answered(i, STR("Unhandled"), body);
+	(void)!rt_yield();
+	answer(x, 202, STR("{\"status\":\"OK\"}\n"));
+}
+
+static void handle_init_error(struct http_exchange *x, struct instance *i)
+{
+	str type, body;
+
+	if (i->state == INSTANCE_INIT && error_body(x, &type, &body) >= 0 &&
+		instance_step(i, INSTANCE_INIT_ERROR)) {
+		answer(x, 202, STR("{\"status\":\"OK\"}\n"));
+		instance_init_failed(i, body, type);
+	} else {
+		answer_state(x, i, INSTANCE_INIT_ERROR);
+	}
+}
+
+/* ---- routing ---- */
+
+static void route(struct http_exchange *x, struct instance *i)
+{
+	str path = x->path, id, verb;
+
+	if (!str_starts(path, STR(PREFIX))) {
+		answer_error(x, 404, STR("NotFound"),
+			STR("This is the Runtime API, version 2018-06-01."));
+		return;
+	}
+	path = str_from(path, sizeof(PREFIX) - 1);
+	if (x->method == HTTP_METHOD_GET && str_eq(path, STR("invocation/next"))) {
+		handle_next(x, i);
+	} else if (x->method == HTTP_METHOD_POST && str_eq(path, STR("init/error"))) {
+		handle_init_error(x, i);
+	} else if (x->method == HTTP_METHOD_POST && str_starts(path, STR("invocation/"))) {
+		verb = str_from(path, sizeof("invocation/") - 1);
+		if (str_split(&verb, '/', &id) && str_eq(verb, STR("response")))
+			handle_response(x, i, id);
+		else if (str_eq(verb, STR("error")))
+			handle_error(x, i, id);
+		else
+			answer_error(x, 404, STR("NotFound"), STR("No such resource."));
+	} else {
+		answer_error(x, 404, STR("NotFound"),
+			STR("The Runtime API has no such resource, or it takes another method."));
+	}
+}
+
+static void handle(struct http_exchange *x, void *arg)
+{
+	struct lambda_service *s = check_object(arg, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	struct instance *i = scheduler_find(s->scheduler, (uint64_t)(uintptr_t)x->tag);
+
+	if (!i) {
+		answer_error(x, 410, STR("Gone"), STR("This execution environment has ended."));
+		return;
+	}
+	instance_ref(i);
+	route(x, i);
+	instance_unref(i);
+}
+
+int runtime_api_open(struct lambda_service *s)
+{
+	struct http_server_options options = {
+		.handler = handle,
+		.arg = s,
+		.limits = {.body_bytes = LAMBDA_STREAM_BYTES_MAX + 1,
+			.arena_bytes = (size_t)LAMBDA_RESPONSE_BYTES_MAX + 1024 * 1024},
+	};
+
+	return http_server_new(&options, &s->runtime_server);
+}
+
+static void on_accept(struct rt_stream *stream, void *arg)
+{
+	struct lambda_service *s = arg;
+
+	http_server_take(s->runtime_server, stream);
+}
+
+int runtime_api_listen(struct instance *i, int fd, struct rt_listener **ret_listener)
+{
+	struct rt_listen_options options = {
+		.fds = &fd,
+		.fd_count = 1,
+		.one_loop = true,
+		.tag = (void *)(uintptr_t)i->number,
+		.on_accept = on_accept,
+		.arg = i->service,
+	};
+
+	return rt_listen(&options, ret_listener);
+}

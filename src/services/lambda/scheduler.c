@@ -1,0 +1,788 @@
+/*
+ * Shards, entries, and the way of an invocation to an instance.
+ */
+#include "services/lambda/scheduler.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "kv/kv.h"
+#include "services/lambda/instance.h"
+#include "services/lambda/log_feed.h"
+#include "services/lambda/service.h"
+
+#include <pthread.h>
+
+enum {
+	HINTS = 1024,
+	SLOTS_MAX = 4096, /* instances of a loop, far above instances_max */
+	LOG_FLUSH_MS = 5,
+	SWEEP_MS = 1000,
+	RETRY_MS = 10,
+	STOP_STEP_MS = 5,
+	STUCK_MS = 10000,
+	ENTRY_KEY_MAX = 256
+};
+
+#define MIB (UINT64_C(1024) * 1024)
+
+struct slot {
+	struct instance *instance;
+	uint32_t generation;
+};
+
+struct shard {
+	struct scheduler *scheduler;
+	unsigned loop;
+	struct map entries;
+	struct list instances; /* all_link */
+	struct slot *slots;
+	unsigned slot_count;
+	struct list log_dirty; /* log_link of instances */
+	struct rt_timer log_timer, sweep_timer, retry_timer;
+	bool log_flushing;
+};
+
+struct scheduler {
+	struct lambda_service *service;
+	struct shard *shards[RT_LOOPS_MAX];
+	unsigned loops;
+	/* Idle instances by hash of their function, per loop: where a visit is worth while. */
+	_Atomic uint32_t (*hints)[HINTS];
+	_Atomic uint64_t memory;
+	_Atomic unsigned instances, running;
+	pthread_mutex_t lock; /* of accounts; never held over a suspension */
+	struct map accounts;
+	struct arena account_arena;
+};
+
+struct lambda_service *shard_service(struct shard *shard)
+{
+	return shard->scheduler->service;
+}
+
+static struct shard *my_shard(struct scheduler *s)
+{
+	return s->shards[rt_loop_index()];
+}
+
+/* ---- functions ---- */
+
+void function_unref(struct function_ref *ref)
+{
+	if (!ref)
+		return;
+	check(ref->refs > 0);
+	if (--ref->refs > 0)
+		return;
+	arena_done(&ref->arena);
+	mem_free(ref);
+}
+
+static str entry_key(struct arena *a, str account, str region, str name)
+{
+	return ARENA_CONCAT(a, account, STR("/"), region, STR("/"), name);
+}
+
+static void retire_idle(struct entry *e, uint64_t deployment)
+{
+	list_for_each_safe(at, &e->idle) {
+		struct instance *i = list_entry(at, struct instance, idle_link);
+
+		if (i->function->function.deployment != deployment)
+			instance_kill(i);
+	}
+}
+
+static struct account *account_of(struct scheduler *s, str account)
+{
+	struct account *a;
+
+	pthread_mutex_lock(&s->lock);
+	a = map_get(&s->accounts, account);
+	if (!a) {
+		a = mem_new(struct account);
+		map_put(&s->accounts, arena_str(&s->account_arena, account), a);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return a;
+}
+
+static struct entry *entry_new(struct shard *shard, str key, struct function_ref *f)
+{
+	struct entry *e = mem_new(struct entry);
+
+	e->shard = shard;
+	e->key = str_of(mem_alloc(key.n), key.n);
+	memcpy((char *)e->key.p, key.p, key.n);
+	e->function = function_ref(f);
+	e->account = account_of(shard->scheduler, f->function.account);
+	list_init(&e->idle);
+	list_init(&e->waiting);
+	e->hint = (uint32_t)(str_hash(key) % HINTS);
+	map_put(&shard->entries, e->key, e);
+	return e;
+}
+
+/* Nothing is left of it but the cached function, which is not worth its memory for long. */
+static void entry_free_if_unused(struct entry *e)
+{
+	if (e->instances || e->users)
+		return;
+	check(list_empty(&e->idle) && list_empty(&e->waiting));
+	map_remove(&e->shard->entries, e->key);
+	function_unref(e->function);
+	mem_free((char *)e->key.p);
+	mem_free(e);
+}
+
+static int load(str account, str region, str record, struct function_ref **ret_function)
+{
+	struct function_ref *f = mem_new(struct function_ref);
+	int rc;
+
+	f->refs = 1;
+	arena_init(&f->arena, SIZE_MAX);
+	f->record = arena_str(&f->arena, record);
+	rc = function_decode(&f->arena, arena_str(&f->arena, account), arena_str(&f->arena, region),
+		f->record, &f->function);
+	if (rc < 0) {
+		function_unref(f);
+		return rc;
+	}
+	*ret_function = f;
+	return 1;
+}
+
+int scheduler_function(
+	struct scheduler *s, str account, str region, str name, struct function_ref **ret_function)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct entry *e;
+	str record, key;
+
+	arena_init(&a, SIZE_MAX);
+	key = entry_key(&a, account, region, name);
+	if (TRY(kv_get(s->service->kv, store_function_key(&a, account, region, name), &a,
+		    &record)) == 0)
+		return 0;
+	e = map_get(&my_shard(s)->entries, key);
+	if (e && str_eq(e->function->record, record)) {
+		*ret_function = function_ref(e->function);
+		return 1;
+	}
+	TRY(load(account, region, record, ret_function));
+	if (e) {
+		function_unref(e->function);
+		e->function = function_ref(*ret_function);
+		retire_idle(e, e->function->function.deployment);
+	}
+	return 1;
+}
+
+/* ---- idle instances ---- */
+
+static void hint_add(struct entry *e, int change)
+{
+	struct scheduler *s = e->shard->scheduler;
+
+	atomic_fetch_add_explicit(
+		&s->hints[e->shard->loop][e->hint], (uint32_t)change, memory_order_relaxed);
+}
+
+void scheduler_unlist(struct entry *e, struct instance *i)
+{
+	if (!i->listed)
+		return;
+	i->listed = false;
+	list_remove(&i->idle_link);
+	hint_add(e, -1);
+}
+
+struct invocation *scheduler_take_waiting(struct entry *e)
+{
+	struct list *l = list_pop_front(&e->waiting);
+
+	if (!l)
+		return NULL;
+	e->waiting_count--;
+	return list_entry(l, struct invocation, link);
+}
+
+void scheduler_ready(struct entry *e, struct instance *i)
+{
+	struct invocation *inv;
+
+	check(!i->listed && i->state != INSTANCE_ENDED);
+	if (i->function->function.deployment != e->function->function.deployment) {
+		instance_kill(i);
+		return;
+	}
+	inv = scheduler_take_waiting(e);
+	if (inv) {
+		inv->instance = i;
+		instance_ref(i);
+		rt_event_set(&inv->event);
+		return;
+	}
+	i->listed = true;
+	list_push_front(&e->idle, &i->idle_link);
+	hint_add(e, 1);
+	if (e->shard->sweep_timer.deadline == RT_NEVER)
+		rt_timer_set(&e->shard->sweep_timer, rt_now_coarse() + SWEEP_MS * RT_NS_MS);
+}
+
+/* The idle one used last; one that waits for work already rather than one that soon will. */
+static struct instance *take_idle(struct entry *e)
+{
+	struct instance *found = NULL;
+
+	list_for_each(at, &e->idle) {
+		struct instance *i = list_entry(at, struct instance, idle_link);
+
+		if (i->state == INSTANCE_IDLE) {
+			found = i;
+			break;
+		}
+		if (!found)
+			found = i;
+	}
+	if (found) {
+		scheduler_unlist(e, found);
+		instance_ref(found);
+	}
+	return found;
+}
+
+/* ---- starting and giving up ---- */
+
+/* The idle instance that was used longest ago, of any function of this loop. */
+static struct instance *oldest_idle(struct shard *shard)
+{
+	struct instance *oldest = NULL;
+
+	list_for_each(at, &shard->instances) {
+		struct instance *i = list_entry(at, struct instance, all_link);
+
+		if (i->listed && (!oldest || i->idle_ns < oldest->idle_ns))
+			oldest = i;
+	}
+	return oldest;
+}
+
+struct reclaim {
+	struct rt_message message;
+	struct shard *shard;
+};
+
+static void on_reclaim(struct rt_message *message)
+{
+	struct reclaim *r = container_of(message, struct reclaim, message);
+	struct instance *i = oldest_idle(r->shard);
+
+	if (i)
+		instance_kill(i);
+	mem_free(r);
+}
+
+/* Gives up one idle instance, here or elsewhere. Its memory is free a little later. */
+static void reclaim_one(struct shard *shard)
+{
+	struct scheduler *s = shard->scheduler;
+	struct instance *i = oldest_idle(shard);
+
+	if (i) {
+		instance_kill(i);
+		return;
+	}
+	for (unsigned k = 0; k < s->loops; k++) {
+		struct reclaim *r;
+
+		if (k == shard->loop)
+			continue;
+		r = mem_new(struct reclaim);
+		r->shard = s->shards[k];
+		r->message.fn = on_reclaim;
+		rt_post(s->service->rt, k, &r->message);
+	}
+}
+
+static bool reserve(struct scheduler *s, uint64_t memory)
+{
+	const struct lambda_options *o = &s->service->options;
+
+	if (atomic_fetch_add(&s->instances, 1) >= o->instances_max) {
+		atomic_fetch_sub(&s->instances, 1);
+		return false;
+	}
+	if (atomic_fetch_add(&s->memory, memory) + memory > o->memory_bytes) {
+		atomic_fetch_sub(&s->memory, memory);
+		atomic_fetch_sub(&s->instances, 1);
+		return false;
+	}
+	return true;
+}
+
+static void unreserve(struct scheduler *s, uint64_t memory)
+{
+	atomic_fetch_sub(&s->memory, memory);
+	atomic_fetch_sub(&s->instances, 1);
+}
+
+/* As many are being started as invocations wait, while there is room. */
+static void start_wanted(struct entry *e)
+{
+	struct scheduler *s = e->shard->scheduler;
+	uint64_t memory = e->function->function.memory_mb * MIB;
+
+	while (e->starting < e->waiting_count && !s->service->stopping) {
+		if (!reserve(s, memory)) {
+			reclaim_one(e->shard);
+			rt_timer_set(&e->shard->retry_timer, rt_after_ms(RETRY_MS));
+			return;
+		}
+		e->starting++;
+		if (instance_begin(e, memory, false) < 0) {
+			e->starting--;
+			unreserve(s, memory);
+			rt_timer_set(&e->shard->retry_timer, rt_after_ms(RETRY_MS));
+			return;
+		}
+	}
+}
+
+void scheduler_started(struct entry *e)
+{
+	check(e->starting > 0);
+	e->starting--;
+}
+
+void scheduler_gone(struct entry *e, struct instance *i)
+{
+	struct shard *shard = e->shard;
+	struct scheduler *s = shard->scheduler;
+
+	list_remove(&i->all_link);
+	if (i->log_queued) { /* its feed is closed */
+		i->log_queued = false;
+		list_remove(&i->log_link);
+		instance_unref(i);
+	}
+	atomic_fetch_sub(&s->memory, i->memory_reserved);
+	atomic_fetch_sub(&s->instances, 1);
+	e->instances--;
+	i->entry = NULL;
+	start_wanted(e);
+	entry_free_if_unused(e);
+}
+
+static void on_retry(struct rt_timer *timer)
+{
+	struct shard *shard = container_of(timer, struct shard, retry_timer);
+
+	map_for_each(slot, &shard->entries)
+		start_wanted(slot->value);
+}
+
+/* Ends what was idle for too long, is too old, or is stuck between an answer and its next poll. */
+static void on_sweep(struct rt_timer *timer)
+{
+	struct shard *shard = container_of(timer, struct shard, sweep_timer);
+	const struct lambda_options *o = &shard->scheduler->service->options;
+	int64_t now = rt_now_coarse();
+	bool any = false;
+
+	list_for_each_safe(at, &shard->instances) {
+		struct instance *i = list_entry(at, struct instance, all_link);
+		int64_t idle_ms = (now - i->idle_ns) / RT_NS_MS;
+
+		any = true;
+		if (i->ending || i->starting || i->run.active)
+			continue;
+		if ((i->listed && idle_ms > o->idle_ms) ||
+			(!i->listed && !i->poll_wanted && idle_ms > STUCK_MS) ||
+			(i->listed && now - i->born_ns > LAMBDA_INSTANCE_AGE_MS_MAX * RT_NS_MS))
+			instance_kill(i);
+	}
+	if (any)
+		rt_timer_set(timer, now + SWEEP_MS * RT_NS_MS);
+}
+
+/* ---- invoking ---- */
+
+void scheduler_run_over(struct account *a)
+{
+	atomic_fetch_sub_explicit(&a->running, 1, memory_order_relaxed);
+}
+
+static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
+{
+	unsigned max = s->service->options.concurrency_max;
+
+	if (s->service->stopping)
+		return lambda_fault_set(
+			&inv->fault, inv->arena, LAMBDA_SERVICE, "The server is stopping.");
+	if (atomic_fetch_add_explicit(&e->account->running, 1, memory_order_relaxed) < max)
+		return 0;
+	scheduler_run_over(e->account);
+	lambda_count(&s->service->counters.throttles);
+	return lambda_fault_set(
+		&inv->fault, inv->arena, LAMBDA_TOO_MANY_REQUESTS, "Rate Exceeded.");
+}
+
+/* Queues for an instance: 0 with inv->instance or inv->over. */
+static int wait_instance(struct entry *e, struct invocation *inv)
+{
+	int64_t queue_end = rt_after_ms(LAMBDA_QUEUE_MS_MAX);
+
+	list_push_back(&e->waiting, &inv->link);
+	e->waiting_count++;
+	start_wanted(e);
+	while (!inv->instance && !inv->over) {
+		/* While one is being started its own time-outs bound the wait. */
+		int64_t deadline =
+			e->starting ? inv->deadline_ns : MIN(inv->deadline_ns, queue_end);
+		int64_t step = MIN(deadline, rt_after_ms(LAMBDA_QUEUE_MS_MAX));
+		int rc = rt_event_wait(&inv->event, step);
+
+		if (rc >= 0 || inv->instance || inv->over)
+			continue;
+		if (rc == ERR_TIMEOUT && rt_now() < deadline)
+			continue;
+		list_remove(&inv->link);
+		e->waiting_count--;
+		if (rc == ERR_TIMEOUT && rt_now() < inv->deadline_ns) {
+			lambda_count(&e->shard->scheduler->service->counters.throttles);
+			return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_TOO_MANY_REQUESTS,
+				"This server has no room for another instance of the function now: "
+				"%llu MiB of memory and %u instances in all are its limits.",
+				(unsigned long long)(e->shard->scheduler->service->options
+							     .memory_bytes /
+						     MIB),
+				e->shard->scheduler->service->options.instances_max);
+		}
+		return rc;
+	}
+	return 0;
+}
+
+/* Runs on instances of this loop until one took the event. */
+static int invoke_here(struct entry *e, struct instance *first, struct invocation *inv)
+{
+	struct instance *i = first;
+
+	for (;;) {
+		int rc;
+
+		if (!i)
+			i = take_idle(e);
+		if (!i) {
+			TRY(wait_instance(e, inv));
+			if (inv->over)
+				return inv->rc;
+			i = inv->instance;
+			inv->instance = NULL;
+		}
+		rc = i->state == INSTANCE_ENDED ? ERR_BUSY : instance_run(i, inv);
+		instance_unref(i);
+		if (rc != ERR_BUSY || inv->over)
+			return rc;
+		i = NULL;
+		rt_event_init(&inv->event);
+	}
+}
+
+struct visit {
+	struct scheduler *scheduler;
+	str key;
+	uint64_t deployment;
+	struct invocation *inv;
+	struct rt_event done;
+	int rc;
+	bool ran;
+};
+
+/* On the other loop: only with an instance that is idle there right now. */
+static void visit_fiber(void *arg)
+{
+	struct visit *v = arg;
+	struct shard *shard = my_shard(v->scheduler);
+	struct entry *e = map_get(&shard->entries, v->key);
+	struct instance *i = NULL;
+
+	if (e && e->function->function.deployment == v->deployment)
+		i = take_idle(e);
+	if (i) {
+		v->rc = i->state == INSTANCE_ENDED ? ERR_BUSY : instance_run(i, v->inv);
+		v->ran = v->rc != ERR_BUSY || v->inv->over;
+		instance_unref(i);
+	}
+	rt_event_set(&v->done);
+}
+
+/* Tries the loops that may have an idle instance: true when the run took place there. */
+static bool invoke_elsewhere(struct entry *e, struct invocation *inv, int *ret_rc)
+{
+	struct scheduler *s = e->shard->scheduler;
+
+	for (unsigned k = 0; k < s->loops && !inv->write; k++) {
+		struct visit v = {s, e->key, e->function->function.deployment, inv, {0}, 0, false};
+
+		if (k == e->shard->loop ||
+			atomic_load_explicit(&s->hints[k][e->hint], memory_order_relaxed) == 0)
+			continue;
+		rt_event_init(&v.done);
+		if (rt_spawn_on(s->service->rt, k, visit_fiber, &v) < 0)
+			continue;
+		rt_event_wait_sure(&v.done);
+		if (v.ran) {
+			*ret_rc = v.rc;
+			return true;
+		}
+		rt_event_init(&inv->event);
+	}
+	return false;
+}
+
+int scheduler_invoke(struct scheduler *s, struct function_ref *f, struct invocation *inv)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct shard *shard = my_shard(s);
+	struct instance *i;
+	struct entry *e;
+	str key;
+	int rc;
+
+	arena_init(&a, SIZE_MAX);
+	key = entry_key(&a, f->function.account, f->function.region, f->function.name);
+	e = map_get(&shard->entries, key);
+	if (!e)
+		e = entry_new(shard, key, f);
+	rt_event_init(&inv->event);
+	list_init(&inv->link);
+	e->users++;
+	rc = admit(s, e, inv);
+	if (rc >= 0) {
+		atomic_fetch_add_explicit(&s->running, 1, memory_order_relaxed);
+		i = take_idle(e);
+		if (i || !invoke_elsewhere(e, inv, &rc))
+			rc = invoke_here(e, i, inv);
+		atomic_fetch_sub_explicit(&s->running, 1, memory_order_relaxed);
+		/* A run that its caller has left is counted until its own end. */
+		if (!inv->left)
+			scheduler_run_over(e->account);
+	}
+	e->users--;
+	entry_free_if_unused(e);
+	return rc;
+}
+
+/* ---- numbers of instances ---- */
+
+uint64_t shard_number_new(struct shard *shard, struct instance *i)
+{
+	unsigned k = 0;
+
+	while (k < shard->slot_count && shard->slots[k].instance)
+		k++;
+	if (k == shard->slot_count) {
+		check(k < SLOTS_MAX);
+		shard->slot_count = k ? 2 * k : 16;
+		shard->slots = mem_realloc(shard->slots, shard->slot_count * sizeof(struct slot));
+		memset(shard->slots + k, 0, (shard->slot_count - k) * sizeof(struct slot));
+	}
+	shard->slots[k].instance = i;
+	shard->slots[k].generation++;
+	list_push_back(&shard->instances, &i->all_link);
+	return (uint64_t)shard->loop << 48 | (uint64_t)k << 32 | shard->slots[k].generation;
+}
+
+void shard_number_free(struct shard *shard, uint64_t number)
+{
+	shard->slots[number >> 32 & 0xffff].instance = NULL;
+}
+
+struct instance *scheduler_find(struct scheduler *s, uint64_t number)
+{
+	struct shard *shard = my_shard(s);
+	unsigned k = number >> 32 & 0xffff;
+
+	check(number >> 48 == shard->loop);
+	if (k >= shard->slot_count || shard->slots[k].generation != (uint32_t)number)
+		return NULL;
+	return shard->slots[k].instance;
+}
+
+/* ---- lines of logs ---- */
+
+static void log_timer_set(struct shard *shard)
+{
+	if (shard->log_timer.deadline == RT_NEVER && !list_empty(&shard->log_dirty))
+		rt_timer_set(&shard->log_timer, rt_now_coarse() + LOG_FLUSH_MS * RT_NS_MS);
+}
+
+static void log_fiber(void *arg)
+{
+	struct shard *shard = arg;
+	struct list now, *l;
+
+	/* Those of now only: one whose port has no room comes again, later. */
+	list_init(&now);
+	while ((l = list_pop_front(&shard->log_dirty)))
+		list_push_back(&now, l);
+	while ((l = list_pop_front(&now))) {
+		struct instance *i = list_entry(l, struct instance, log_link);
+
+		i->log_queued = false;
+		log_feed_flush(i->feed);
+		instance_unref(i);
+	}
+	shard->log_flushing = false;
+	log_timer_set(shard);
+}
+
+static void on_log_timer(struct rt_timer *timer)
+{
+	struct shard *shard = container_of(timer, struct shard, log_timer);
+
+	if (shard->log_flushing)
+		return;
+	shard->log_flushing = rt_spawn(log_fiber, shard) >= 0;
+	if (!shard->log_flushing)
+		rt_timer_set(timer, rt_after_ms(LOG_FLUSH_MS));
+}
+
+void shard_log_dirty(struct shard *shard, struct instance *i)
+{
+	if (i->log_queued)
+		return;
+	i->log_queued = true;
+	instance_ref(i);
+	list_push_back(&shard->log_dirty, &i->log_link);
+	if (!shard->log_flushing)
+		log_timer_set(shard);
+}
+
+/* ---- deleted functions, and the end ---- */
+
+struct order {
+	struct rt_message message;
+	struct shard *shard;
+	str key; /* in `text`; empty: every function */
+	char text[];
+};
+
+static void fail_waiting(struct entry *e)
+{
+	struct invocation *inv;
+
+	while ((inv = scheduler_take_waiting(e))) {
+		inv->rc = lambda_fault_set(
+			&inv->fault, inv->arena, LAMBDA_SERVICE, "The server is stopping.");
+		inv->over = true;
+		rt_event_set(&inv->event);
+	}
+}
+
+static void on_order(struct rt_message *message)
+{
+	struct order *o = container_of(message, struct order, message);
+	struct shard *shard = o->shard;
+	struct entry *e = o->key.n ? map_get(&shard->entries, o->key) : NULL;
+
+	if (e) {
+		retire_idle(e, 0);
+	} else if (!o->key.n) {
+		map_for_each(slot, &shard->entries)
+			fail_waiting(slot->value);
+		list_for_each_safe(at, &shard->instances)
+			instance_kill(list_entry(at, struct instance, all_link));
+	}
+	mem_free(o);
+}
+
+static void order_all(struct scheduler *s, str key)
+{
+	for (unsigned k = 0; k < s->loops; k++) {
+		struct order *o = mem_zero(sizeof(*o) + key.n);
+
+		o->message.fn = on_order;
+		o->shard = s->shards[k];
+		if (key.n)
+			memcpy(o->text, key.p, key.n);
+		o->key = str_of(o->text, key.n);
+		rt_post(s->service->rt, k, &o->message);
+	}
+}
+
+void scheduler_forget(struct scheduler *s, str account, str region, str name)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+
+	arena_init(&a, SIZE_MAX);
+	order_all(s, entry_key(&a, account, region, name));
+}
+
+void scheduler_stop(struct scheduler *s, int64_t deadline)
+{
+	int64_t end;
+
+	while (atomic_load(&s->running) && rt_now() < deadline)
+		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)
+			break;
+	order_all(s, STR_NULL);
+	end = rt_after_ms(STUCK_MS);
+	while (atomic_load(&s->instances) && rt_now() < end)
+		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)
+			break;
+}
+
+struct scheduler *scheduler_new(struct lambda_service *service)
+{
+	struct scheduler *s = mem_new(struct scheduler);
+
+	s->service = service;
+	s->loops = rt_loop_count(service->rt);
+	s->hints = mem_zero_array(s->loops, sizeof(*s->hints));
+	pthread_mutex_init(&s->lock, NULL);
+	arena_init(&s->account_arena, SIZE_MAX);
+	for (unsigned k = 0; k < s->loops; k++) {
+		struct shard *shard = mem_new(struct shard);
+
+		shard->scheduler = s;
+		shard->loop = k;
+		list_init(&shard->instances);
+		list_init(&shard->log_dirty);
+		rt_timer_init(&shard->log_timer, on_log_timer);
+		rt_timer_init(&shard->sweep_timer, on_sweep);
+		rt_timer_init(&shard->retry_timer, on_retry);
+		s->shards[k] = shard;
+	}
+	return s;
+}
+
+void scheduler_free(struct scheduler *s)
+{
+	if (!s)
+		return;
+	for (unsigned k = 0; k < s->loops; k++) {
+		struct shard *shard = s->shards[k];
+
+		map_for_each(slot, &shard->entries) {
+			struct entry *e = slot->value;
+
+			function_unref(e->function);
+			mem_free((char *)e->key.p);
+			mem_free(e);
+		}
+		map_done(&shard->entries);
+		mem_free(shard->slots);
+		mem_free(shard);
+	}
+	map_for_each(slot, &s->accounts)
+		mem_free(slot->value);
+	map_done(&s->accounts);
+	arena_done(&s->account_arena);
+	pthread_mutex_destroy(&s->lock);
+	mem_free(s->hints);
+	mem_free(s);
+}

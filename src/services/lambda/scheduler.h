@@ -1,0 +1,127 @@
+/*
+ * Who runs what where: finds an idle instance for an invocation, else has one started.
+ *
+ * Each loop has a shard with the functions that its requests name, their instances and the
+ * invocations that wait. The path of a warm call stays on its loop: look up the function, pop an
+ * idle instance, give it the event. Only when this loop has none idle and another one has (a table
+ * of hints says so without a lock) does the call go there. A new instance belongs to the loop
+ * whose request wanted it.
+ *
+ * Invocations of a function wait first come, first served, for whichever instance is ready first:
+ * the one being started for them or one that another invocation gives back. Limits: concurrency
+ * per account, instances, and memory by the sum of MemorySize; idle instances are given up, oldest
+ * first, when one of the latter two is reached.
+ *
+ * Threading: a shard and everything in it belong to one loop. Shared: the counters (atomic) and the
+ * table of accounts (a lock, never held over a suspension).
+ */
+#ifndef SERVICES_LAMBDA_SCHEDULER_H
+#define SERVICES_LAMBDA_SCHEDULER_H
+
+#include "aws/ports/invoke.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "rt/rt.h"
+#include "services/lambda/function.h"
+
+struct instance;
+struct lambda_service;
+struct scheduler;
+struct shard;
+
+/* A function as loaded, shared by its invocations and instances on one loop. */
+struct function_ref {
+	unsigned refs;
+	struct arena arena;
+	str record; /* as stored, to see whether it is still the same */
+	struct function function;
+};
+void function_unref(struct function_ref *ref);
+static inline struct function_ref *function_ref(struct function_ref *ref)
+{
+	ref->refs++;
+	return ref;
+}
+
+struct account {
+	_Atomic unsigned running;
+};
+
+/* Runs and waiting invocations of one function on one loop. */
+struct entry {
+	struct shard *shard;
+	str key; /* account, region and name, in one text */
+	struct function_ref *function;
+	struct account *account;
+	struct list idle;    /* instances, the one used last first */
+	struct list waiting; /* invocations */
+	unsigned waiting_count, starting, instances;
+	unsigned users; /* invocations in progress: keep it */
+	uint32_t hint;
+};
+
+/* One call of a function. In the caller's fiber, which waits until it is over. */
+struct invocation {
+	struct list link;
+	struct arena *arena; /* of the results */
+	str request_id;
+	str payload, client_context, trace; /* STR_NULL: none */
+	bool log_tail;
+	int64_t deadline_ns; /* when the caller gives up; the function runs on */
+	int (*write)(void *arg, str part);
+	void *write_arg;
+
+	struct rt_event event;
+	struct instance *instance; /* given, waiting to be used */
+	bool over;                 /* the results are there */
+	bool left;                 /* the caller gave up while the function runs on */
+	bool writing;              /* a part is being written: the caller may not leave */
+	bool streamed;             /* parts were written: no payload */
+	/* Results: a fault (rc ERR_FAULT), or the function's answer. */
+	int rc;
+	struct fault fault;
+	str function_error, payload_out, tail;
+};
+
+struct scheduler *scheduler_new(struct lambda_service *s);
+void scheduler_free(struct scheduler *s);
+/* No new invocations; waits until nothing runs or the deadline, then ends every instance. */
+void scheduler_stop(struct scheduler *s, int64_t deadline) mayyield;
+
+/* The function, from this loop's cache when the stored record is the same: 1, 0. */
+must_use int scheduler_function(struct scheduler *s, str account, str region, str name,
+	struct function_ref **ret_function) mayyield;
+/*
+ * Runs the function once: 0, results in `inv`; ERR_FAULT with inv->fault; ERR_TIMEOUT when the
+ * caller's deadline passed; ERR_CANCELLED.
+ */
+must_use int scheduler_invoke(
+	struct scheduler *s, struct function_ref *f, struct invocation *inv) mayyield;
+/* The function was deleted: its idle instances end, on every loop. */
+void scheduler_forget(struct scheduler *s, str account, str region, str name) mayyield;
+
+/* ---- for instance.c, on the shard's loop, never suspending ---- */
+
+/* An instance is ready for work: a waiting invocation gets it, or it is idle. */
+void scheduler_ready(struct entry *e, struct instance *i);
+/* It is no longer among the idle ones (it was taken, or ends). Harmless when it is not. */
+void scheduler_unlist(struct entry *e, struct instance *i);
+/* Starting it has come to an end, good or bad. */
+void scheduler_started(struct entry *e);
+/* It could not be started or initialised: the first that waits is told so, if any. */
+struct invocation *scheduler_take_waiting(struct entry *e);
+/* It is gone: its memory can be used again. */
+void scheduler_gone(struct entry *e, struct instance *i);
+/* The end of a run that was counted and that its caller has left. */
+void scheduler_run_over(struct account *a);
+
+/* Objects of a shard that handlers find by number, because their owner may be gone. */
+uint64_t shard_number_new(struct shard *shard, struct instance *i);
+void shard_number_free(struct shard *shard, uint64_t number);
+/* On the calling loop; NULL when it is gone. */
+struct instance *scheduler_find(struct scheduler *s, uint64_t number);
+/* The feed has lines: flushed soon, in a fiber. */
+void shard_log_dirty(struct shard *shard, struct instance *i);
+struct lambda_service *shard_service(struct shard *shard);
+
+#endif

@@ -1,0 +1,216 @@
+/*
+ * The service: its operations, its ports, its start and end.
+ */
+#include "services/lambda/service.h"
+
+#include "aws/ports/ports.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/http.h"
+#include "kv/kv.h"
+#include "rt/rt.h"
+#include "services/lambda/endpoint.h"
+#include "services/lambda/events.h"
+#include "services/lambda/pool.h"
+#include "services/lambda/runtime_api.h"
+#include "services/lambda/scheduler.h"
+
+#include <unistd.h>
+
+enum { SWEEP_MS = 60000, DRAIN_MS = 1000 };
+
+/* ROW(operation, handler, resource, action, most bytes of a body) */
+#define ROW(name_, handler_, resource_, action_, body_) \
+	{.name = name_,                                 \
+		.handle = handler_,                     \
+		.resource = resource_,                  \
+		.action = action_,                      \
+		.body_max = body_},
+static const struct operation_row rows[] = {ROW("AddPermission", policy_add_permission,
+	request_resource, NULL, 0) ROW("CreateFunction", control_create_function, request_resource,
+	NULL, LAMBDA_REQUEST_BYTES_MAX) ROW("DeleteFunction", control_delete_function,
+	request_resource, NULL, 0) ROW("GetAccountSettings", control_get_account_settings, NULL,
+	NULL, 0) ROW("GetFunction", control_get_function, request_resource, NULL,
+	0) ROW("GetFunctionConfiguration", control_get_function_configuration, request_resource,
+	NULL, 0) ROW("GetPolicy", policy_get_policy, request_resource, NULL, 0) ROW("Invoke",
+	invoke_operation, request_resource, "lambda:InvokeFunction",
+	LAMBDA_PAYLOAD_BYTES_MAX + 65536) ROW("ListFunctions", control_list_functions, NULL, NULL,
+	0) ROW("ListTags", control_list_tags, request_tag_resource, NULL,
+	0) ROW("ListVersionsByFunction", control_list_versions, request_resource, NULL,
+	0) ROW("RemovePermission", policy_remove_permission, request_resource, NULL, 0)
+		ROW("TagResource", control_tag_resource, request_tag_resource, NULL, 0) ROW(
+			"UntagResource", control_untag_resource, request_tag_resource, NULL, 0)
+			ROW("UpdateFunctionCode", control_update_function_code, request_resource,
+				NULL, LAMBDA_REQUEST_BYTES_MAX) ROW("UpdateFunctionConfiguration",
+				control_update_function_configuration, request_resource, NULL, 0)};
+#undef ROW
+
+static const char *copy_text(const char *text)
+{
+	size_t n;
+	char *to;
+
+	if (!text)
+		return NULL;
+	n = strlen(text) + 1;
+	to = mem_alloc(n);
+	memcpy(to, text, n);
+	return to;
+}
+
+static uint64_t host_memory(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void fill_options(struct lambda_options *o)
+{
+	o->data_folder = copy_text(o->data_folder);
+	o->runtimes_folder = copy_text(o->runtimes_folder ? o->runtimes_folder : "runtimes");
+	o->node = copy_text(o->node);
+	o->python = copy_text(o->python);
+	o->memory_bytes = o->memory_bytes ? o->memory_bytes : host_memory();
+	o->instances_max = o->instances_max ? o->instances_max : 900;
+	o->concurrency_max = o->concurrency_max ? o->concurrency_max : 1000;
+	o->idle_ms = o->idle_ms ? o->idle_ms : INT64_C(600000);
+	o->retry_base_ms = o->retry_base_ms ? o->retry_base_ms : 60000;
+}
+
+int lambda_service_new(const struct lambda_options *options, struct rt *rt, struct ports *ports,
+	struct lambda_service **ret_service)
+{
+	struct lambda_service *s = mem_new(struct lambda_service);
+	int rc;
+
+	check(options->data_folder && options->front);
+	s->magic = LAMBDA_SERVICE_MAGIC;
+	s->options = *options;
+	fill_options(&s->options);
+	s->rt = rt;
+	s->ports = ports;
+	rc = code_store_open(rt, s->options.data_folder, &s->code);
+	if (rc < 0) {
+		lambda_service_free(s);
+		return rc;
+	}
+	if (options->url_key)
+		memcpy(s->url_key, options->url_key, sizeof(s->url_key));
+	else
+		rt_random_bytes(s->url_key, sizeof(s->url_key));
+	s->pool = pool_new(s);
+	s->scheduler = scheduler_new(s);
+	s->events = events_new(s);
+	s->rows = (struct service){
+		.model = model_named(STR("lambda")),
+		.rows = rows,
+		.row_count = ARRAY_SIZE(rows),
+		.self = s,
+	};
+	check(s->rows.model);
+	s->invoke_port = (struct port_invoke){s, invoke_by_port, policy_allowed};
+	s->download_host = (struct port_host){"lambda-code", s, download_serve};
+	ports->invoke = &s->invoke_port;
+	port_host_add(ports, &s->download_host);
+	*ret_service = s;
+	return 0;
+}
+
+const struct service *lambda_service_rows(struct lambda_service *s)
+{
+	return &s->rows;
+}
+
+void lambda_service_free(struct lambda_service *s)
+{
+	if (!s)
+		return;
+	events_free(s->events);
+	scheduler_free(s->scheduler);
+	pool_free(s->pool);
+	code_store_close(s->code);
+	mem_free((char *)s->options.data_folder);
+	mem_free((char *)s->options.runtimes_folder);
+	mem_free((char *)s->options.node);
+	mem_free((char *)s->options.python);
+	mem_free(s);
+}
+
+/* ---- start ---- */
+
+static int remove_unused(void *arg, str hex)
+{
+	struct lambda_service *s = arg;
+
+	if (TRY(store_code_used(s, hex)))
+		return 0;
+	return code_remove(s->code, hex, rt_after_ms(SWEEP_MS));
+}
+
+static int resume(void *arg, const struct function *f)
+{
+	struct lambda_service *s = arg;
+
+	pool_want(s->pool, f->runtime);
+	if (f->state == FUNCTION_PENDING || f->update == UPDATE_IN_PROGRESS)
+		transition_begin(s, f->account, f->region, f->name);
+	return 0;
+}
+
+int lambda_service_start(
+	struct lambda_service *s, struct kv *kv, struct sandbox *sandbox, const char *sandbox_why)
+{
+	int rc;
+
+	s->kv = kv;
+	s->sandbox = sandbox;
+	if (!sandbox) {
+		str why = str_c(sandbox_why ? sandbox_why : "this server has no sandbox");
+
+		memcpy(s->sandbox_why, why.p, MIN(why.n, sizeof(s->sandbox_why) - 1));
+	}
+	TRY(runtime_api_open(s));
+	TRY(endpoint_open(s));
+	rc = code_each(s->code, remove_unused, s, rt_after_ms(SWEEP_MS));
+	if (rc < 0)
+		log_warn("lambda", "unused code was not swept", "error=%s", rc_text(rc));
+	TRY(store_each(s, resume, s));
+	pool_start(s->pool);
+	return events_start(s->events);
+}
+
+void lambda_service_stop(struct lambda_service *s, int64_t deadline)
+{
+	if (!s->kv)
+		return;
+	atomic_store(&s->stopping, true);
+	events_stop(s->events, deadline);
+	scheduler_stop(s->scheduler, deadline);
+	pool_stop(s->pool);
+	if (s->runtime_server)
+		(void)!http_server_drain(s->runtime_server, rt_after_ms(DRAIN_MS));
+	if (s->endpoint_server)
+		(void)!http_server_drain(s->endpoint_server, rt_after_ms(DRAIN_MS));
+	http_server_free(s->runtime_server);
+	http_server_free(s->endpoint_server);
+	s->runtime_server = s->endpoint_server = NULL;
+}
+
+void lambda_service_figures(const struct lambda_service *s, struct lambda_figures *ret_figures)
+{
+	const struct lambda_counters *c = &s->counters;
+
+	*ret_figures = (struct lambda_figures){
+		.invocations = c->invocations,
+		.errors = c->errors,
+		.throttles = c->throttles,
+		.cold_starts = c->cold_starts,
+		.pooled_starts = c->pooled_starts,
+		.timeouts = c->timeouts,
+		.instances = c->instances,
+		.instances_busy = c->instances_busy,
+		.pool_ready = pool_ready(s->pool),
+		.events_waiting = c->events_waiting,
+		.log_lines_dropped = c->log_lines_dropped,
+	};
+}

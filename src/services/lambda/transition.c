@@ -1,0 +1,118 @@
+/*
+ * Functions on their way: Pending to Active after CreateFunction, InProgress to Successful after an
+ * update. The work behind it is having the code unpacked and a container of the runtime booted in
+ * advance; the end is written to the store, so a restart goes on with what it finds unfinished.
+ */
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rt/rt.h"
+#include "services/lambda/pool.h"
+#include "services/lambda/service.h"
+
+enum { TRANSITION_DEADLINE_MS = 60000, WAIT_STEP_MS = 2 };
+
+struct transition {
+	struct lambda_service *service;
+	struct arena arena; /* of the three names */
+	str account, region, name;
+};
+
+struct end {
+	str revision_id; /* of the state that was worked on */
+	int rc;
+	const char *text;
+};
+
+static int write_end(void *arg, struct arena *a, struct function *f)
+{
+	const struct end *end = arg;
+
+	if (!str_eq(f->revision_id, end->revision_id))
+		return ERR_CONFLICT;
+	f->reason = f->reason_code = STR("");
+	if (end->rc < 0) {
+		f->reason = arena_str(a, str_c(end->text));
+		f->reason_code = STR("InvalidZipFileException");
+	}
+	if (f->state == FUNCTION_PENDING) {
+		f->state = end->rc < 0 ? FUNCTION_FAILED : FUNCTION_ACTIVE;
+		f->update = end->rc < 0 ? UPDATE_FAILED : UPDATE_SUCCESSFUL;
+	} else if (f->update == UPDATE_IN_PROGRESS) {
+		f->update = end->rc < 0 ? UPDATE_FAILED : UPDATE_SUCCESSFUL;
+	} else {
+		return ERR_CONFLICT;
+	}
+	return 0;
+}
+
+static int transition(struct lambda_service *s, struct arena *a, str account, str region, str name)
+{
+	int64_t deadline = rt_after_ms(TRANSITION_DEADLINE_MS);
+	struct sandbox_error error = {{0}};
+	struct code_pin *pin;
+	struct function f;
+	struct end end;
+
+	if (TRY(lambda_store_load(s, a, account, region, name, &f, NULL)) == 0)
+		return 0;
+	if (f.state != FUNCTION_PENDING && f.update != UPDATE_IN_PROGRESS)
+		return 0;
+	TRY(code_pin(s->code, f.code_hex, deadline, &pin));
+	end = (struct end){f.revision_id, code_ensure(s->code, pin, deadline, &error), error.text};
+	code_unpin(s->code, pin);
+	/* What may be better next time is left as it is. */
+	if (end.rc < 0 && end.rc != ERR_INVALID && end.rc != ERR_TOO_LARGE)
+		return end.rc;
+	pool_want(s->pool, f.runtime);
+	return lambda_store_change(
+		s, a, account, region, name, false, write_end, &end, deadline, &f);
+}
+
+static void transition_fiber(void *arg)
+{
+	struct transition *t = arg;
+	int rc = transition(t->service, &t->arena, t->account, t->region, t->name);
+
+	if (rc < 0 && rc != ERR_CONFLICT && rc != ERR_NOT_FOUND && rc != ERR_CANCELLED)
+		log_error("lambda", "a function stays unfinished until the next start",
+			"function=%.*s account=%.*s region=%.*s error=%s", STR_ARG(t->name),
+			STR_ARG(t->account), STR_ARG(t->region), rc_text(rc));
+	arena_done(&t->arena);
+	mem_free(t);
+}
+
+void transition_begin(struct lambda_service *s, str account, str region, str name)
+{
+	struct transition *t = mem_new(struct transition);
+
+	t->service = s;
+	arena_init(&t->arena, SIZE_MAX);
+	t->account = arena_str(&t->arena, account);
+	t->region = arena_str(&t->arena, region);
+	t->name = arena_str(&t->arena, name);
+	if (rt_spawn(transition_fiber, t) < 0)
+		transition_fiber(t);
+}
+
+int transition_wait(struct lambda_service *s, struct arena *a, int64_t deadline, struct function *f,
+	str *record)
+{
+	while (f->state == FUNCTION_PENDING && rt_now() < deadline) {
+		TRY(rt_sleep_until(rt_after_ms(WAIT_STEP_MS)));
+		if (TRY(lambda_store_load(s, a, f->account, f->region, f->name, f, record)) == 0)
+			return ERR_NOT_FOUND;
+	}
+	return f->state == FUNCTION_PENDING ? ERR_TIMEOUT : 0;
+}
+
+void code_release(struct lambda_service *s, str hex)
+{
+	int rc = store_code_used(s, hex);
+
+	if (rc == 0)
+		rc = code_remove(s->code, hex, rt_after_ms(TRANSITION_DEADLINE_MS));
+	if (rc < 0)
+		log_warn("lambda", "unused code stays until the next start", "code=%.*s error=%s",
+			STR_ARG(hex), rc_text(rc));
+}

@@ -1,0 +1,583 @@
+#!/usr/bin/python3
+"""The runtimes' programs against a small fake of the Runtime API: handlers of all kinds, errors, logs.
+
+Run by the test command: python3 test/runtimes/test_runtimes.py [-v] [NAME ...]. Standard library
+only. Each case lays out a function's folder, starts the program as the server does (pooled and not),
+feeds it events and compares answers, error reports and log records. A pooled and a plain run of the
+same case must look the same.
+"""
+import base64
+import http.server
+import json
+import os
+import re
+import shutil
+import socketserver
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RUNTIMES = os.path.join(HERE, "..", "..", "runtimes")
+NODE = os.environ.get("NODE", "/usr/bin/node")
+PYTHON = "/usr/bin/python3"
+PATIENCE = 20
+ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+
+
+class Api(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """Gives events in order, keeps what comes back."""
+    daemon_threads = True
+
+    def __init__(self, events, headers):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.events, self.extra = list(events), headers
+        self.answers, self.changed, self.given = [], threading.Condition(), 0
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        pass  # a runtime that was ended hangs up
+
+    def add(self, answer):
+        with self.changed:
+            self.answers.append(answer)
+            self.changed.notify_all()
+
+    def wait(self, count):
+        with self.changed:
+            return self.changed.wait_for(lambda: len(self.answers) >= count, PATIENCE)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        api = self.server
+        with api.changed:
+            number = api.given
+            api.given += 1
+        if self.path != "/2018-06-01/runtime/invocation/next" or number >= len(api.events):
+            try:
+                time.sleep(PATIENCE)  # the last poll hangs until the runtime is ended
+            finally:
+                self.close_connection = True
+            return
+        body = api.events[number]
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(200)
+        headers = {"Lambda-Runtime-Aws-Request-Id": ID if number == 0 else f"{ID}-{number}",
+                   "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + 3000),
+                   "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:f",
+                   "Lambda-Runtime-Trace-Id": f"Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent={number}"}
+        headers.update(api.extra)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if number % 2:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for at in range(0, len(body), 7):
+                part = body[at:at + 7]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def do_POST(self):
+        trailers = {}
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b""
+            while True:
+                size = int(self.rfile.readline(), 16)
+                if size == 0:
+                    break
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            while (line := self.rfile.readline().strip()):
+                name, _, value = line.decode().partition(": ")
+                trailers[name] = value
+        else:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.add({"path": self.path.replace("/2018-06-01/runtime/", ""), "body": body,
+                         "headers": dict(self.headers), "trailers": trailers})
+        answer = b'{"status":"OK"}\n'
+        self.send_response(202)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+class Run:
+    """One life of a runtime: .answers, .records (framed log), .out (plain output), .status."""
+
+    def __init__(self, runtime, files, handler, events, pooled, environment, headers, ends):
+        self.folder = tempfile.mkdtemp(prefix="cirrus-runtime-")
+        try:
+            for name, text in files.items():
+                path = os.path.join(self.folder, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+            self.run(runtime, handler, events, pooled, environment, headers, ends)
+        finally:
+            shutil.rmtree(self.folder)
+
+    def run(self, runtime, handler, events, pooled, environment, headers, ends):
+        api = Api(events, headers)
+        boot = {"PATH": "/usr/bin:/bin", "TZ": ":UTC", "LANG": "en_US.UTF-8"}
+        own = dict(boot, _HANDLER=handler, LAMBDA_TASK_ROOT=self.folder,
+                   AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{api.server_port}", _LAMBDA_TELEMETRY_LOG_FD="10",
+                   AWS_LAMBDA_FUNCTION_NAME="f", AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
+                   AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128", AWS_LAMBDA_LOG_GROUP_NAME="/aws/lambda/f",
+                   AWS_LAMBDA_LOG_STREAM_NAME="2026/11/22/[$LATEST]0", AWS_REGION="eu-west-1", **environment)
+        argv = {"node": [NODE, os.path.join(RUNTIMES, "node/bootstrap.js")],
+                "python": [PYTHON, "-I", "-S", os.path.join(RUNTIMES, "python/bootstrap.py")]}[runtime]
+        log_read, log_write = os.pipe()
+        gate_read, gate_write = os.pipe()
+
+        def descriptors():
+            a, b = os.dup(log_write), os.dup(gate_read)
+            os.dup2(a, 10)
+            os.set_inheritable(10, True)
+            if pooled:
+                os.dup2(b, 3)
+                os.set_inheritable(3, True)
+
+        process = subprocess.Popen(argv, env=boot if pooled else own, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, close_fds=False,
+                                   preexec_fn=descriptors)
+        os.close(log_write)
+        os.close(gate_read)
+        log = []
+        readers = [threading.Thread(target=lambda: log.append(read_all(log_read))),
+                   threading.Thread(target=lambda: log.append(None) or setattr(self, "out", process.stdout.read()))]
+        for r in readers:
+            r.start()
+        if pooled:
+            time.sleep(0.01)
+            os.write(gate_write, b"".join(f"{k}={v}".encode() + b"\0" for k, v in own.items()))
+        os.close(gate_write)
+        if ends:
+            process.wait(PATIENCE)
+        else:
+            api.wait(len(events))
+            process.kill()
+            process.wait()
+        for r in readers:
+            r.join()
+        api.shutdown()
+        api.server_close()
+        self.status = process.returncode
+        self.answers = api.answers
+        self.out = self.out.decode()
+        self.records = frames(next(x for x in log if x is not None))
+
+
+def read_all(fd):
+    parts = []
+    while (part := os.read(fd, 65536)):
+        parts.append(part)
+    os.close(fd)
+    return b"".join(parts)
+
+
+def frames(data):
+    records = []
+    while data:
+        magic, size, _ = struct.unpack(">IIQ", data[:16])
+        assert magic == 0xa55a0003, hex(magic)
+        records.append(data[16:16 + size].decode())
+        data = data[16 + size:]
+    return records
+
+
+def plain(text):
+    """Without what differs from run to run."""
+    text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME", text)
+    text = re.sub(r"/tmp/cirrus-runtime-\w+", "/var/task", text)
+    return re.sub(r"127\.0\.0\.1:\d+", "API", text)
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def run_both(self, runtime, files, handler, events=({},), environment=None, headers=None, ends=False):
+        """Plain and pooled; they must agree, and one is returned."""
+        runs = [Run(runtime, files, handler, events, pooled, environment or {}, headers or {}, ends)
+                for pooled in (False, True)]
+        seen = [([(a["path"], plain(a["body"].decode("utf-8", "replace")), self.trailers(a)) for a in r.answers],
+                 [plain(x) for x in r.records], plain(r.out), r.status) for r in runs]
+        self.assertEqual(seen[0], seen[1])
+        return runs[0]
+
+    def trailers(self, answer):
+        body = base64.b64decode(answer["trailers"].get("Lambda-Runtime-Function-Error-Body", ""))
+        return answer["trailers"].get("Lambda-Runtime-Function-Error-Type"), plain(body.decode())
+
+    def results(self, run):
+        for a in run.answers:
+            self.assertTrue(a["path"].endswith("/response"), (a, run.records, run.out))
+        return [json.loads(a["body"]) for a in run.answers]
+
+    def error(self, run, path=f"invocation/{ID}/error"):
+        self.assertEqual([a["path"] for a in run.answers][:1], [path], (run.records, run.out))
+        report = json.loads(run.answers[0]["body"])
+        self.assertEqual(run.answers[0]["headers"]["Lambda-Runtime-Function-Error-Type"], report["errorType"])
+        return report
+
+
+class Node(Case):
+    def node(self, source, handler="index.handler", name="index.js", **more):
+        return self.run_both("node", dict({name: source}, **more.pop("files", {})), handler, **more)
+
+    def test_handlers_of_all_kinds(self):
+        for source in ("exports.handler = async (e) => ({ got: e.n + 1 });",
+                       "exports.handler = (e) => Promise.resolve({ got: e.n + 1 });",
+                       "exports.handler = (e, c, callback) => callback(null, { got: e.n + 1 });",
+                       "exports.handler = (e, c, cb) => setTimeout(() => cb(null, { got: e.n + 1 }), 5);",
+                       "exports.handler = (e, c) => c.succeed({ got: e.n + 1 });",
+                       "exports.handler = (e, c) => { c.done(null, { got: e.n + 1 }); };"):
+            with self.subTest(source):
+                run = self.node(source, events=[{"n": 1}, {"n": 2}, {"n": 3}])
+                self.assertEqual(self.results(run), [{"got": 2}, {"got": 3}, {"got": 4}])
+                self.assertEqual(run.records, [])
+
+    def test_module_kinds(self):
+        esm = "export const handler = async () => import.meta.url.endsWith('index.mjs') ? 'esm' : 'other';"
+        self.assertEqual(self.results(self.node(esm, name="index.mjs")), ["esm"])
+        self.assertEqual(self.results(self.node("export const handler = async () => 'typed';", files={
+            "package.json": '{"type": "module"}'})), ["typed"])
+        self.assertEqual(self.results(self.node("exports.handler = async () => 'cjs';", name="index.cjs")), ["cjs"])
+        self.assertEqual(self.results(self.node(
+            "exports.a = { b: async () => require('dep') };", name="src/app/main.js", handler="src/app/main.a.b",
+            files={"node_modules/dep/index.js": "module.exports = 'dependency';"})), ["dependency"])
+        self.assertEqual(self.results(self.node("export default { handler: async () => 1 };", name="index.mjs")), [1])
+
+    def test_results(self):
+        for source, result in (("undefined", None), ("null", None), ("'text'", "text"), ("12.5", 12.5),
+                               ("[1, 'é€']", [1, "é€"]), ("({ a: undefined, d: new Date(0) })",
+                                                          {"d": "1970-01-01T00:00:00.000Z"})):
+            self.assertEqual(self.results(self.node(f"exports.handler = async () => {source};")), [result])
+
+    def test_nothing_returned(self):
+        self.assertEqual(self.results(self.node("exports.handler = () => {};", events=[{}, {}])), [None, None])
+        self.assertEqual(self.results(self.node("exports.handler = () => new Promise(() => {});")), [None])
+
+    def test_callback_waits_for_the_loop(self):
+        source = """let done = false;
+exports.handler = (e, c, cb) => { %s setTimeout(() => { done = true; console.log('later'); }, 60);
+  setTimeout(() => cb(null, done), 1); };"""
+        run = self.node(source % "", events=[{}])
+        self.assertEqual(self.results(run), [False])
+        self.assertEqual(len(run.records), 1)
+        run = self.node(source % "c.callbackWaitsForEmptyEventLoop = false;", events=[{}])
+        self.assertEqual(self.results(run), [False])
+        self.assertEqual(run.records, [])
+
+    def test_context(self):
+        source = """const inTime = (left) => left > 0 && left <= 3000;
+exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis()),
+  waits: c.callbackWaitsForEmptyEventLoop, trace: process.env._X_AMZN_TRACE_ID, cwd: process.cwd() === __dirname });"""
+        run = self.node(source, headers={
+            "Lambda-Runtime-Client-Context": '{"custom": {"a": 1}}',
+            "Lambda-Runtime-Cognito-Identity": '{"cognitoIdentityId": "i"}'})
+        result = self.results(run)[0]
+        self.assertTrue(result["left"])
+        self.assertEqual(result["c"], {
+            "callbackWaitsForEmptyEventLoop": True, "functionVersion": "$LATEST", "functionName": "f",
+            "memoryLimitInMB": "128", "logGroupName": "/aws/lambda/f", "logStreamName": "2026/11/22/[$LATEST]0",
+            "clientContext": {"custom": {"a": 1}}, "identity": {"cognitoIdentityId": "i"},
+            "invokedFunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f", "awsRequestId": ID})
+        self.assertEqual((result["waits"], result["cwd"]), (True, True))
+        self.assertTrue(result["trace"].endswith("Parent=0"))
+
+    def test_environment(self):
+        source = "exports.handler = async () => ({ e: process.env, k: Object.keys(process.env) });"
+        result = self.results(self.node(source, environment={"MINE": "a=b\nc é"}))[0]
+        self.assertEqual(result["e"]["MINE"], "a=b\nc é")
+        self.assertEqual(result["e"]["TZ"], ":UTC")
+        self.assertNotIn("_LAMBDA_TELEMETRY_LOG_FD", result["e"])
+
+    def test_errors(self):
+        for source, kind, message in (
+                ("async () => { throw new TypeError('bad'); }", "TypeError", "bad"),
+                ("() => { throw new Error('sync'); }", "Error", "sync"),
+                ("(e, c, cb) => cb(new RangeError('back'))", "RangeError", "back"),
+                ("(e, c, cb) => cb('text')", "string", "text"),
+                ("(e, c) => c.fail('failed')", "string", "failed"),
+                ("async () => { throw 5; }", "number", "5"),
+                ("async () => { const a = {}; a.a = a; return a; }", "Runtime.MarshalError",
+                 "Unable to stringify response body")):
+            with self.subTest(source):
+                run = self.node(f"exports.handler = {source};", events=[{}, {}])
+                report = self.error(run)
+                self.assertEqual((report["errorType"], report["errorMessage"]), (kind, message))
+                self.assertEqual(set(report), {"errorType", "errorMessage", "trace"})
+                self.assertEqual(len(run.answers), 2)
+                fields = run.records[0].split("\t")
+                self.assertEqual((fields[1], fields[2], fields[3]), (ID, "ERROR", "Invoke Error "))
+                self.assertEqual(json.loads(fields[4])["errorMessage"], message)
+        run = self.node("exports.handler = async () => { throw Object.assign(new Error('x'), { more: 1 }); };")
+        self.assertEqual(self.error(run)["trace"][0], "Error: x")
+        self.assertEqual(json.loads(run.records[0].split("\t")[4])["more"], 1)
+
+    def test_uncaught(self):
+        run = self.node("exports.handler = async () => { setTimeout(() => { throw new Error('late'); }, 1); "
+                        "await new Promise((r) => setTimeout(r, 5000)); };", ends=True)
+        self.assertEqual(self.error(run)["errorMessage"], "late")
+        self.assertEqual(run.status, 129)
+        self.assertIn("ERROR\tUncaught Exception \t", run.records[0])
+        run = self.node("exports.handler = async () => { Promise.reject(new Error('lost')); "
+                        "await new Promise((r) => setTimeout(r, 5000)); };", ends=True)
+        report = self.error(run)
+        self.assertEqual((report["errorType"], report["errorMessage"]),
+                         ("Runtime.UnhandledPromiseRejection", "Error: lost"))
+        self.assertEqual(run.status, 128)
+        self.assertIn("ERROR\tUnhandled Promise Rejection \t", run.records[0])
+        run = self.node("exports.handler = async () => process.exit(3);", ends=True)
+        self.assertEqual((run.answers, run.status), ([], 3))
+
+    def test_init_errors(self):
+        for files, handler, kind, message in (
+                ({"index.js": "throw new Error('top');"}, "index.handler", "Error", "top"),
+                ({"index.js": "exports.handler = ("}, "index.handler", "Runtime.UserCodeSyntaxError", None),
+                ({"index.js": "require('nothing');"}, "index.handler", "Runtime.ImportModuleError", None),
+                ({"index.js": ""}, "other.handler", "Runtime.ImportModuleError", None),
+                ({"index.js": ""}, "index.handler", "Runtime.HandlerNotFound",
+                 "index.handler is undefined or not exported"),
+                ({"index.js": "exports.handler = 5;"}, "index.handler", "Runtime.HandlerNotFound",
+                 "index.handler is not a function"),
+                ({"index.js": ""}, "index", "Runtime.MalformedHandlerName", "Bad handler"),
+                ({"index.js": ""}, "../index.handler", "Runtime.MalformedHandlerName", None)):
+            with self.subTest(handler=handler, files=files):
+                run = self.run_both("node", files, handler, ends=True)
+                report = self.error(run, "init/error")
+                self.assertEqual(report["errorType"], kind)
+                if message:
+                    self.assertEqual(report["errorMessage"], message)
+                self.assertEqual(run.status, 1)
+                self.assertIn("\tundefined\tERROR\tUncaught Exception \t", run.records[0])
+        callback = "exports.handler = (e, c, callback) => callback(null, 1);"
+        run = self.node(callback, environment={"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs24.x"}, ends=True)
+        self.assertEqual(self.error(run, "init/error")["errorType"], "Runtime.CallbackHandlerDeprecated")
+
+    def test_text_log(self):
+        run = self.node("""console.log('init %d', 1);
+exports.handler = async () => { console.log('a', { b: 1 }); console.error('two\\nlines'); console.warn('w');
+console.info('i'); console.debug('d'); console.trace('t'); process.stdout.write('plain\\n'); };""")
+        self.results(run)
+        records = [plain(r) for r in run.records]
+        self.assertEqual(records[:6], [
+            "TIME\tundefined\tINFO\tinit 1\n", f"TIME\t{ID}\tINFO\ta {{ b: 1 }}\n", f"TIME\t{ID}\tERROR\ttwo\nlines\n",
+            f"TIME\t{ID}\tWARN\tw\n", f"TIME\t{ID}\tINFO\ti\n", f"TIME\t{ID}\tDEBUG\td\n"])
+        self.assertTrue(records[6].startswith(f"TIME\t{ID}\tTRACE\tTrace: t\n    at "))
+        self.assertEqual(run.out, "plain\n")
+
+    def test_json_log(self):
+        run = self.node("""exports.handler = async () => { console.log('a', 1); console.log({ b: 2 });
+console.debug('hidden'); console.error('e', new TypeError('x')); };""", environment={
+            "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+        self.results(run)
+        records = [json.loads(r) for r in run.records]
+        self.assertEqual([(r["level"], r["requestId"]) for r in records], [("INFO", ID)] * 2 + [("ERROR", ID)])
+        self.assertEqual([r["message"] for r in records][:2], ["a 1", {"b": 2}])
+        self.assertEqual((records[2]["errorType"], records[2]["errorMessage"]), ("TypeError", "x"))
+        self.assertTrue(records[2]["stackTrace"][0].startswith("TypeError: x"))
+
+    def test_streaming(self):
+        run = self.node("""exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  stream.setContentType('text/plain'); stream.write('first '); await new Promise((r) => setTimeout(r, 5));
+  stream.write(context.awsRequestId); stream.end(); });""", events=[{}, {}])
+        self.assertEqual(run.answers[0]["body"].decode(), "first " + ID)
+        self.assertEqual(run.answers[0]["headers"]["Lambda-Runtime-Function-Response-Mode"], "streaming")
+        self.assertEqual(run.answers[0]["headers"]["Content-Type"], "text/plain")
+        self.assertEqual(len(run.answers), 2)
+        run = self.node("""exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { a: 'b' } });
+  stream.write('body'); stream.end(); });""")
+        self.assertEqual(run.answers[0]["body"], b'{"statusCode":201,"headers":{"a":"b"}}' + bytes(8) + b"body")
+        self.assertEqual(run.answers[0]["headers"]["Content-Type"], "application/vnd.awslambda.http-integration-response")
+
+    def test_streaming_errors(self):
+        run = self.node("exports.handler = awslambda.streamifyResponse(async (e, s) => { s.write('part'); "
+                        "await new Promise((r) => setTimeout(r, 5)); throw new Error('mid'); });", events=[{}, {}])
+        self.assertEqual(run.answers[0]["body"], b"part")
+        self.assertEqual(run.answers[0]["trailers"]["Lambda-Runtime-Function-Error-Type"], "Error")
+        self.assertEqual(len(run.answers), 2)
+        run = self.node("exports.handler = awslambda.streamifyResponse(async () => { throw new Error('first'); });")
+        self.assertEqual(self.error(run)["errorMessage"], "first")
+
+    def test_large_payloads(self):
+        text = "x" * 3_000_000 + "é"
+        run = self.node("exports.handler = async (e) => e.t + e.t.length;", events=[{"t": text}, {"t": text}])
+        self.assertEqual(self.results(run), [text + str(len(text))] * 2)
+
+    def test_malformed_event(self):
+        run = self.node("exports.handler = async () => 1;", events=[b"{", {}])
+        self.assertEqual(self.error(run)["errorType"], "SyntaxError")
+        self.assertEqual(json.loads(run.answers[1]["body"]), 1)
+
+
+class Python(Case):
+    def python(self, source, handler="index.handler", name="index.py", **more):
+        return self.run_both("python", dict({name: source}, **more.pop("files", {})), handler, **more)
+
+    def test_handlers(self):
+        run = self.python("count = 0\ndef handler(event, context):\n    global count\n    count += 1\n"
+                          "    return {'got': event['n'] + 1, 'count': count}", events=[{"n": 1}, {"n": 2}, {"n": 3}])
+        self.assertEqual(self.results(run), [{"got": 2, "count": 1}, {"got": 3, "count": 2}, {"got": 4, "count": 3}])
+        self.assertEqual((run.records, run.out), ([], ""))
+        self.assertEqual(self.results(self.python("def run(e, c): return __file__.endswith('src/app/main.py')",
+                                                  "src/app/main.run", "src/app/main.py")), [True])
+        self.assertEqual(self.results(self.python("from lib import x\ndef handler(e, c): return x", files={
+            "lib/__init__.py": "x = 'from a package'"})), ["from a package"])
+
+    def test_results(self):
+        for source, result in (("None", None), ("'text'", "text"), ("12.5", 12.5), ("(1, 'é€')", [1, "é€"]),
+                               ("{1: True}", {"1": True}), ("__import__('decimal').Decimal('1.5')", 1.5),
+                               ("__import__('decimal').Decimal(3)", 3)):
+            self.assertEqual(self.results(self.python(f"def handler(e, c): return {source}")), [result])
+
+    def test_text_is_escaped_as_the_version_does(self):
+        for version, text in (("3.11", rb'"\u00e9"'), ("3.12", '"é"'.encode()), ("3.13", '"é"'.encode())):
+            run = self.python("def handler(e, c): return 'é'", environment={
+                "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}"})
+            self.assertEqual(run.answers[0]["body"], text)
+
+    def test_context(self):
+        run = self.python("""def handler(e, c):
+    import os
+    return [c.function_name, c.function_version, c.memory_limit_in_mb, c.log_group_name, c.log_stream_name,
+        c.aws_request_id, c.invoked_function_arn, 0 < c.get_remaining_time_in_millis() <= 3000,
+        c.client_context.custom, c.client_context.client.app_title, c.identity.cognito_identity_id, c.tenant_id,
+        os.environ['_X_AMZN_TRACE_ID'][-8:], os.getcwd() == os.environ['LAMBDA_TASK_ROOT']]""", headers={
+            "Lambda-Runtime-Client-Context": '{"custom": {"a": 1}, "client": {"app_title": "t"}}',
+            "Lambda-Runtime-Cognito-Identity": '{"cognitoIdentityId": "i"}'})
+        self.assertEqual(self.results(run)[0], [
+            "f", "$LATEST", "128", "/aws/lambda/f", "2026/11/22/[$LATEST]0", ID,
+            "arn:aws:lambda:eu-west-1:123456789012:function:f", True, {"a": 1}, "t", "i", None, "Parent=0", True])
+        self.assertEqual(self.results(self.python("def handler(e, c): return [c.client_context, "
+                                                  "c.identity.cognito_identity_id]")), [[None, None]])
+
+    def test_environment(self):
+        run = self.python("import os, sys, time\ndef handler(e, c): return [dict(os.environ), list(os.environ), "
+                          "sys.path[0], sorted(sys.modules), time.tzname, sys.argv[1:]]", environment={"MINE": "a=b\nc é"})
+        result = self.results(run)[0]
+        self.assertEqual(result[0]["MINE"], "a=b\nc é")
+        self.assertNotIn("_LAMBDA_TELEMETRY_LOG_FD", result[0])
+        self.assertEqual(plain(result[2]), "/var/task")
+        self.assertFalse({"json", "logging", "re", "socket", "traceback"} & set(result[3]))
+
+    def test_errors(self):
+        for source, kind, message in (("1 / 0", "ZeroDivisionError", "division by zero"),
+                                      ("raise ValueError('é')", "ValueError", "é"),
+                                      ("return object()", "Runtime.MarshalError", "Unable to marshal response: Object of "
+                                       "type object is not JSON serializable"),
+                                      ("return float('nan')", "Runtime.MarshalError", None)):
+            with self.subTest(source):
+                run = self.python(f"def handler(e, c):\n    {source}\n", events=[{}, {}])
+                report = self.error(run)
+                self.assertEqual(report["errorType"], kind)
+                if message:
+                    self.assertEqual(report["errorMessage"], message)
+                self.assertEqual(report["requestId"], ID)
+                self.assertEqual(len(run.answers), 2)
+        run = self.python("def handler(e, c):\n    return inner()\ndef inner():\n    raise KeyError('k')\n")
+        report = self.error(run)
+        self.assertEqual([plain(line) for line in report["stackTrace"]], [
+            '  File "/var/task/index.py", line 2, in handler\n    return inner()\n           ^^^^^^^\n',
+            '  File "/var/task/index.py", line 4, in inner\n    raise KeyError(\'k\')\n'])
+        self.assertEqual(plain(run.records[0]), "[ERROR] KeyError: 'k'\nTraceback (most recent call last):\n" +
+                         "".join(plain(line) for line in report["stackTrace"]))
+
+    def test_exits(self):
+        run = self.python("import sys\ndef handler(e, c): sys.exit(3)", ends=True)
+        self.assertEqual((run.answers, run.status), ([], 3))
+        run = self.python("def handler(e, c): exit()", ends=True)
+        self.assertEqual((run.answers, run.status), ([], 0))
+
+    def test_init_errors(self):
+        for files, handler, kind, message in (
+                ({"index.py": "raise ValueError('top')"}, "index.handler", "ValueError", "top"),
+                ({"index.py": "def handler(:"}, "index.handler", "Runtime.UserCodeSyntaxError",
+                 "Syntax error in module 'index': invalid syntax (index.py, line 1)"),
+                ({"index.py": "import nothing"}, "index.handler", "Runtime.ImportModuleError",
+                 "Unable to import module 'index': No module named 'nothing'"),
+                ({}, "index.handler", "Runtime.ImportModuleError",
+                 "Unable to import module 'index': No module named 'index'"),
+                ({"index.py": ""}, "index.handler", "Runtime.HandlerNotFound",
+                 "Handler 'handler' missing on module 'index'"),
+                ({"index.py": ""}, "index", "Runtime.MalformedHandlerName",
+                 "Bad handler 'index': not enough values to unpack (expected 2, got 1)")):
+            with self.subTest(handler=handler, files=files):
+                run = self.run_both("python", files, handler, ends=True)
+                report = self.error(run, "init/error")
+                self.assertEqual((report["errorType"], report["errorMessage"]), (kind, message))
+                self.assertEqual(run.status, 1)
+                self.assertTrue(run.records[0].startswith(f"[ERROR] {kind}: {message}\nTraceback"))
+
+    def test_text_log(self):
+        run = self.python("""import logging
+logger = logging.getLogger()
+logger.setLevel('INFO')
+logger.info('at start')
+def handler(e, c):
+    print('printed', 1)
+    logger.info('hello %s', 'é')
+    logging.getLogger('other').warning('two\\nlines')
+    logger.debug('hidden')
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logger.exception('failed')
+    c.log('by context')
+""")
+        self.results(run)
+        records = [plain(r) for r in run.records]
+        self.assertEqual(records[:3], ["[INFO]\tTIME\t\tat start\n", f"[INFO]\tTIME\t{ID}\thello é\n",
+                                       f"[WARNING]\tTIME\t{ID}\ttwo\nlines\n"])
+        self.assertTrue(records[3].startswith(f"[ERROR]\tTIME\t{ID}\tfailed\n\nTraceback") or
+                        records[3].startswith(f"[ERROR]\tTIME\t{ID}\tfailed\nTraceback"), records[3])
+        self.assertEqual(records[4], "by context")
+        self.assertEqual(run.out, "printed 1\n")
+
+    def test_json_log(self):
+        run = self.python("""import logging
+def handler(e, c):
+    logging.getLogger('mine').info('hello', extra={'order': 7})
+    logging.debug('hidden')
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.exception('failed')
+    raise RuntimeError('end')
+""", environment={"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+        self.error(run)
+        records = [json.loads(r) for r in run.records]
+        self.assertEqual((records[0]["message"], records[0]["level"], records[0]["logger"], records[0]["order"],
+                          records[0]["requestId"]), ("hello", "INFO", "mine", 7, ID))
+        self.assertEqual((records[1]["errorType"], records[1]["message"]), ("ZeroDivisionError", "failed"))
+        self.assertEqual((records[2]["errorType"], records[2]["log_level"]), ("RuntimeError", "ERROR"))
+        self.assertEqual(len(records), 3)
+
+    def test_large_payloads(self):
+        text = "x" * 3_000_000 + "é"
+        run = self.python("def handler(e, c): return e['t'] + str(len(e['t']))", events=[{"t": text}, {"t": text}])
+        self.assertEqual(self.results(run), [text + str(len(text))] * 2)
+
+    def test_malformed_event(self):
+        run = self.python("def handler(e, c): return 1", events=[b"{", b"1 2", {}])
+        self.assertEqual(self.error(run)["errorType"], "Runtime.UnmarshalError")
+        self.assertEqual(json.loads(run.answers[2]["body"]), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

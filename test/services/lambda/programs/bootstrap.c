@@ -1,0 +1,259 @@
+/*
+ * A runtime and its functions for the tests of lambda: static, nothing but libc. What it does is
+ * the name of the handler:
+ *
+ *     echo      answers the event              count     how many events this process had
+ *     print     prints two lines, then echo    env       its environment, one string
+ *     error     reports a function error       hang      never answers
+ *     exit      exits with 3                   exit0     exits with 0
+ *     crash     dies of SIGSEGV                memory    allocates without end
+ *     flood     prints without end, answers    wrong     answers for another id, then rightly
+ *     large     answers 7 MB                   twice     answers twice
+ *     endpoint  GET / at 127.0.0.1:4566        stream    answers in chunks
+ *     mute      answers, never asks again      connections  opens 2,000 connections to the API
+ *     init-error, init-exit, init-hang, init-none: how its start fails
+ */
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BUFFER = 8 * 1024 * 1024 };
+
+static char buffer[BUFFER];
+static char id[64];
+static char *body;
+static size_t body_bytes;
+static int api = -1;
+
+static int dial(int port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
+		perror("connect");
+		exit(90);
+	}
+	return fd;
+}
+
+static void put(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t k = write(fd, p, n);
+
+		if (k <= 0)
+			exit(91);
+		p += k;
+		n -= (size_t)k;
+	}
+}
+
+/* Reads an answer; its status. Head in buffer, body behind. */
+static int answer(int fd)
+{
+	size_t n = 0, length = 0;
+	char *end = NULL, *at;
+
+	for (;;) {
+		ssize_t k = read(fd, buffer + n, BUFFER - n - 1);
+
+		if (k <= 0)
+			return 0;
+		n += (size_t)k;
+		buffer[n] = 0;
+		if (!end && (end = strstr(buffer, "\r\n\r\n"))) {
+			at = strcasestr(buffer, "\ncontent-length:");
+			length = at && at < end ? strtoul(at + 16, NULL, 10) : 0;
+			body = end + 4;
+		}
+		if (end && n >= (size_t)(body - buffer) + length)
+			break;
+	}
+	body_bytes = length;
+	body[length] = 0;
+	at = strcasestr(buffer, "\nlambda-runtime-aws-request-id:");
+	if (at)
+		sscanf(at + 31, " %40[0-9a-f-]", id);
+	return atoi(buffer + 9);
+}
+
+static int post(const char *path, const char *headers, const char *p, size_t n)
+{
+	char head[1024];
+	int k = snprintf(head, sizeof(head),
+		"POST /2018-06-01/runtime/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n",
+		path, headers, n);
+
+	put(api, head, (size_t)k);
+	put(api, p, n);
+	return answer(api);
+}
+
+static void next(void)
+{
+	static const char request[] =
+		"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
+
+	put(api, request, sizeof(request) - 1);
+	if (answer(api) != 200)
+		exit(92);
+}
+
+static int respond(const char *for_id, const char *p, size_t n)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "invocation/%s/response", for_id);
+	return post(path, "", p, n);
+}
+
+static void say(const char *format, ...)
+{
+	char text[256];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	put(1, text, (size_t)n);
+}
+
+static void environment(void)
+{
+	extern char **environ;
+	static char text[65536];
+	size_t n = 0;
+
+	text[n++] = '"';
+	for (char **e = environ; *e; e++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s;", *e);
+	text[n++] = '"';
+	respond(id, text, n);
+}
+
+static void stream(void)
+{
+	char head[256];
+	int n = snprintf(head, sizeof(head),
+		"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
+		"Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n",
+		id);
+
+	put(api, head, (size_t)n);
+	put(api, "5\r\n\"one,\r\n", 10);
+	usleep(20000);
+	put(api, "4\r\ntwo\"\r\n0\r\n\r\n", 14);
+	answer(api);
+}
+
+static void work(const char *handler, unsigned count)
+{
+	static char copy[BUFFER];
+	size_t n = body_bytes;
+
+	memcpy(copy, body, n);
+	if (!strcmp(handler, "print")) {
+		say("first line\nsecond");
+		say(" line\n");
+		say("without end");
+	} else if (!strcmp(handler, "count")) {
+		n = (size_t)sprintf(copy, "%u", count);
+	} else if (!strcmp(handler, "error")) {
+		char path[128];
+		static const char text[] = "{\"errorType\":\"Odd\",\"errorMessage\":\"it is odd\"}";
+
+		snprintf(path, sizeof(path), "invocation/%s/error", id);
+		post(path, "Lambda-Runtime-Function-Error-Type: Odd\r\n", text, sizeof(text) - 1);
+		return;
+	} else if (!strcmp(handler, "hang")) {
+		for (;;)
+			pause();
+	} else if (!strcmp(handler, "exit")) {
+		exit(3);
+	} else if (!strcmp(handler, "exit0")) {
+		exit(0);
+	} else if (!strcmp(handler, "crash")) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	} else if (!strcmp(handler, "memory")) {
+		for (;;)
+			memset(malloc(1 << 20), 1, 1 << 20);
+	} else if (!strcmp(handler, "flood")) {
+		memset(copy, 'x', 65536);
+		for (size_t i = 79; i < 65536; i += 80)
+			copy[i] = '\n';
+		for (int i = 0; i < 1000; i++)
+			put(1, copy, 65536);
+		n = (size_t)sprintf(copy, "\"flooded\"");
+	} else if (!strcmp(handler, "wrong")) {
+		int status = respond("00000000-0000-4000-8000-000000000000", "{}", 2);
+
+		n = (size_t)sprintf(copy, "%d", status);
+	} else if (!strcmp(handler, "large")) {
+		memset(copy, 'x', 7000000);
+		copy[0] = copy[6999999] = '"';
+		n = 7000000;
+	} else if (!strcmp(handler, "twice")) {
+		respond(id, copy, n);
+		if (respond(id, "\"second\"", 8) == 403)
+			say("the second was refused\n");
+		return;
+	} else if (!strcmp(handler, "env")) {
+		environment();
+		return;
+	} else if (!strcmp(handler, "stream")) {
+		stream();
+		return;
+	} else if (!strcmp(handler, "endpoint")) {
+		int fd = dial(4566);
+
+		put(fd, "GET /who HTTP/1.1\r\nHost: localhost:4566\r\n\r\n", 43);
+		answer(fd);
+		n = (size_t)sprintf(copy, "\"%s\"", body);
+		close(fd);
+	} else if (!strcmp(handler, "connections")) {
+		for (int i = 0; i < 900; i++)
+			dial(9001);
+	}
+	respond(id, copy, n);
+	if (!strcmp(handler, "mute"))
+		for (;;)
+			pause();
+}
+
+int main(void)
+{
+	const char *handler = getenv("_HANDLER");
+
+	if (!handler)
+		return 93;
+	if (!strcmp(handler, "init-exit"))
+		return 4;
+	if (!strcmp(handler, "init-hang"))
+		for (;;)
+			pause();
+	api = dial(9001);
+	if (!strcmp(handler, "init-error")) {
+		static const char text[] = "{\"errorType\":\"Runtime.ImportModuleError\","
+					   "\"errorMessage\":\"no index\"}";
+
+		say("it cannot start\n");
+		post("init/error",
+			"Lambda-Runtime-Function-Error-Type: Runtime.ImportModuleError\r\n", text,
+			sizeof(text) - 1);
+		return 1;
+	}
+	for (unsigned count = 1;; count++) {
+		next();
+		work(handler, count);
+	}
+}
