@@ -32,7 +32,8 @@ struct live {
 	int launcher_fd;
 	pid_t launcher;
 	char data[256];
-	bool ran; /* the test was reached */
+	bool no_sandbox; /* the control plane alone */
+	bool ran;        /* the test was reached */
 };
 
 /* Fills what a test may change before live_run(). */
@@ -49,9 +50,16 @@ void live_create(
 	struct live *l, const char *name, const char *handler, int memory_mb, int timeout_s);
 /* Calls it through the port, and lets the log come in. */
 struct invoke_result live_invoke(struct live *l, const char *name, const char *payload);
+/* The zip of the native functions; an input of CreateFunction. */
+str live_native_zip(struct live *l);
+struct value *live_function_input(
+	struct live *l, const char *name, const char *handler, const char *runtime, str zip);
+void live_wait_active(struct live *l, const char *name);
 bool live_log_has(const struct live *l, const char *text);
 /* How often it is there. */
 unsigned live_log_count(const struct live *l, const char *text);
 void live_sleep(int ms);
+/* Entries of a folder below the data folder. */
+unsigned live_files(const struct live *l, const char *folder);
 
 #endif

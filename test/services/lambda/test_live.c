@@ -9,10 +9,12 @@
 #include "kv/kv.h"
 #include "rt/rt.h"
 #include "sandbox/launcher.h"
+#include "server/runtimes.h"
 #include "test/services/lambda/live.h"
 #include "test/services/lambda/zip.h"
 #include "test/test.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -66,6 +68,15 @@ static void live_fiber(void *arg)
 	struct sandbox_error error = {{0}};
 	int rc;
 
+	if (l->no_sandbox) {
+		if (EXPECT_INT(lambda_service_start(l->lambda, l->kv, NULL, "none here"), 0)) {
+			l->test(l);
+			lambda_service_stop(l->lambda, rt_after_ms(2000));
+		}
+		kv_close(l->kv);
+		rt_stop(l->rt);
+		return;
+	}
 	rc = sandbox_open(l->launcher_fd, rt_after_ms(10000), &l->sandbox, &info, &error);
 	if (rc == ERR_UNSUPPORTED) {
 		fprintf(stderr, "        skipped: %s\n", error.text);
@@ -126,7 +137,13 @@ void live_run(struct live *l, const char *name, void (*test)(struct live *l))
 	snprintf(l->data, sizeof(l->data), "%s", test_folder());
 	chmod(l->data, 0755);
 	launcher.data_folder = l->data;
-	ASSERT_INT(launcher_start(&launcher, &l->launcher, &l->launcher_fd), 0);
+	if (!l->no_sandbox)
+		ASSERT_INT(launcher_start(&launcher, &l->launcher, &l->launcher_fd), 0);
+	ASSERT_INT(runtimes_install(l->data), 0);
+	if (access("/usr/bin/node", X_OK) == 0)
+		l->options.node = "/usr/bin/node";
+	if (access("/usr/bin/python3", X_OK) == 0)
+		l->options.python = "/usr/bin/python3";
 	arena_init(&l->arena, SIZE_MAX);
 	buf_init(&l->log, NULL, 2000000);
 	l->principal = (struct principal){.kind = PRINCIPAL_ROOT,
@@ -147,6 +164,8 @@ void live_run(struct live *l, const char *name, void (*test)(struct live *l))
 	rt_free(l->rt);
 	buf_done(&l->log);
 	arena_done(&l->arena);
+	if (l->no_sandbox)
+		return;
 	waitpid(l->launcher, &status, 0);
 	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
@@ -177,7 +196,7 @@ static str read_file(struct arena *a, const char *path)
 	return str_of(p, (size_t)st.st_size);
 }
 
-static str native_zip(struct live *l)
+str live_native_zip(struct live *l)
 {
 	struct zip_entry entry = {STR("bootstrap"), STR_NULL, 0755};
 
@@ -186,7 +205,7 @@ static str native_zip(struct live *l)
 	return zip_make(&l->arena, &entry, 1);
 }
 
-static struct value *function_input(
+struct value *live_function_input(
 	struct live *l, const char *name, const char *handler, const char *runtime, str zip)
 {
 	struct value *in = live_input(l, "CreateFunction");
@@ -199,7 +218,7 @@ static struct value *function_input(
 	return in;
 }
 
-static void wait_active(struct live *l, const char *name)
+void live_wait_active(struct live *l, const char *name)
 {
 	struct value *in = live_input(l, "GetFunctionConfiguration");
 
@@ -217,7 +236,8 @@ static void wait_active(struct live *l, const char *name)
 void live_create(
 	struct live *l, const char *name, const char *handler, int memory_mb, int timeout_s)
 {
-	struct value *in = function_input(l, name, handler, "provided.al2023", native_zip(l));
+	struct value *in =
+		live_function_input(l, name, handler, "provided.al2023", live_native_zip(l));
 
 	value_put_int(in, "MemorySize", memory_mb);
 	value_put_int(in, "Timeout", timeout_s);
@@ -226,7 +246,7 @@ void live_create(
 		return;
 	}
 	EXPECT_STR(value_str(l->out, "State"), STR("Pending"));
-	wait_active(l, name);
+	live_wait_active(l, name);
 }
 
 struct invoke_result live_invoke(struct live *l, const char *name, const char *payload)
@@ -269,6 +289,22 @@ unsigned live_log_count(const struct live *l, const char *text)
 void live_sleep(int ms)
 {
 	check(rt_sleep_until(rt_after_ms(ms)) == 0);
+}
+
+unsigned live_files(const struct live *l, const char *folder)
+{
+	char path[512];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%s", l->data, folder);
+	d = opendir(path);
+	check(d);
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
 }
 
 static bool contains(str s, const char *text)
@@ -331,7 +367,7 @@ static void reuse(struct live *l)
 	value_put_int(in, "Timeout", 5);
 	EXPECT_INT(live_call(l, "UpdateFunctionConfiguration", in), 0);
 	EXPECT_STR(value_str(l->out, "LastUpdateStatus"), STR("InProgress"));
-	wait_active(l, "count");
+	live_wait_active(l, "count");
 	EXPECT_STR(live_invoke(l, "count", "{}").payload, STR("1"));
 	lambda_service_figures(l->lambda, &figures);
 	EXPECT_INT(figures.cold_starts, 2);
@@ -374,7 +410,7 @@ static void environment(struct live *l)
 	value_map_put_str(variables, STR("COLOUR"), STR("blue"));
 	value_map_put_str(variables, STR("TZ"), STR("Europe/Berlin"));
 	EXPECT_INT(live_call(l, "UpdateFunctionConfiguration", in), 0);
-	wait_active(l, "env");
+	live_wait_active(l, "env");
 	text = live_invoke(l, "env", "{}").payload;
 	EXPECT(contains(text, "COLOUR=blue;"));
 	EXPECT(contains(text, "TZ=Europe/Berlin;"));
@@ -473,10 +509,10 @@ static void no_bootstrap(struct live *l)
 	struct invoke_result r;
 
 	EXPECT_INT(live_call(l, "CreateFunction",
-			   function_input(l, "empty", "x", "provided.al2023",
+			   live_function_input(l, "empty", "x", "provided.al2023",
 				   zip_make(&l->arena, &entry, 1))),
 		0);
-	wait_active(l, "empty");
+	live_wait_active(l, "empty");
 	r = live_invoke(l, "empty", "{}");
 	EXPECT(contains(r.payload, "{\"errorType\":\"Runtime.InvalidEntrypoint\""));
 	EXPECT(contains(r.payload, "[/var/task/bootstrap /opt/bootstrap]"));
@@ -662,3 +698,73 @@ static void pooled(struct live *l)
 }
 
 LIVE(pooled, l.options.pool = 2)
+
+/* ---- interpreters ---- */
+
+static const char node_code[] = "exports.handler = async (event, context) => {\n"
+				"  console.log('got', event.n);\n"
+				"  if (event.n === 13) throw new RangeError('unlucky');\n"
+				"  return { n: event.n + 1, id: context.awsRequestId.length, node: "
+				"process.env.AWS_EXECUTION_ENV };\n"
+				"};\n";
+static const char python_code[] =
+	"import os\n"
+	"def handler(event, context):\n"
+	"    print('got', event['n'])\n"
+	"    if event['n'] == 13:\n"
+	"        raise ValueError('unlucky')\n"
+	"    return {'n': event['n'] + 1, 'id': len(context.aws_request_id), 'python': "
+	"os.environ['AWS_EXECUTION_ENV']}\n";
+
+static void interpreter(struct live *l, const char *runtime, const char *file, const char *code,
+	const char *expected, const char *error)
+{
+	struct zip_entry entry = {str_c(file), str_c(code), 0644};
+	struct invoke_result r;
+	struct value *in = live_function_input(l, runtime[0] == 'n' ? "node" : "python",
+		runtime[0] == 'n' ? "index.handler" : "index.handler", runtime,
+		zip_make(&l->arena, &entry, 1));
+	const char *name = runtime[0] == 'n' ? "node" : "python";
+
+	value_put_int(in, "MemorySize", 1769);
+	value_put_int(in, "Timeout", 20);
+	if (live_call(l, "CreateFunction", in) < 0) {
+		fprintf(stderr, "        skipped: %.*s\n", STR_ARG(l->fault.message));
+		return;
+	}
+	live_wait_active(l, name);
+	for (int i = 0; i < 2; i++) {
+		r = live_invoke(l, name, "{\"n\":41}");
+		EXPECT(!r.function_error.p);
+		EXPECT_STR(r.payload, str_c(expected));
+		EXPECT(contains(r.log_tail, "got 41\n"));
+	}
+	r = live_invoke(l, name, "{\"n\":13}");
+	EXPECT_STR(r.function_error, STR("Unhandled"));
+	if (!EXPECT(contains(r.payload, error)))
+		test_fail(__FILE__, __LINE__, "%.*s", STR_ARG(r.payload));
+	r = live_invoke(l, name, "{\"n\":1}");
+	EXPECT(!r.function_error.p);
+}
+
+static void interpreters(struct live *l)
+{
+	struct lambda_figures figures;
+
+	interpreter(l, "nodejs22.x", "index.js", node_code,
+		"{\"n\":42,\"id\":36,\"node\":\"AWS_Lambda_nodejs22.x\"}",
+		"{\"errorType\":\"RangeError\",\"errorMessage\":\"unlucky\",\"trace\":[");
+	interpreter(l, "python3.11", "index.py", python_code,
+		"{\"n\": 42, \"id\": 36, \"python\": \"AWS_Lambda_python3.11\"}",
+		"\"errorMessage\": \"unlucky\", \"errorType\": \"ValueError\"");
+	lambda_service_figures(l->lambda, &figures);
+	if (l->options.pool)
+		EXPECT(figures.pooled_starts >= 1);
+}
+LIVE(interpreters, )
+
+static void interpreters_pooled(struct live *l)
+{
+	interpreters(l);
+}
+LIVE(interpreters_pooled, l.options.pool = 1)

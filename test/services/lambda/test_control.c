@@ -1,0 +1,356 @@
+/*
+ * The control plane, through the gate: what it answers, what it refuses and in which words. Needs
+ * no containers.
+ */
+#include "base/check.h"
+#include "rt/rt.h"
+#include "test/services/lambda/live.h"
+#include "test/services/lambda/zip.h"
+#include "test/test.h"
+
+#include <stdio.h>
+
+#define CONTROL(name)                                        \
+	TEST(lambda_control, name)                           \
+	{                                                    \
+		struct live l;                               \
+                                                             \
+		live_init(&l);                               \
+		l.no_sandbox = true;                         \
+		live_run(&l, "lambda_control." #name, name); \
+	}
+
+static void expect_fault(
+	struct live *l, int line, int rc, const char *code, unsigned status, const char *message)
+{
+	EXPECT_INT(rc, ERR_FAULT);
+	if (rc != ERR_FAULT || !l->fault.kind) {
+		test_fail(__FILE__, line, "no fault, where %s was expected", message);
+		return;
+	}
+	if (!str_eq(str_c(l->fault.kind->code), str_c(code)) || l->fault.kind->status != status ||
+		str_find_str(l->fault.message, str_c(message)) < 0)
+		test_fail(__FILE__, line, "%s %u: %.*s; not %s %u: %s", l->fault.kind->code,
+			l->fault.kind->status, STR_ARG(l->fault.message), code, status, message);
+}
+#define EXPECT_FAULT(rc, code, status, message) expect_fault(l, __LINE__, rc, code, status, message)
+
+static struct value *named(struct live *l, const char *operation, const char *name)
+{
+	struct value *in = live_input(l, operation);
+
+	value_put_str(in, "FunctionName", str_c(name));
+	return in;
+}
+
+static struct value *good(struct live *l, const char *name)
+{
+	return live_function_input(l, name, "index.handler", "provided.al2023", live_native_zip(l));
+}
+
+/* ---- the way of a function ---- */
+
+static void life(struct live *l)
+{
+	struct value *in = good(l, "f");
+	const struct value *v;
+	str revision;
+
+	value_put_str(in, "Description", STR("what it does"));
+	value_map_put_str(value_put_map(in, "Tags"), STR("team"), STR("blue"));
+	ASSERT_INT(live_call(l, "CreateFunction", in), 0);
+	EXPECT_STR(value_str(l->out, "FunctionArn"),
+		STR("arn:aws:lambda:us-east-1:000000000000:function:f"));
+	EXPECT_STR(value_str(l->out, "State"), STR("Pending"));
+	EXPECT_STR(value_str(l->out, "StateReasonCode"), STR("Creating"));
+	EXPECT_INT(value_int(l->out, "Timeout", 0), 3);
+	EXPECT_INT(value_int(l->out, "MemorySize", 0), 128);
+	EXPECT_STR(value_str(l->out, "Version"), STR("$LATEST"));
+	EXPECT_STR(value_str(l->out, "PackageType"), STR("Zip"));
+	EXPECT_INT((int)value_str(l->out, "CodeSha256").n, 44);
+	live_wait_active(l, "f");
+	EXPECT(!value_has(l->out, "StateReason"));
+	revision = value_str(l->out, "RevisionId");
+
+	EXPECT_INT(live_call(l, "GetFunction", named(l, "GetFunction", "f:$LATEST")), 0);
+	v = value_get(l->out, "Configuration");
+	EXPECT_STR(value_str(v, "Description"), STR("what it does"));
+	EXPECT_STR(value_str(v, "RevisionId"), revision);
+	EXPECT_STR(value_text(value_find(value_get(l->out, "Tags"), STR("team"))), STR("blue"));
+	EXPECT(str_find_str(value_str(value_get(l->out, "Code"), "Location"),
+		       STR("/_aws/lambda-code/")) > 0);
+
+	EXPECT_FAULT(live_call(l, "CreateFunction", good(l, "f")), "ResourceConflictException", 409,
+		"Function already exist: f");
+
+	/* Optimistic locking. */
+	in = named(l, "UpdateFunctionConfiguration", "f");
+	value_put_int(in, "Timeout", 9);
+	value_put_str(in, "RevisionId", STR("00000000-0000-4000-8000-000000000000"));
+	EXPECT_FAULT(live_call(l, "UpdateFunctionConfiguration", in), "PreconditionFailedException",
+		412, "The Revision Id provided does not match");
+	value_put_str(in, "RevisionId", revision);
+	EXPECT_INT(live_call(l, "UpdateFunctionConfiguration", in), 0);
+	EXPECT_STR(value_str(l->out, "LastUpdateStatus"), STR("InProgress"));
+	EXPECT_INT(value_int(l->out, "Timeout", 0), 9);
+	EXPECT_FAULT(live_call(l, "UpdateFunctionConfiguration",
+			     named(l, "UpdateFunctionConfiguration", "f")),
+		"ResourceConflictException", 409,
+		"An update is in progress for resource: arn:aws:");
+	live_wait_active(l, "f");
+
+	EXPECT_INT(live_call(l, "DeleteFunction", named(l, "DeleteFunction", "f")), 0);
+	EXPECT_FAULT(live_call(l, "GetFunction", named(l, "GetFunction", "f")),
+		"ResourceNotFoundException", 404,
+		"Function not found: arn:aws:lambda:us-east-1:000000000000:function:f");
+	EXPECT_FAULT(live_call(l, "DeleteFunction", named(l, "DeleteFunction", "f")),
+		"ResourceNotFoundException", 404, "Function not found: ");
+}
+CONTROL(life)
+
+/* The code's files come and go with those who use them. */
+static void code(struct live *l)
+{
+	struct zip_entry entry = {STR("bootstrap"), STR("#!/bin/sh\n"), 0755};
+	str old, zip = zip_make(&l->arena, &entry, 1);
+	struct value *in;
+
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "a")), 0);
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "b")), 0);
+	live_wait_active(l, "a");
+	live_wait_active(l, "b");
+	old = value_str(l->out, "CodeSha256");
+	in = named(l, "UpdateFunctionCode", "a");
+	value_put_str(in, "ZipFile", zip);
+	value_put_bool(in, "DryRun", true);
+	EXPECT_INT(live_call(l, "UpdateFunctionCode", in), 0);
+	EXPECT(!str_eq(value_str(l->out, "CodeSha256"), old));
+	live_wait_active(l, "a");
+	EXPECT_STR(value_str(l->out, "CodeSha256"), old); /* it was dry */
+	in = named(l, "UpdateFunctionCode", "a");
+	value_put_str(in, "ZipFile", zip);
+	EXPECT_INT(live_call(l, "UpdateFunctionCode", in), 0);
+	live_wait_active(l, "a");
+	EXPECT(!str_eq(value_str(l->out, "CodeSha256"), old));
+	EXPECT_INT(value_int(l->out, "CodeSize", 0), (long long)zip.n);
+	EXPECT_INT(live_call(l, "DeleteFunction", named(l, "DeleteFunction", "b")), 0);
+	EXPECT_INT(live_call(l, "DeleteFunction", named(l, "DeleteFunction", "a")), 0);
+	EXPECT_INT(live_files(l, "lambda/zip"), 0);
+	EXPECT_INT(live_files(l, "lambda/tree"), 0);
+}
+CONTROL(code)
+
+/* ---- lists ---- */
+
+static void lists(struct live *l)
+{
+	struct value *in;
+	unsigned seen = 0;
+	str marker = STR_NULL;
+	char name[16];
+
+	for (int i = 0; i < 7; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		ASSERT_INT(live_call(l, "CreateFunction", good(l, name)), 0);
+	}
+	do {
+		const struct value *list;
+
+		in = live_input(l, "ListFunctions");
+		value_put_int(in, "MaxItems", 3);
+		value_put_str(in, "Marker", marker);
+		ASSERT_INT(live_call(l, "ListFunctions", in), 0);
+		list = value_get(l->out, "Functions");
+		for (uint32_t i = 0; i < value_count(list); i++) {
+			snprintf(name, sizeof(name), "f%u", seen++);
+			EXPECT_STR(value_str(value_at(list, i), "FunctionName"), str_c(name));
+		}
+		marker = value_str(l->out, "NextMarker");
+	} while (marker.p && seen < 100);
+	EXPECT_INT(seen, 7);
+	in = live_input(l, "ListFunctions");
+	value_put_str(in, "Marker", STR("***"));
+	EXPECT_FAULT(
+		live_call(l, "ListFunctions", in), "InvalidParameterValueException", 400, "Marker");
+}
+CONTROL(lists)
+
+/* ---- what is refused ---- */
+
+static void refused(struct live *l)
+{
+	struct zip_entry evil = {STR("../../etc/passwd"), STR("x"), 0644};
+	char long_value[5000];
+	struct value *in;
+
+	memset(long_value, 'x', sizeof(long_value));
+	in = good(l, "f");
+	value_put_str(in, "Runtime", STR("nodejs12.x"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"The runtime parameter of nodejs12.x is no longer supported");
+	in = good(l, "f");
+	value_put_str(in, "Runtime", STR("java21"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"java21 is not available");
+	in = good(l, "f");
+	value_add_str(value_put_list(in, "Layers"),
+		STR("arn:aws:lambda:us-east-1:000000000000:layer:l:1"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"Layers is not implemented");
+	in = good(l, "f");
+	value_put_str(in, "KMSKeyArn", STR("arn:aws:kms:us-east-1:000000000000:key/k"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"KMSKeyArn is not implemented by this server");
+	in = good(l, "f");
+	value_put_str(value_put_struct(in, "TracingConfig"), "Mode", STR("Active"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"TracingConfig is not implemented");
+	in = good(l, "f");
+	value_add_str(value_put_list(value_put_struct(in, "VpcConfig"), "SubnetIds"), STR("s-1"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"VpcConfig is not implemented");
+	in = good(l, "f");
+	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
+		STR("AWS_REGION"), STR("x"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"Reserved keys used in this request: AWS_REGION");
+	in = good(l, "f");
+	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
+		STR("LONG"), str_of(long_value, sizeof(long_value)));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"exceeded the 4KB limit");
+	in = live_function_input(l, "f", "h", "provided.al2023", STR("this is no archive"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"Could not unzip uploaded file");
+	in = live_function_input(l, "f", "h", "provided.al2023", zip_make(&l->arena, &evil, 1));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"Could not unzip uploaded file");
+	EXPECT_INT(live_files(l, "lambda/zip"), 0);
+	in = good(l, "arn:aws:lambda:eu-west-1:000000000000:function:f");
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "ResourceNotFoundException", 404,
+		"Functions from 'eu-west-1' are not reachable in this region ('us-east-1')");
+	in = named(l, "GetFunction", "f:1");
+	value_put_str(in, "Qualifier", STR("2"));
+	EXPECT_FAULT(live_call(l, "GetFunction", in), "InvalidParameterValueException", 400,
+		"The derived qualifier from the function name does not match");
+	in = named(l, "Invoke", "nope");
+	EXPECT_FAULT(live_call(l, "Invoke", in), "ResourceNotFoundException", 404,
+		"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST");
+}
+CONTROL(refused)
+
+static void invoking(struct live *l)
+{
+	static char large[6291457];
+	struct value *in;
+
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "f")), 0);
+	live_wait_active(l, "f");
+	in = named(l, "Invoke", "f");
+	value_put_str(in, "InvocationType", STR("DryRun"));
+	EXPECT_INT(live_call(l, "Invoke", in), 0);
+	EXPECT_INT(value_int(l->out, "StatusCode", 0), 204);
+	in = named(l, "Invoke", "f");
+	value_put_str(in, "Payload", STR("{\"a\":"));
+	EXPECT_FAULT(live_call(l, "Invoke", in), "InvalidRequestContentException", 400,
+		"Could not parse request body into json");
+	memset(large, ' ', sizeof(large));
+	value_put_str(in, "Payload", str_of(large, sizeof(large)));
+	EXPECT_FAULT(live_call(l, "Invoke", in), "RequestTooLargeException", 413,
+		"Request must be smaller than 6291456 bytes for the InvokeFunction operation");
+	value_put_str(in, "Payload", str_of(large, 1048577));
+	value_put_str(in, "InvocationType", STR("Event"));
+	EXPECT_FAULT(live_call(l, "Invoke", in), "RequestTooLargeException", 413,
+		"Request must be smaller than 1048576 bytes");
+	/* Without a sandbox nothing runs, and says why. */
+	in = named(l, "Invoke", "f");
+	EXPECT_FAULT(live_call(l, "Invoke", in), "ServiceException", 500,
+		"The execution environment could not be started: none here");
+}
+CONTROL(invoking)
+
+/* ---- permissions ---- */
+
+static struct value *permission(struct live *l, const char *sid, const char *principal)
+{
+	struct value *in = named(l, "AddPermission", "f");
+
+	value_put_str(in, "StatementId", str_c(sid));
+	value_put_str(in, "Action", STR("lambda:InvokeFunction"));
+	value_put_str(in, "Principal", str_c(principal));
+	return in;
+}
+
+static void permissions(struct live *l)
+{
+	str arn = STR("arn:aws:lambda:us-east-1:000000000000:function:f");
+	str api = STR("apigateway.amazonaws.com");
+	str mine = STR("arn:aws:execute-api:us-east-1:000000000000:abc/*/GET/x");
+	str other = STR("arn:aws:execute-api:us-east-1:000000000000:def/*/GET/x");
+	const struct port_invoke *port = l->ports.invoke;
+	struct value *in;
+
+#define ALLOWED(service, source) \
+	port->allowed(port->self, &l->arena, arn, service, source, STR("000000000000"))
+	EXPECT_INT(ALLOWED(api, mine), ERR_NOT_FOUND);
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "f")), 0);
+	live_wait_active(l, "f");
+	EXPECT_INT(ALLOWED(api, mine), 2);
+	EXPECT_FAULT(live_call(l, "GetPolicy", named(l, "GetPolicy", "f")),
+		"ResourceNotFoundException", 404, "The resource you requested does not exist.");
+	in = permission(l, "one", "apigateway.amazonaws.com");
+	value_put_str(in, "SourceArn", STR("arn:aws:execute-api:us-east-1:000000000000:abc/*"));
+	ASSERT_INT(live_call(l, "AddPermission", in), 0);
+	EXPECT_STR(value_str(l->out, "Statement"),
+		STR("{\"Sid\":\"one\",\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
+		    "\"apigateway.amazonaws.com\"},\"Action\":\"lambda:InvokeFunction\","
+		    "\"Resource\":\"arn:aws:lambda:us-east-1:000000000000:function:f\","
+		    "\"Condition\":{\"ArnLike\":{\"AWS:SourceArn\":"
+		    "\"arn:aws:execute-api:us-east-1:000000000000:abc/*\"}}}"));
+	EXPECT_FAULT(live_call(l, "AddPermission", in), "ResourceConflictException", 409,
+		"The statement id (one) provided already exists.");
+	EXPECT_INT(ALLOWED(api, mine), 1);
+	EXPECT_INT(ALLOWED(api, other), 0);
+	EXPECT_INT(ALLOWED(STR("s3.amazonaws.com"), mine), 0);
+	ASSERT_INT(live_call(l, "AddPermission", permission(l, "two", "s3.amazonaws.com")), 0);
+	EXPECT_INT(ALLOWED(STR("s3.amazonaws.com"), mine), 1);
+	EXPECT_INT(live_call(l, "GetPolicy", named(l, "GetPolicy", "f")), 0);
+	EXPECT(str_starts(
+		value_str(l->out, "Policy"), STR("{\"Version\":\"2012-10-17\",\"Id\":\"default\","
+						 "\"Statement\":[{\"Sid\":\"one\"")));
+	in = named(l, "RemovePermission", "f");
+	value_put_str(in, "StatementId", STR("three"));
+	EXPECT_FAULT(live_call(l, "RemovePermission", in), "ResourceNotFoundException", 404,
+		"Statement three is not found in resource policy.");
+	value_put_str(in, "StatementId", STR("one"));
+	EXPECT_INT(live_call(l, "RemovePermission", in), 0);
+	EXPECT_INT(ALLOWED(api, mine), 0);
+	value_put_str(in, "StatementId", STR("two"));
+	EXPECT_INT(live_call(l, "RemovePermission", in), 0);
+	EXPECT_INT(ALLOWED(api, mine), 2);
+#undef ALLOWED
+}
+CONTROL(permissions)
+
+static void tags(struct live *l)
+{
+	str arn = STR("arn:aws:lambda:us-east-1:000000000000:function:f");
+	struct value *in;
+
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "f")), 0);
+	in = live_input(l, "TagResource");
+	value_put_str(in, "Resource", arn);
+	value_map_put_str(value_put_map(in, "Tags"), STR("a"), STR("1"));
+	value_map_put_str(value_put_map(in, "Tags"), STR("b"), STR("2"));
+	EXPECT_INT(live_call(l, "TagResource", in), 0);
+	in = live_input(l, "UntagResource");
+	value_put_str(in, "Resource", arn);
+	value_add_str(value_put_list(in, "TagKeys"), STR("a"));
+	EXPECT_INT(live_call(l, "UntagResource", in), 0);
+	in = live_input(l, "ListTags");
+	value_put_str(in, "Resource", arn);
+	EXPECT_INT(live_call(l, "ListTags", in), 0);
+	EXPECT_INT(value_count(value_get(l->out, "Tags")), 1);
+	EXPECT_STR(value_text(value_find(value_get(l->out, "Tags"), STR("b"))), STR("2"));
+}
+CONTROL(tags)
