@@ -131,10 +131,10 @@ $(BUILD)/crash-shim.so: test/crash/shim.c
 
 CRASH_ROUNDS ?= 20
 crash: $(BUILD)/crash $(BUILD)/crash-shim.so ## crash tests: kill -9, power cuts, failing disks; CRASH_ROUNDS=n
-	$(BUILD)/crash kill $(CRASH_ROUNDS)
-	$(BUILD)/crash power $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
-	$(BUILD)/crash fail $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
-	$(BUILD)/crash unsynced 6 $(abspath $(BUILD)/crash-shim.so)
+	timeout 600 $(BUILD)/crash kill $(CRASH_ROUNDS)
+	timeout 600 $(BUILD)/crash power $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
+	timeout 600 $(BUILD)/crash fail $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
+	timeout 600 $(BUILD)/crash unsynced 6 $(abspath $(BUILD)/crash-shim.so)
 	@echo "crash: 4 passed, 0 failed"
 
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some

@@ -67,8 +67,8 @@ must_use int codec_rest_read(struct value *v, const struct rest_labels *labels, 
 	const struct http_header *headers, unsigned header_count, str body, str *ret_message);
 
 struct rest_answer {
-	uint16_t status; /* 0: the operation's */
-	struct http_header headers[32];
+	uint16_t status;             /* 0: the operation's */
+	struct http_header *headers; /* in the arena */
 	unsigned header_count;
 	str content_type; /* of the body; empty: none */
 };

@@ -245,7 +245,6 @@ int codec_rest_read(struct value *v, const struct rest_labels *labels, str query
 
 static void add_header(struct rest_answer *answer, str name, str value)
 {
-	check(answer->header_count < ARRAY_SIZE(answer->headers));
 	answer->headers[answer->header_count++] =
 		(struct http_header){.name = name, .value = value};
 }
@@ -287,6 +286,16 @@ static void write_header(struct arena *a, const struct value *tree_owner,
 	add_header(answer, wire, buf_str(&list));
 }
 
+/* How many headers an output can make: one a member, and the entries of maps. */
+static size_t header_room(const struct value *out)
+{
+	size_t n = out->n;
+
+	for (unsigned i = 0; i < out->n; i++)
+		n += out->items[i].kind == SHAPE_MAP ? out->items[i].n : 0;
+	return n;
+}
+
 void codec_rest_write(
 	struct buf *body, struct arena *a, const struct value *out, struct rest_answer *ret_answer)
 {
@@ -299,6 +308,7 @@ void codec_rest_write(
 		return;
 	m = out->tree->model;
 	member = &m->members[m->shapes[out->shape].first];
+	ret_answer->headers = arena_new_array(a, struct http_header, header_room(out));
 	for (unsigned i = 0; i < out->n; i++, member++) {
 		const struct value *v = &out->items[i];
 

@@ -254,15 +254,27 @@ static int find(struct gate_pass *p)
 	return gate_find_operation(p);
 }
 
+int gate_handler_run(struct call *c)
+{
+	const struct gate_options *o = &c->gate->options;
+
+	if (o->throttle && o->throttle(o->hook_arg, c) < 0)
+		return call_refuse(c, GATE_THROTTLED, "Rate exceeded");
+	TRY(c->row->handle(c));
+	return c->raw_out.over ? ERR_TOO_LARGE : 0;
+}
+
 static int run(struct gate_pass *p)
 {
 	struct call *c = p->call;
-	const struct gate_options *o = &p->gate->options;
 
 	TRY(gate_check_browser(p));
 	TRY(find(p));
+	p->label.operation = model_str(c->service->model, c->operation->name);
+	TRY(gate_check_signed(p));
 	TRY(gate_body(p, body_max(p)));
 	TRY(gate_authenticate(p));
+	p->label.account = c->account;
 	if (c->row->flags & ROW_RAW_BODY) {
 		buf_init(&c->raw_out, c->arena, GATE_ANSWER_MAX);
 	} else {
@@ -270,10 +282,7 @@ static int run(struct gate_pass *p)
 		TRY(gate_check_input(c));
 	}
 	TRY(gate_authorize(p));
-	if (o->throttle && o->throttle(o->hook_arg, c) < 0)
-		return gate_refuse(p, GATE_THROTTLED, "Rate exceeded");
-	TRY(c->row->handle(c));
-	return c->raw_out.over ? ERR_TOO_LARGE : 0;
+	return gate_handler_run(c);
 }
 
 /* A negative rc that reached the top: what the client is told. */
@@ -357,7 +366,12 @@ void gate_handle(struct gate *g, struct arena *a, const struct gate_request *req
 			return;
 		}
 	}
+	p.label.request_id = c.request_id;
+	if (rt_fiber_self()) /* not in tests */
+		rt_label_set(&p.label);
 	rc = run(&p);
+	if (rt_fiber_self())
+		rt_label_set(NULL);
 	if (rc < 0) {
 		gate_fault_of_rc(&c, rc);
 		gate_render_fault(&p, ret_response);

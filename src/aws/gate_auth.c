@@ -229,18 +229,23 @@ static void root_of(struct gate_pass *p, str account)
 	};
 }
 
-static int authenticate_unsigned(struct gate_pass *p)
+int gate_check_signed(struct gate_pass *p)
 {
-	if (p->call->row->flags & ROW_UNSIGNED) {
-		p->principal = (struct principal){
-			.kind = PRINCIPAL_ANONYMOUS,
-			.account = STR("000000000000"),
-			.arn = STR("anonymous"),
-			.unrestricted = true, /* the row says that no policy is asked */
-		};
-		return 0;
-	}
-	return gate_refuse(p, GATE_MISSING_TOKEN, "Missing Authentication Token");
+	if (p->signature_error.problem != SIGV4_OK)
+		return refuse_signature(p, &p->signature_error);
+	if (!p->is_signed && !(p->call->row->flags & ROW_UNSIGNED))
+		return gate_refuse(p, GATE_MISSING_TOKEN, "Missing Authentication Token");
+	return 0;
+}
+
+static void become_anonymous(struct gate_pass *p)
+{
+	p->principal = (struct principal){
+		.kind = PRINCIPAL_ANONYMOUS,
+		.account = STR("000000000000"),
+		.arn = STR("anonymous"),
+		.unrestricted = true, /* the row says that no policy is asked */
+	};
 }
 
 static int authenticate_signed(struct gate_pass *p)
@@ -277,9 +282,10 @@ int gate_authenticate(struct gate_pass *p)
 {
 	struct call *c = p->call;
 
-	if (p->signature_error.problem != SIGV4_OK)
-		return refuse_signature(p, &p->signature_error);
-	TRY(p->is_signed ? authenticate_signed(p) : authenticate_unsigned(p));
+	if (p->is_signed)
+		TRY(authenticate_signed(p));
+	else
+		become_anonymous(p);
 	c->principal = &p->principal;
 	c->account = p->principal.account;
 	c->region = p->is_signed ? p->auth.region : p->gate->options.region_default;

@@ -60,7 +60,7 @@ static int run_row(struct gate_pass *p, const struct value *in)
 		c->in = NULL;
 	}
 	TRY(gate_authorize(p));
-	TRY(c->row->handle(c));
+	TRY(gate_handler_run(c));
 	if ((c->row->flags & ROW_RAW_BODY) && c->out &&
 		codec_json_read(c->out, buf_str(&c->raw_out), &message) < 0)
 		return ERR_INTERNAL;
@@ -75,10 +75,11 @@ static int call_call(void *self, struct arena *a, const char *service, const cha
 	const struct gate_service *s = service_named(g, service);
 	struct call c;
 	struct gate_pass p = {.gate = g, .call = &c, .service = s};
+	int64_t begun = g->options.monotonic_ns();
 	int rc;
 
 	gate_begin_call(g, a, &c);
-	c.deadline_ns = g->options.monotonic_ns() + g->options.deadline_ms * 1000000;
+	c.deadline_ns = begun + g->options.deadline_ms * 1000000;
 	c.principal = as;
 	c.account = as->account;
 	c.region = region;
@@ -88,14 +89,19 @@ static int call_call(void *self, struct arena *a, const char *service, const cha
 		p.operation = operation_of(s, operation);
 		c.operation = &c.service->model->operations[p.operation];
 		c.row = s->rows[p.operation];
+		c.status = c.operation->status;
 	}
 	if (!s || !c.row)
 		rc = call_refuse(&c, GATE_NOT_IMPLEMENTED, "cirrus does not implement %s %s.",
 			service, operation);
 	else
 		rc = run_row(&p, in);
-	if (rc < 0) {
+	if (rc < 0)
 		gate_fault_of_rc(&c, rc);
+	if (g->options.done)
+		g->options.done(g->options.hook_arg, &c, rc < 0 ? c.fault.kind->status : c.status,
+			g->options.monotonic_ns() - begun);
+	if (rc < 0) {
 		*ret_fault = c.fault;
 		return ERR_FAULT;
 	}

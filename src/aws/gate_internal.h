@@ -13,6 +13,7 @@
 #include "aws/codec.h"
 #include "aws/gate.h"
 #include "aws/sigv4.h"
+#include "rt/rt.h"
 
 enum {
 	GATE_SERVICES_MAX = 32,
@@ -76,7 +77,8 @@ struct gate_pass {
 	struct rest_labels labels;
 	struct form *form;
 	struct principal principal;
-	bool cors; /* the origin is allowed: say so in the answer */
+	struct rt_label label; /* of this fiber, for the crash report */
+	bool cors;             /* the origin is allowed: say so in the answer */
 	bool body_read;
 };
 
@@ -101,6 +103,8 @@ must_use int gate_find_operation(struct gate_pass *p);
 
 /* gate_auth.c */
 must_use int gate_check_browser(struct gate_pass *p);
+/* Before the body is read: is there a well-formed signature, where one is needed? */
+must_use int gate_check_signed(struct gate_pass *p);
 must_use int gate_authenticate(struct gate_pass *p);
 must_use int gate_authorize(struct gate_pass *p);
 /* Is the origin one whose pages may call us? */
@@ -108,7 +112,8 @@ bool gate_origin_allowed(const struct gate *g, str origin, str host);
 
 /* gate_call.c: makes g->call and sets the port. */
 void gate_provide_calls(struct gate *g);
-/* gate.c: the stages that in-process calls share. */
+/* gate.c: the stages that in-process calls share. gate_handler_run() is throttle and handler. */
+must_use int gate_handler_run(struct call *c);
 must_use int gate_check_input(struct call *c);
 void gate_fault_of_rc(struct call *c, int rc);
 void gate_begin_call(struct gate *g, struct arena *a, struct call *c);

@@ -10,11 +10,11 @@
 #include "base/json.h"
 #include "base/xml.h"
 
-enum { HEADERS_MAX = 64 };
+/* Room for the headers that every answer may have and those of call_header(). */
+enum { HEADERS_OWN = 32 };
 
 static void add(struct gate_response *r, str name, str value)
 {
-	check(r->header_count < HEADERS_MAX);
 	r->headers[r->header_count++] = (struct http_header){.name = name, .value = value};
 }
 
@@ -23,11 +23,11 @@ static const struct model *model_of(const struct gate_pass *p)
 	return p->service ? p->service->service->model : NULL;
 }
 
-/* Headers that every answer has; `ret` is begun. */
-static void begin(struct gate_pass *p, struct gate_response *ret, unsigned status)
+/* Headers that every answer has; `ret` is begun, with room for `more` beyond HEADERS_OWN. */
+static void begin(struct gate_pass *p, struct gate_response *ret, unsigned status, size_t more)
 {
 	*ret = (struct gate_response){.status = (uint16_t)status};
-	ret->headers = arena_alloc(p->call->arena, HEADERS_MAX * sizeof(*ret->headers));
+	ret->headers = arena_alloc(p->call->arena, (HEADERS_OWN + more) * sizeof(*ret->headers));
 	add(ret, STR("x-amzn-RequestId"), p->call->request_id);
 	if (p->cors) {
 		add(ret, STR("Access-Control-Allow-Origin"), p->heads.origin);
@@ -69,33 +69,19 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 {
 	struct call *c = p->call;
 	const struct model *m = model_of(p);
-	str type = content_type(m), body;
-	bool own_type = false; /* the handler said what its payload is */
+	struct rest_answer rest = {.status = 0};
+	str type = content_type(m);
 	struct buf text;
 
-	begin(p, ret, c->status);
-	for (uint32_t i = 0; i < c->extra_header_count; i++) {
-		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
-		own_type |= str_eq_nocase(c->extra_headers[i].name, STR("Content-Type"));
-	}
-	if (c->row->flags & ROW_RAW_BODY) {
-		check(!c->raw_out.over);
-		finish_body(p, ret, buf_str(&c->raw_out), own_type ? STR("") : type);
-		return;
-	}
 	buf_init(&text, c->arena, GATE_ANSWER_MAX);
-	if (m->protocol == PROTOCOL_QUERY) {
+	if (c->row->flags & ROW_RAW_BODY) {
+		text = c->raw_out;
+	} else if (m->protocol == PROTOCOL_QUERY) {
 		codec_query_write(
 			&text, m, model_str(m, c->operation->name), c->out, c->request_id);
 	} else if (m->protocol == PROTOCOL_REST_JSON) {
-		struct rest_answer answer;
-
-		codec_rest_write(&text, c->arena, c->out, &answer);
-		if (answer.status)
-			ret->status = answer.status;
-		for (unsigned i = 0; i < answer.header_count; i++)
-			add(ret, answer.headers[i].name, answer.headers[i].value);
-		type = answer.content_type;
+		codec_rest_write(&text, c->arena, c->out, &rest);
+		type = rest.content_type;
 	} else if (c->out) {
 		codec_json_write(&text, c->out);
 	} else if (m->protocol == PROTOCOL_JSON_10) {
@@ -107,8 +93,15 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 		gate_render_fault(p, ret);
 		return;
 	}
-	body = buf_str(&text);
-	finish_body(p, ret, body, own_type ? STR("") : type);
+	begin(p, ret, rest.status ? rest.status : c->status, rest.header_count);
+	for (uint32_t i = 0; i < c->extra_header_count; i++) {
+		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
+		if (str_eq_nocase(c->extra_headers[i].name, STR("Content-Type")))
+			type = STR(""); /* the handler said what its payload is */
+	}
+	for (unsigned i = 0; i < rest.header_count; i++)
+		add(ret, rest.headers[i].name, rest.headers[i].value);
+	finish_body(p, ret, buf_str(&text), type);
 }
 
 /* ---- faults ---- */
@@ -215,7 +208,7 @@ void gate_render_fault(struct gate_pass *p, struct gate_response *ret)
 	struct buf text;
 
 	check(f->kind != NULL);
-	begin(p, ret, fault_status(f->kind, m));
+	begin(p, ret, fault_status(f->kind, m), 0);
 	buf_init(&text, c->arena, GATE_ANSWER_MAX);
 	if (m && m->protocol == PROTOCOL_QUERY) {
 		put_fault_xml(&text, m, f, c->request_id);
@@ -231,7 +224,7 @@ void gate_render_fault(struct gate_pass *p, struct gate_response *ret)
 
 void gate_render_preflight(struct gate_pass *p, struct gate_response *ret)
 {
-	begin(p, ret, 204);
+	begin(p, ret, 204, 0);
 	add(ret, STR("Access-Control-Allow-Methods"), STR("GET, HEAD, POST, PUT, PATCH, DELETE"));
 	if (p->heads.request_headers.p)
 		add(ret, STR("Access-Control-Allow-Headers"), p->heads.request_headers);

@@ -15,7 +15,7 @@
  *
  * Errors that every operation may return besides those named at it:
  *   ERR_IO, ERR_NETWORK  the engine failed; after a commit its outcome is unknown (all or nothing)
- *   ERR_NO_SPACE         the disk (or the memory engine's budget) is full: nothing was acknowledged
+ *   ERR_NO_SPACE         the disk (or the memory engine's budget) is full; after a commit as above
  *   ERR_BUSY             too much is queued already; nothing was done
  *   ERR_CORRUPT          stored data is damaged
  *   ERR_CANCELLED        the fiber was cancelled while it waited; nothing was done

@@ -31,10 +31,10 @@ struct rocks_view {
 	struct list link; /* in rocks->views while alive */
 	bool dead;        /* the store was reopened; under views_lock or inside the gate */
 	const rocksdb_snapshot_t *snapshot;
-	bool borrowed;                  /* of a kv_snapshot */
-	rocksdb_readoptions_t *options; /* cache tier first, then all */
-	rocksdb_iterator_t *iterator;   /* scans */
-	bool all_tiers, positioned;     /* scans */
+	bool borrowed; /* of a kv_snapshot */
+	rocksdb_readoptions_t *options;
+	rocksdb_iterator_t *iterator; /* scans */
+	bool all_tiers, positioned;   /* scans */
 };
 
 struct rocks {

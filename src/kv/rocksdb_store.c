@@ -28,7 +28,7 @@ static const char format_text[] = "cirrus-kv 1\n";
 static const char ceiling_key[] = "\0stamp";
 
 enum {
-	FILES_OPEN_MAX = 1024,
+	OPENING_THREADS = 2,
 	BLOOM_BITS = 10,
 	BLOCK_BYTES = 8 * 1024,
 	DIARIES_KEPT = 1,
@@ -90,9 +90,10 @@ void rocks_store_init(struct rocks *r)
 	/* One thread writes. */
 	rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
 	rocksdb_options_set_max_background_jobs(o, 2);
-	/* A quick start: no more files and threads than needed, no statistics. */
-	rocksdb_options_set_max_open_files(o, FILES_OPEN_MAX);
-	rocksdb_options_set_max_file_opening_threads(o, 1);
+	/* All files stay open: point reads in the cache tier rely on it (rocksdb.c). */
+	rocksdb_options_set_max_open_files(o, -1);
+	/* A quick start: few threads, no statistics. */
+	rocksdb_options_set_max_file_opening_threads(o, OPENING_THREADS);
 	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
 	rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
 	rocksdb_options_set_stats_dump_period_sec(o, 0);

@@ -41,6 +41,7 @@ struct world {
 	struct apigateway *apigateway;
 	struct logs *logs;
 	struct rt_address own, upstream;
+	int64_t begun_ms;
 	struct http_server *server, *echo;
 	str text; /* of the scenario */
 	bool strict;
@@ -253,6 +254,7 @@ static void world_start(struct world *w)
 	const struct kv_memory_options options = {.seed = 1};
 	char text[RT_ADDRESS_TEXT];
 
+	w->begun_ms = wall_ms();
 	EXPECT_INT(kv_open_memory(&options, &w->kv), 0);
 	EXPECT_INT(logs_service_start(w->logs, w->kv), 0);
 	EXPECT_INT(apigateway_service_start(w->apigateway, w->kv), 0);
@@ -292,11 +294,11 @@ static str name_value(struct world *w, str name)
 		if (str_eq(w->names[i], name))
 			return w->values[i];
 	if (str_starts(name, STR("now"))) {
-		int64_t ago = 0;
+		int64_t offset = 0;
 
-		if (name.n > 3 && str_to_i64(str_from(name, name.p[3] == '+' ? 4 : 3), &ago) < 0)
+		if (name.n > 3 && str_to_i64(str_from(name, name.p[3] == '+' ? 4 : 3), &offset) < 0)
 			return STR_NULL;
-		return arena_printf(&w->arena, "%lld", (long long)(wall_ms() + ago));
+		return arena_printf(&w->arena, "%lld", (long long)(w->begun_ms + offset));
 	}
 	return STR_NULL;
 }

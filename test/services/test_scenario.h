@@ -17,8 +17,8 @@
  *     @ {"version":"2.0"...}                 the event that the function got
  *
  * <name> stands for what was kept; <server> and <upstream> for the addresses of this server and of
- * one that echoes requests; <now> for the time in ms, <now-5000> for earlier. "%*" matches
- * anything. UPDATE=1 in the environment prints what came.
+ * one that echoes requests; <now> for the time of the start in ms, <now-5000> for earlier. "%*"
+ * matches anything. UPDATE=1 in the environment prints what came.
  */
 #ifndef TEST_SERVICES_TEST_SCENARIO_H
 #define TEST_SERVICES_TEST_SCENARIO_H

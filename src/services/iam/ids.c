@@ -18,6 +18,8 @@ enum {
 	TOKEN_BYTES = 96
 };
 
+_Static_assert(KEY_PREFIX_CHARS + KEY_CHARS == IAM_ACCESS_KEY_CHARS, "length of a key's id");
+
 static const char base32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 str iam_id_new(struct arena *a, str prefix)
@@ -75,7 +77,7 @@ bool iam_access_key_issued(const struct iam *iam, str id)
 {
 	uint8_t bytes[KEY_BYTES] = {0}, mac[KEY_MAC_BYTES];
 
-	if (id.n != KEY_PREFIX_CHARS + KEY_CHARS ||
+	if (id.n != IAM_ACCESS_KEY_CHARS ||
 		!(str_starts(id, STR("AKIA")) || str_starts(id, STR("ASIA"))))
 		return false;
 	for (unsigned i = 0; i < KEY_CHARS; i++) {

@@ -56,6 +56,7 @@ str iam_id_new(struct arena *a, str prefix);
  * issued here and is gone is told from one that never was, without keeping it.
  */
 str iam_access_key_id_new(const struct iam *iam, struct arena *a, str prefix);
+enum { IAM_ACCESS_KEY_CHARS = 20 };
 bool iam_access_key_issued(const struct iam *iam, str id);
 /* 40 characters of base64. */
 str iam_secret_new(struct arena *a);
