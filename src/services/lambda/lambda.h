@@ -40,7 +40,7 @@ struct lambda_options {
 	/* Programs inside a container, absolute; NULL: that family of runtimes is refused. */
 	const char *node, *python;
 	unsigned pool;            /* pre-booted containers per runtime in use; 0: off */
-	uint64_t memory_bytes;    /* budget: sum of instances' MemorySize; 0: the host's memory */
+	uint64_t memory_bytes;    /* budget: sum of instances' MemorySize; 0: twice the host's */
 	unsigned instances_max;   /* 0: 900, below the launcher's own limit */
 	unsigned concurrency_max; /* per account; 0: 1,000 (the AWS default) */
 	int64_t idle_ms;          /* an idle instance is ended after; 0: 10 minutes */

@@ -15,12 +15,14 @@
 #include "services/lambda/service.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
 	STOCK_MAX = 16, /* --pool is clipped to it */
 	RUNTIMES_MAX = 64,
 	FILL_DEADLINE_MS = 10000,
 	RETRY_MS = 1000,
+	REFILL_MS = 50, /* after a take: the cold start that took it needs the processors first */
 	UNUSED_MS = 900000,
 	BOOT_MEMORY_MIB = 512
 };
@@ -37,8 +39,10 @@ struct pool {
 	pthread_mutex_t lock; /* of stocks; never held over a suspension */
 	struct stock stocks[RUNTIMES_MAX];
 	unsigned stock_count, target;
+	_Atomic int64_t taken_ns; /* the last take */
 	struct rt_event wake, stopped;
-	bool stopping, running;
+	_Atomic bool stopping;
+	bool running;
 };
 
 struct runtime_launch runtime_launch(
@@ -153,6 +157,7 @@ struct sandbox_container *pool_take(struct pool *p, const struct lambda_runtime 
 	pthread_mutex_unlock(&p->lock);
 	while (dead_count)
 		sandbox_container_free(dead[--dead_count]);
+	atomic_store(&p->taken_ns, rt_now());
 	rt_event_set(&p->wake);
 	return c;
 }
@@ -239,6 +244,18 @@ static void give(struct pool *p, const struct lambda_runtime *runtime, struct sa
 		sandbox_container_free(c);
 }
 
+/* Until no cold start is in its first moments. */
+static int wait_quiet(struct pool *p)
+{
+	for (;;) {
+		int64_t until = atomic_load(&p->taken_ns) + REFILL_MS * RT_NS_MS;
+
+		if (rt_now() >= until || p->stopping)
+			return 0;
+		TRY(rt_sleep_until(until));
+	}
+}
+
 static void fill_fiber(void *arg)
 {
 	struct pool *p = arg;
@@ -257,6 +274,8 @@ static void fill_fiber(void *arg)
 				break;
 			continue;
 		}
+		if (wait_quiet(p) < 0)
+			break;
 		rc = boot_one(p, runtime, &c);
 		if (rc >= 0)
 			give(p, runtime, c);

@@ -375,6 +375,9 @@ void scheduler_gone(struct entry *e, struct instance *i)
 	i->entry = NULL;
 	start_wanted(e);
 	entry_free_if_unused(e);
+	/* Somebody may wait for just this room. */
+	if (shard->retry_timer.deadline != RT_NEVER)
+		rt_timer_set(&shard->retry_timer, rt_now_coarse());
 }
 
 static void on_retry(struct rt_timer *timer)

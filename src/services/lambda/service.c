@@ -71,7 +71,8 @@ static void fill_options(struct lambda_options *o)
 	o->runtimes_folder = copy_text(o->runtimes_folder ? o->runtimes_folder : "runtimes");
 	o->node = copy_text(o->node);
 	o->python = copy_text(o->python);
-	o->memory_bytes = o->memory_bytes ? o->memory_bytes : host_memory();
+	/* Hardly any instance uses what it may: twice the memory there is. */
+	o->memory_bytes = o->memory_bytes ? o->memory_bytes : 2 * host_memory();
 	o->instances_max = o->instances_max ? o->instances_max : 900;
 	o->concurrency_max = o->concurrency_max ? o->concurrency_max : 1000;
 	o->idle_ms = o->idle_ms ? o->idle_ms : INT64_C(600000);
