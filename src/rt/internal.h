@@ -251,6 +251,7 @@ struct rt_stream {
 	bool drained;   /* the last read took all there was: wait before the next */
 	bool aborted;
 	bool accepted; /* counts as a connection */
+	unsigned *open_count; /* of its listener, NULL: not counted there */
 	bool local_known;
 };
 

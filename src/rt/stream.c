@@ -62,6 +62,8 @@ void stream_done(struct rt_stream *s)
 	list_remove(&s->link);
 	if (s->accepted)
 		rt_count(&s->loop->figures.connections_live, -1);
+	if (s->open_count)
+		--*s->open_count;
 }
 
 void stream_accepted(struct rt_stream *s, const struct rt_listen_options *o)
@@ -69,6 +71,11 @@ void stream_accepted(struct rt_stream *s, const struct rt_listen_options *o)
 	struct rt_loop *l = s->loop;
 
 	s->tag = o->tag;
+	if (o->open_count && *o->open_count >= o->open_max) {
+		rt_count(&l->figures.connections_refused, 1);
+		rt_stream_close(s);
+		return;
+	}
 	if (l->figures.connections_live >= l->rt->options.connections_max || rt_stopping(l->rt)) {
 		rt_count(&l->figures.connections_refused, 1);
 		if (o->on_refuse)
@@ -78,6 +85,9 @@ void stream_accepted(struct rt_stream *s, const struct rt_listen_options *o)
 		return;
 	}
 	s->accepted = true;
+	s->open_count = o->open_count;
+	if (s->open_count)
+		++*s->open_count;
 	rt_count(&l->figures.connections_live, 1);
 	rt_count(&l->figures.connections_accepted, 1);
 	o->on_accept(s, o->arg);

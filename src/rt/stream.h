@@ -76,6 +76,12 @@ struct rt_listen_options {
 	 */
 	rt_accept_fn *on_refuse;
 	void *arg;
+	/*
+	 * A cap of this listener's own: open streams are counted in *open_count, which outlives
+	 * them and belongs to the one loop that accepts; at open_max more are closed at once.
+	 * NULL: no cap but connections_max.
+	 */
+	unsigned *open_count, open_max;
 };
 /* From a fiber. Returns when every loop listens. */
 must_use mayyield int rt_listen(

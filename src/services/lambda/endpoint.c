@@ -81,6 +81,8 @@ int endpoint_listen(struct instance *i, int fd, struct rt_listener **ret_listene
 		.tag = (void *)(uintptr_t)i->number,
 		.on_accept = on_accept,
 		.arg = i->service,
+		.open_count = &i->connections[LAMBDA_LISTEN_ENDPOINT],
+		.open_max = LAMBDA_CONNECTIONS_MAX,
 	};
 
 	return rt_listen(&options, ret_listener);

@@ -8,7 +8,6 @@
  */
 #include "services/lambda/instance.h"
 
-#include "aws/ports/identity.h"
 #include "aws/ports/metric.h"
 #include "base/check.h"
 #include "base/hash.h"
@@ -16,6 +15,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "http/http.h"
+#include "services/lambda/credentials.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/environment.h"
 #include "services/lambda/log_feed.h"
@@ -23,6 +23,8 @@
 #include "services/lambda/report.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/service.h"
+
+#include <stdio.h>
 
 enum {
 	BOOT_DEADLINE_MS = 30000,
@@ -273,8 +275,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 		return;
 	report.request_id = inv->request_id;
 	report.duration_ns = init_ns;
-	if (inv->log_tail)
-		log_feed_tail_begin(i->feed);
+	log_feed_tail_begin(i->feed, inv->log_tail);
 	log_feed_line(i->feed, report_start(&a, inv->request_id, STR("$LATEST")));
 	log_feed_line(i->feed, timed_out ? report_timeout_line(&a, rt_wall() / RT_NS_MS,
 						   inv->request_id, function_of(i)->timeout_s)
@@ -381,6 +382,8 @@ void instance_polled(struct instance *i, struct instance_poll *poll)
 		rt_event_set(&i->poll_event);
 	else if (!i->listed && !i->run.active)
 		becomes_idle(i);
+	else if (i->freeze_timer.deadline == RT_NEVER)
+		rt_timer_set(&i->freeze_timer, rt_now_coarse() + FREEZE_MS * RT_NS_MS);
 }
 
 /* ---- running ---- */
@@ -451,8 +454,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 	memcpy(i->run.request_id, inv->request_id.p, inv->request_id.n);
 	i->init_ns = -1;
 	lambda_count(&i->service->counters.instances_busy);
-	if (inv->log_tail)
-		log_feed_tail_begin(i->feed);
+	log_feed_tail_begin(i->feed, inv->log_tail);
 	rt_timer_set(&i->timer, i->run.start_ns + timeout_ns);
 	n = delivery_headers(i, inv, inv->arena, (rt_wall() + timeout_ns) / RT_NS_MS, headers);
 	log_feed_line(i->feed, report_start(inv->arena, inv->request_id, STR("$LATEST")));
@@ -494,10 +496,11 @@ static int wait_over(struct instance *i, struct invocation *inv)
 
 static int run(struct instance *i, struct invocation *inv)
 {
-	if (i->frozen) {
-		TRY(sandbox_thaw(i->container) < 0 ? ERR_BUSY : 0);
-		i->frozen = false;
+	if (i->frozen && sandbox_thaw(i->container) < 0) {
+		instance_kill(i);
+		return ERR_BUSY;
 	}
+	i->frozen = false;
 	TRY(wait_poll(i));
 	TRY(deliver(i, inv));
 	return wait_over(i, inv);
@@ -640,27 +643,22 @@ static str stream_name(struct arena *a)
 }
 
 /* Credentials of the function's role, or stand-ins that the endpoint knows the function by. */
-static int credentials(struct instance *i, struct arena *a, struct environment_facts *facts)
+static int credentials(struct instance *i, struct arena *a, struct environment_facts *facts,
+	struct sandbox_error *error)
 {
-	const struct port_identity *port = i->service->ports->identity;
 	const struct function *f = function_of(i);
-	int64_t expires = rt_wall() / RT_NS_MS + LAMBDA_CREDENTIALS_MS_MAX;
-	struct identity identity = {0};
-	int rc = ERR_NOT_FOUND;
+	bool strict = i->service->options.auth_strict;
+	struct credentials_values v = {f->account, STR("none"), STR_NULL};
+	int rc = credentials_get(i->service->credentials, a, f, &v);
 
-	if (port)
-		rc = port->session_new(port->self, a, f->role, f->name, expires, &identity);
-	if (rc >= 0) {
-		facts->access_key = identity.principal.access_key;
-		facts->secret_key = identity.secret;
-		facts->session_token = identity.session_token;
-		return 0;
-	}
-	if (rc != ERR_NOT_FOUND || i->service->options.auth_strict)
+	if (rc == ERR_NOT_FOUND && strict)
+		snprintf(error->text, sizeof(error->text), "the role %.*s does not exist",
+			STR_ARG(f->role));
+	if (rc < 0 && (rc != ERR_NOT_FOUND || strict))
 		return rc;
-	facts->access_key = f->account;
-	facts->secret_key = STR("none");
-	facts->session_token = STR_NULL;
+	facts->access_key = v.access_key;
+	facts->secret_key = v.secret_key;
+	facts->session_token = v.session_token;
 	return 0;
 }
 
@@ -775,7 +773,7 @@ static int boot(struct boot *b)
 	}
 	TRY(code_pin(s->code, f->code_hex, b->deadline, &i->pin));
 	TRY(code_ensure(s->code, i->pin, b->deadline, &b->error));
-	TRY(credentials(i, b->arena, &facts));
+	TRY(credentials(i, b->arena, &facts, &b->error));
 	b->environment = environment_build(b->arena, f, &facts, &b->environment_count);
 	b->launch = runtime_launch(s, b->arena, f->runtime);
 	b->mounts[0] =
@@ -798,6 +796,7 @@ static void boot_failed(struct instance *i, int rc, const struct sandbox_error *
 
 	log_error("lambda", "an instance could not be started", "function=%.*s error=%s text=%.*s",
 		STR_ARG(function_of(i)->arn), rc_text(rc), STR_ARG(text));
+	starting_over(i);
 	if (!inv)
 		return;
 	inv->rc = lambda_fault_set(&inv->fault, inv->arena,

@@ -56,6 +56,7 @@ struct instance {
 	struct sandbox_container *container;
 	struct code_pin *pin;
 	struct rt_listener *listeners[2]; /* by enum lambda_listen */
+	unsigned *connections;            /* open ones, of the same */
 	struct rt_stream *output, *telemetry;
 	struct log_feed *feed;
 	bool frozen, pooled, ending, container_ended, starting;

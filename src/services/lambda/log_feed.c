@@ -218,10 +218,10 @@ void log_feed_end_lines(struct log_feed *feed)
 
 /* ---- the tail ---- */
 
-void log_feed_tail_begin(struct log_feed *feed)
+void log_feed_tail_begin(struct log_feed *feed, bool wanted)
 {
 	buf_reset(&feed->tail);
-	feed->tailing = true;
+	feed->tailing = wanted;
 }
 
 str log_feed_tail_take(struct log_feed *feed, struct arena *a)

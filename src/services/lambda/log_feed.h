@@ -32,8 +32,9 @@ void log_feed_line(struct log_feed *feed, str message);
 void log_feed_output(struct log_feed *feed, enum log_feed_source source, str bytes);
 /* Lines that never got their newline become events: at the end of a run. */
 void log_feed_end_lines(struct log_feed *feed);
-/* The last 4 KiB of lines are kept from now on / are given, in the arena. */
-void log_feed_tail_begin(struct log_feed *feed);
+/* A run begins: the last 4 KiB of its lines are kept, when they are wanted. */
+void log_feed_tail_begin(struct log_feed *feed, bool wanted);
+/* They, in the arena; STR_NULL when they were not. */
 str log_feed_tail_take(struct log_feed *feed, struct arena *a);
 /*
  * Hands over what waits. One fiber at a time; a second caller returns at once. When the port has no

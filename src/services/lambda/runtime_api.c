@@ -299,6 +299,8 @@ int runtime_api_listen(struct instance *i, int fd, struct rt_listener **ret_list
 		.tag = (void *)(uintptr_t)i->number,
 		.on_accept = on_accept,
 		.arg = i->service,
+		.open_count = &i->connections[LAMBDA_LISTEN_RUNTIME_API],
+		.open_max = LAMBDA_CONNECTIONS_MAX,
 	};
 
 	return rt_listen(&options, ret_listener);

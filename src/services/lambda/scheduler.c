@@ -27,6 +27,8 @@ enum {
 
 struct slot {
 	struct instance *instance;
+	/* Open connections to the two ports; kept, because some may outlive the instance. */
+	unsigned *connections;
 	uint32_t generation;
 };
 
@@ -591,6 +593,9 @@ uint64_t shard_number_new(struct shard *shard, struct instance *i)
 		memset(shard->slots + k, 0, (shard->slot_count - k) * sizeof(struct slot));
 	}
 	shard->slots[k].instance = i;
+	if (!shard->slots[k].connections)
+		shard->slots[k].connections = mem_new_array(unsigned, LAMBDA_LISTENS);
+	i->connections = shard->slots[k].connections;
 	shard->slots[k].generation++;
 	list_push_back(&shard->instances, &i->all_link);
 	return (uint64_t)shard->loop << 48 | (uint64_t)k << 32 | shard->slots[k].generation;
@@ -775,6 +780,8 @@ void scheduler_free(struct scheduler *s)
 			mem_free(e);
 		}
 		map_done(&shard->entries);
+		for (unsigned i = 0; i < shard->slot_count; i++)
+			mem_free(shard->slots[i].connections);
 		mem_free(shard->slots);
 		mem_free(shard);
 	}

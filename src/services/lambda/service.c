@@ -10,6 +10,7 @@
 #include "http/http.h"
 #include "kv/kv.h"
 #include "rt/rt.h"
+#include "services/lambda/credentials.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
 #include "services/lambda/pool.h"
@@ -101,6 +102,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->pool = pool_new(s);
 	s->scheduler = scheduler_new(s);
 	s->events = events_new(s);
+	s->credentials = credentials_new(ports);
 	s->rows = (struct service){
 		.model = model_named(STR("lambda")),
 		.rows = rows,
@@ -125,6 +127,7 @@ void lambda_service_free(struct lambda_service *s)
 {
 	if (!s)
 		return;
+	credentials_free(s->credentials);
 	events_free(s->events);
 	scheduler_free(s->scheduler);
 	pool_free(s->pool);

@@ -18,6 +18,7 @@
 
 #define LAMBDA_SERVICE_MAGIC 0x6c616d62u
 
+struct credentials;
 struct events;
 struct http_server;
 struct pool;
@@ -42,6 +43,7 @@ struct lambda_service {
 	struct pool *pool;
 	struct scheduler *scheduler;
 	struct events *events;
+	struct credentials *credentials;
 	uint8_t url_key[32];
 	struct service rows;
 	struct port_invoke invoke_port;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rt/rt.h"
+#include "services/lambda/credentials.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/service.h"
 
@@ -50,6 +51,7 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 {
 	int64_t deadline = rt_after_ms(TRANSITION_DEADLINE_MS);
 	struct sandbox_error error = {{0}};
+	struct credentials_values values;
 	struct code_pin *pin;
 	struct function f;
 	struct end end;
@@ -65,6 +67,8 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 	if (end.rc < 0 && end.rc != ERR_INVALID && end.rc != ERR_TOO_LARGE)
 		return end.rc;
 	pool_want(s->pool, f.runtime);
+	/* So that the first cold start need not; a role that is not there is that one's matter. */
+	(void)!credentials_get(s->credentials, a, &f, &values);
 	return lambda_store_change(
 		s, a, account, region, name, false, write_end, &end, deadline, &f);
 }

@@ -489,6 +489,8 @@ LIVE(failures, )
 /* Runtimes that break the rules of the Runtime API. */
 static void hostile(struct live *l)
 {
+	struct rt_figures figures;
+
 	live_create(l, "wrong", "wrong", 128, 3);
 	EXPECT_STR(live_invoke(l, "wrong", "{}").payload, STR("400"));
 	live_create(l, "twice", "twice", 128, 3);
@@ -498,6 +500,12 @@ static void hostile(struct live *l)
 	live_create(l, "mute", "mute", 128, 3);
 	EXPECT_STR(live_invoke(l, "mute", "1").payload, STR("1"));
 	EXPECT_STR(live_invoke(l, "mute", "2").payload, STR("2"));
+	/* 900 connections of one container: most are closed, and it goes on. */
+	live_create(l, "connections", "connections", 1769, 30);
+	EXPECT_STR(live_invoke(l, "connections", "4").payload, STR("4"));
+	rt_figures(l->rt, &figures);
+	EXPECT(figures.connections_refused >= 600);
+	EXPECT(figures.connections_live < 300);
 	live_create(l, "none", "init-none", 128, 3);
 	EXPECT_STR(live_invoke(l, "none", "3").payload, STR("3"));
 }

@@ -14,6 +14,7 @@
  *     init-error, init-exit, init-hang, init-none: how its start fails
  */
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,9 +34,10 @@ static int api = -1;
 static int dial(int port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
 		perror("connect");
 		exit(90);
