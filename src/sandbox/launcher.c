@@ -413,7 +413,7 @@ static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds,
 		char groups[128], text[SANDBOX_TEXT_MAX];
 
 		cgroups_describe(&l->context.cgroups, groups, sizeof groups);
-		snprintf(text, sizeof text, "containers as %s; control groups: %s",
+		snprintf(text, sizeof text, "as %s; control groups: %s",
 			l->context.rootless ? "ordinary user" : "root", groups);
 		greet(l, 0, text);
 	}
