@@ -261,11 +261,10 @@ static void wait_for_end(void)
 
 static int start(struct worker *w)
 {
-	struct services_start options = {
-		.kv = NULL,
-		.launcher_fd = w->supervised->launcher_fd,
-	};
-	int rc = open_store(w);
+	int rc = services_open_sandbox(w->services, w->supervised->launcher_fd);
+
+	if (rc == 0)
+		rc = open_store(w);
 
 	if (rc < 0) {
 		fprintf(stderr, "cirrus: data folder %s/store: %s\n", w->supervised->data_folder,
@@ -275,9 +274,9 @@ static int start(struct worker *w)
 		w->status = rc == ERR_LOCKED || rc == ERR_VERSION ? SUPERVISOR_EXIT_CONFIG : 1;
 		return rc;
 	}
-	w->admin.kv = options.kv = w->kv;
+	w->admin.kv = w->kv;
 	make_gate(w);
-	rc = services_start(w->services, &options, &w->admin.functions);
+	rc = services_start(w->services, w->kv, &w->admin.functions);
 	if (rc == 0 && w->strict)
 		rc = ensure_root_key(w);
 	if (rc == 0)
