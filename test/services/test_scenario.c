@@ -522,7 +522,7 @@ static void keep(struct world *w, str line)
 
 static void command(struct world *w, str line)
 {
-	str word = STR_NULL, rest = line, group, stream;
+	str word = STR_NULL, rest = line, group = STR_NULL, stream = STR_NULL;
 
 	EXPECT(str_split(&rest, ' ', &word));
 	if (str_eq(word, STR("api")))
