@@ -250,7 +250,7 @@ struct rt_stream {
 	uint8_t wanted; /* RT_* bits given to ops->want */
 	bool drained;   /* the last read took all there was: wait before the next */
 	bool aborted;
-	bool accepted; /* counts as a connection */
+	bool accepted;        /* counts as a connection */
 	unsigned *open_count; /* of its listener, NULL: not counted there */
 	bool local_known;
 };

@@ -221,11 +221,15 @@ static int apply_environment(struct call *c, struct function *f)
 
 	if (!environment)
 		return 0;
+	if (n > LAMBDA_VARIABLES_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"A function has at most %d environment variables on this server.",
+			LAMBDA_VARIABLES_MAX);
 	pairs = arena_new_array(c->arena, struct function_pair, n ? n : 1);
 	for (uint32_t i = 0; i < n; i++) {
 		pairs[i].name = value_key(variables, i);
 		pairs[i].value = value_text(value_of(variables, i));
-		if (str_find(pairs[i].value, 0) >= 0 || str_find(pairs[i].name, 0) >= 0)
+		if (str_find(pairs[i].value, 0) >= 0)
 			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 				"Lambda was unable to configure your environment variables because "
 				"the value of %.*s contains a NUL character.",
@@ -263,6 +267,12 @@ int config_check_role(struct call *c, str account, str function_name)
 
 	if (!role.p)
 		return 0;
+	if (role.n > LAMBDA_ROLE_BYTES_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"1 validation error detected: Value at 'role' failed to satisfy "
+			"constraint: "
+			"Member must have length less than or equal to %d",
+			LAMBDA_ROLE_BYTES_MAX);
 	if (!s->options.auth_strict)
 		return call_authorize(c, STR("iam:PassRole"), role);
 	if (!str_eq(role_account_of_arn(role), account))
@@ -316,6 +326,16 @@ int config_architecture(struct call *c, struct function *f)
 	return 0;
 }
 
+/* Code points of UTF-8. */
+static size_t characters(str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
 int config_tags(struct call *c, struct function *f)
 {
 	const struct value *tags = value_get(c->in, "Tags");
@@ -329,8 +349,9 @@ int config_tags(struct call *c, struct function *f)
 		struct function_pair tag = {value_key(tags, i), value_text(value_of(tags, i))};
 		uint32_t k = 0;
 
-		if (tag.name.n == 0 || tag.name.n > TAG_KEY_CHARS * 4 ||
-			tag.value.n > TAG_VALUE_CHARS * 4 || str_starts(tag.name, STR("aws:")))
+		if (tag.name.n == 0 || characters(tag.name) > TAG_KEY_CHARS ||
+			characters(tag.value) > TAG_VALUE_CHARS ||
+			str_starts(tag.name, STR("aws:")))
 			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 				"Tag keys have 1 to %d characters and do not begin with 'aws:', "
 				"values at most %d; '%.*s' is not valid.",

@@ -472,7 +472,7 @@ static int invoke_here(struct entry *e, struct instance *first, struct invocatio
 {
 	struct instance *i = first;
 
-	for (;;) {
+	for (int offers = 0; offers < LAMBDA_DELIVERIES_MAX; offers++) {
 		int rc;
 
 		if (!i)
@@ -491,6 +491,8 @@ static int invoke_here(struct entry *e, struct instance *first, struct invocatio
 		i = NULL;
 		rt_event_init(&inv->event);
 	}
+	return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_SERVICE,
+		"None of %d execution environments took the event.", LAMBDA_DELIVERIES_MAX);
 }
 
 struct visit {

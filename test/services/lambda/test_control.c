@@ -219,6 +219,17 @@ static void refused(struct live *l)
 		STR("LONG"), str_of(long_value, sizeof(long_value)));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"exceeded the 4KB limit");
+	in = good(l, "f");
+	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
+		STR("AWS_REGION=x"), STR("y"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "ValidationException", 400,
+		"Map keys must satisfy constraint");
+	in = good(l, "f");
+	value_put_str(in, "Role",
+		ARENA_CONCAT(&l->arena, STR("arn:aws:iam::000000000000:role/"),
+			str_of(long_value, sizeof(long_value))));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"Value at 'role' failed to satisfy constraint");
 	in = live_function_input(l, "f", "h", "provided.al2023", STR("this is no archive"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"Could not unzip uploaded file");
@@ -331,6 +342,30 @@ static void permissions(struct live *l)
 #undef ALLOWED
 }
 CONTROL(permissions)
+
+/* The largest that the rules allow is stored. */
+static void largest(struct live *l)
+{
+	struct value *in = good(l, "f"), *map;
+	char key[512], value[1024];
+
+	map = value_put_map(in, "Tags");
+	memset(value, 1, 256);
+	for (int i = 0; i < 50; i++) {
+		memset(key, 1, 128);
+		key[0] = (char)('0' + i);
+		value_map_put_str(map, arena_str(&l->arena, str_of(key, 128)),
+			arena_str(&l->arena, str_of(value, 256)));
+	}
+	map = value_put_map(value_put_struct(in, "Environment"), "Variables");
+	memset(value, 1, sizeof(value));
+	value_map_put_str(map, STR("VV"), str_of(value, sizeof(value)));
+	ASSERT_INT(live_call(l, "CreateFunction", in), 0);
+	live_wait_active(l, "f");
+	EXPECT_INT(live_call(l, "GetFunction", named(l, "GetFunction", "f")), 0);
+	EXPECT_INT(value_count(value_get(l->out, "Tags")), 50);
+}
+CONTROL(largest)
 
 static void tags(struct live *l)
 {

@@ -3,6 +3,7 @@
  * and Python where their programs are. Needs what containers need; says so and passes where the
  * host forbids them.
  */
+#include "aws/keyspace.h"
 #include "aws/ports/log.h"
 #include "base/check.h"
 #include "http/http.h"
@@ -10,6 +11,7 @@
 #include "rt/rt.h"
 #include "sandbox/launcher.h"
 #include "server/runtimes.h"
+#include "services/lambda/events.h"
 #include "test/services/lambda/live.h"
 #include "test/services/lambda/zip.h"
 #include "test/test.h"
@@ -681,6 +683,73 @@ static void events(struct live *l)
 	EXPECT_INT(live_log_count(l, "/aws/lambda/error|"), 9);
 }
 LIVE(events, )
+
+/*
+ * What was running when the server crashed is run again, and put aside when that happens twice. A
+ * crash is played by a second dispatcher on the same store, which takes the marks of the first for
+ * those of a server that is gone.
+ */
+static struct events *second, *third;
+
+static unsigned quarantined(struct live *l)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	struct kv_range range = {.limit = 0};
+	struct buf prefix;
+	str key, value;
+	unsigned n = 0;
+
+	buf_init(&prefix, &l->arena, 64);
+	keyspace_area(&prefix, KEYSPACE_LAMBDA_META);
+	keyspace_put(&prefix, STR("quarantine"));
+	range.from = buf_str(&prefix);
+	range.to = keyspace_prefix_end(&l->arena, range.from);
+	check(kv_scan_open(l->kv, &range, &scan) == 0);
+	while (kv_scan_next(scan, &key, &value) == 1)
+		n++;
+	return n;
+}
+
+static void wait_busy(struct live *l, unsigned busy)
+{
+	struct lambda_figures figures;
+
+	for (int i = 0; i < 2000; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		if (figures.instances_busy == busy)
+			return;
+		live_sleep(5);
+	}
+	test_fail(__FILE__, __LINE__, "never %u instances busy", busy);
+}
+
+static void crashes(struct live *l)
+{
+	live_create(l, "hang", "hang", 128, 60);
+	invoke_event(l, "hang");
+	wait_busy(l, 1);
+	second = events_new(l->lambda);
+	ASSERT_INT(events_start(second), 0);
+	wait_busy(l, 2);
+	EXPECT_INT(quarantined(l), 0);
+	events_stop(second, rt_now());
+	third = events_new(l->lambda);
+	ASSERT_INT(events_start(third), 0);
+	EXPECT_INT(quarantined(l), 1);
+	live_sleep(50);
+	wait_busy(l, 2); /* it was not run a third time */
+	events_stop(third, rt_now());
+}
+
+TEST(lambda_live, crashes)
+{
+	struct live l;
+
+	live_init(&l);
+	live_run(&l, "lambda_live.crashes", crashes);
+	events_free(second);
+	events_free(third);
+}
 
 /* ---- the pool ---- */
 

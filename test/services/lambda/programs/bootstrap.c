@@ -15,6 +15,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ static int answer(int fd)
 	at = strcasestr(buffer, "\nlambda-runtime-aws-request-id:");
 	if (at)
 		sscanf(at + 31, " %40[0-9a-f-]", id);
-	return atoi(buffer + 9);
+	return (int)strtol(buffer + 9, NULL, 10);
 }
 
 static int post(const char *path, const char *headers, const char *p, size_t n)
@@ -152,7 +153,7 @@ static void stream(void)
 
 	put(api, head, (size_t)n);
 	put(api, "5\r\n\"one,\r\n", 10);
-	usleep(20000);
+	poll(NULL, 0, 20);
 	put(api, "4\r\ntwo\"\r\n0\r\n\r\n", 14);
 	answer(api);
 }
@@ -168,7 +169,7 @@ static void work(const char *handler, unsigned count)
 		say(" line\n");
 		say("without end");
 	} else if (!strcmp(handler, "count")) {
-		n = (size_t)sprintf(copy, "%u", count);
+		n = (size_t)snprintf(copy, sizeof(copy), "%u", count);
 	} else if (!strcmp(handler, "error")) {
 		char path[128];
 		static const char text[] = "{\"errorType\":\"Odd\",\"errorMessage\":\"it is odd\"}";
@@ -195,11 +196,11 @@ static void work(const char *handler, unsigned count)
 			copy[i] = '\n';
 		for (int i = 0; i < 1000; i++)
 			put(1, copy, 65536);
-		n = (size_t)sprintf(copy, "\"flooded\"");
+		n = (size_t)snprintf(copy, sizeof(copy), "\"flooded\"");
 	} else if (!strcmp(handler, "wrong")) {
 		int status = respond("00000000-0000-4000-8000-000000000000", "{}", 2);
 
-		n = (size_t)sprintf(copy, "%d", status);
+		n = (size_t)snprintf(copy, sizeof(copy), "%d", status);
 	} else if (!strcmp(handler, "large")) {
 		memset(copy, 'x', 7000000);
 		copy[0] = copy[6999999] = '"';
@@ -220,7 +221,7 @@ static void work(const char *handler, unsigned count)
 
 		put(fd, "GET /who HTTP/1.1\r\nHost: localhost:4566\r\n\r\n", 43);
 		answer(fd);
-		n = (size_t)sprintf(copy, "\"%s\"", body);
+		n = (size_t)snprintf(copy, sizeof(copy), "\"%s\"", body);
 		close(fd);
 	} else if (!strcmp(handler, "connections")) {
 		for (int i = 0; i < 900; i++)
