@@ -482,6 +482,7 @@ TEST(sandbox, pools)
 		/* Only PID 1 is booted; the program comes with the code. */
 		spec.argc = 0;
 		ASSERT_INT(client_start(&f.client, &spec, &c), 0);
+		EXPECT_INT(client_assign(&f.client, c.id, &assign), ERR_INVALID);
 		assign.argv = shell;
 		assign.argc = 3;
 		EXPECT_INT(client_assign(&f.client, c.id, &assign), 0);
