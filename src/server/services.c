@@ -38,6 +38,7 @@ struct services {
 	struct sandbox *sandbox;
 	struct sandbox_error sandbox_error;
 	struct rt_event sandbox_opened;
+	bool started;
 	bool sandbox_opening; /* its fiber has not been waited for */
 	int launcher_fd;
 	struct rt_address own[1];
@@ -164,6 +165,7 @@ int services_start(struct services *s, struct kv *kv, bool *ret_functions)
 	TRY(dynamodb_start(s->dynamodb, kv));
 	TRY(logs_service_start(s->logs, kv));
 	wait_for_sandbox(s);
+	s->started = true;
 	*ret_functions = s->sandbox != NULL;
 	TRY(lambda_service_start(s->lambda, kv, s->sandbox, s->sandbox_error.text));
 	return apigateway_service_start(s->apigateway, kv);
@@ -181,15 +183,17 @@ int services_root_key(struct services *s, struct arena *a, str *ret_key, str *re
 
 void services_stop(struct services *s, int64_t deadline)
 {
-	int rc;
-
 	wait_for_sandbox(s);
-	lambda_service_stop(s->lambda, deadline);
+	if (s->started) {
+		apigateway_service_stop(s->apigateway);
+		lambda_service_stop(s->lambda, deadline);
+	}
 	sandbox_close(s->sandbox);
 	s->sandbox = NULL;
-	rc = logs_service_drain(s->logs, deadline);
-	if (rc < 0)
-		log_warn("logs", "lines were lost at the end", "rc=%s", rc_name(rc));
+	if (!s->started)
+		return;
+	/* Last: what stops still has lines to write. */
+	logs_service_stop(s->logs, deadline);
 	dynamodb_stop(s->dynamodb);
 }
 
