@@ -19,7 +19,7 @@ PYTHON  := /usr/bin/python3
 # Debian's node-llhttp: sources in llhttp/, the header in include/llhttp/
 LLHTTP  := /usr/share
 
-WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-format-zero-length -Wmissing-prototypes \
+WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-format-zero-length -Wno-missing-field-initializers -Wmissing-prototypes \
             -Wstrict-prototypes -Wshadow -Wwrite-strings -Werror
 CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -isystem $(LLHTTP)/include -DLLHTTP_STRICT_MODE=1 -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
 CFLAGS    = -std=gnu17 -g $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fPIE \

@@ -15,10 +15,13 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -243,6 +246,159 @@ static void measure_freezer(struct client *c, double *values, unsigned rounds)
 	free(thaws);
 }
 
+/* --- runtimes --------------------------------------------------------------------------------- */
+
+static struct sandbox_mount runtime_mounts[] = {
+	{SANDBOX_FROM_DATA, STR_INIT("code"), STR_INIT("/var/task")},
+	{SANDBOX_FROM_DATA, STR_INIT("node"), STR_INIT("/var/runtime")}};
+
+static str environment_full[] = {STR_INIT("PATH=/usr/bin"), STR_INIT("LANG=en_US.UTF-8"),
+	STR_INIT("TZ=:UTC"), STR_INIT("_HANDLER=index.handler"),
+	STR_INIT("LAMBDA_TASK_ROOT=/var/task"), STR_INIT("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001")};
+enum { ENVIRONMENT_BOOT = 3 };
+
+/* Reads one request, head and body by its Content-Length. False at the end of file. */
+static bool read_request(int fd, char *in, size_t max, size_t *kept)
+{
+	for (;;) {
+		char *end = *kept ? memmem(in, *kept, "\r\n\r\n", 4) : NULL, *length;
+		ssize_t got;
+
+		if (end) {
+			size_t whole = (size_t)(end + 4 - in);
+
+			length = memmem(in, whole, "Content-Length: ", 16);
+			whole += length ? strtoul(length + 16, NULL, 10) : 0;
+			if (*kept >= whole) {
+				memmove(in, in + whole, *kept - whole);
+				*kept -= whole;
+				return true;
+			}
+		}
+		got = read(fd, in + *kept, max - *kept);
+		if (got <= 0)
+			return false;
+		*kept += (size_t)got;
+	}
+}
+
+static void answer(int fd, const char *text)
+{
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		abort();
+}
+
+static const char event_answer[] =
+	"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: 1\r\n"
+	"Content-Length: 2\r\n\r\n{}";
+static const char accepted[] = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+
+/* Accepts the runtime's connection and gives it one event; the time of its response. */
+static int first_event(int listener, char *in, size_t max, size_t *kept)
+{
+	struct pollfd wait = {.fd = listener, .events = POLLIN};
+	int fd;
+
+	if (poll(&wait, 1, 20000) != 1)
+		abort();
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		abort();
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	*kept = 0;
+	if (!read_request(fd, in, max, kept))
+		abort();
+	answer(fd, event_answer);
+	if (!read_request(fd, in, max, kept))
+		abort();
+	return fd;
+}
+
+static void measure_runtime(struct client *c, const char *name, str *argv, unsigned argc,
+	double *values, unsigned rounds, bool pooled)
+{
+	struct sandbox_spec spec = {.argv = argv,
+		.argc = argc,
+		.mounts = pooled ? &runtime_mounts[1] : runtime_mounts,
+		.mount_count = pooled ? 1 : 2,
+		.environment = environment_full,
+		.environment_count = pooled ? ENVIRONMENT_BOOT : ARRAY_SIZE(environment_full),
+		.limits = {.memory_bytes = 512 << 20},
+		.pipes = {1},
+		.pipe_count = 1,
+		.pooled = pooled};
+	struct sandbox_spec assign = {.mounts = runtime_mounts,
+		.mount_count = 1,
+		.environment = environment_full,
+		.environment_count = ARRAY_SIZE(environment_full),
+		.limits = {.memory_bytes = 256 << 20},
+		.pooled = true};
+	double *warm = calloc(rounds, sizeof *warm);
+	char text[128], *in = malloc(65536);
+
+	for (unsigned i = 0; i < rounds; i++) {
+		struct client_container container;
+		struct sandbox_exit end;
+		double began = now_us();
+		size_t kept;
+		int fd;
+
+		must(client_start(c, &spec, &container), c, "start");
+		if (pooled) {
+			poll(NULL, 0, 250);
+			began = now_us();
+			must(client_assign(c, container.id, &assign), c, "assign");
+		}
+		fd = first_event(container.listeners[0], in, 65536, &kept);
+		values[i] = now_us() - began;
+		/* A warm one on the same instance; the first few are not counted. */
+		for (int j = 0; j < 20; j++) {
+			answer(fd, accepted);
+			if (!read_request(fd, in, 65536, &kept))
+				abort();
+			began = now_us();
+			answer(fd, event_answer);
+			if (!read_request(fd, in, 65536, &kept))
+				abort();
+			warm[i] = now_us() - began;
+		}
+		client_send(c, WIRE_KILL, container.id, 0);
+		must(client_wait(c, container.id, 10000, &end), c, "wait");
+		close(fd);
+		client_release(&container);
+	}
+	snprintf(text, sizeof text, "%s, %s: cold, to the first response", name,
+		pooled ? "pooled" : "pool empty");
+	print_row(text, values, rounds);
+	snprintf(text, sizeof text, "%s, %s: warm, event to response", name,
+		pooled ? "pooled" : "pool empty");
+	print_row(text, warm, rounds);
+	free(warm);
+	free(in);
+}
+
+static void measure_runtimes(struct client *c, const char *folder, double *values, unsigned rounds)
+{
+	str node[] = {STR("/usr/bin/node"), STR("/var/runtime/bootstrap.js")};
+	str python[] = {
+		STR("/usr/bin/python3"), STR("-I"), STR("-S"), STR("/var/runtime/bootstrap.py")};
+	char command[512];
+
+	snprintf(command, sizeof command,
+		"cp -r runtimes/node runtimes/python %s && cd %s/code && "
+		"echo 'exports.handler = async () => 1' > index.js && "
+		"echo 'def handler(e, c): return 1' > index.py",
+		folder, folder);
+	if (system(command) != 0)
+		return;
+	for (int pooled = 0; pooled < 2; pooled++) {
+		runtime_mounts[1].path = STR("python");
+		measure_runtime(c, "python", python, 4, values, rounds, pooled);
+		runtime_mounts[1].path = STR("node");
+		measure_runtime(c, "node", node, 2, values, rounds, pooled);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1000;
@@ -274,6 +430,7 @@ int main(int argc, char **argv)
 	measure_starts(&c, values, rounds, 0);
 	measure_assigns(&c, values, rounds);
 	measure_freezer(&c, values, rounds);
+	measure_runtimes(&c, folder, values, rounds < 100 ? rounds : rounds / 10);
 	client_close(&c);
 	snprintf(path, sizeof path, "rm -rf %s", folder);
 	free(values);

@@ -44,7 +44,7 @@ struct cell_entry {
 	/* running */
 	uint64_t id; /* the worker's */
 	unsigned slot;
-	bool booted, assigned, pooled, killed, out_of_memory, told;
+	bool booted, has_runtime, assigned, pooled, killed, out_of_memory, told;
 	struct waiting *assignment; /* until it is booted; NULL: none */
 	uint64_t memory_bytes;      /* for the watchdog */
 	int status;                 /* wait status; -1: not told */

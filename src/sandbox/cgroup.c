@@ -9,10 +9,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+
+enum { SWEEP_TRIES = 100, SWEEP_PAUSE_NS = 2000000 };
 
 static const char PREFIX[] = "cirrus.";
 
@@ -126,10 +129,13 @@ static void remove_tree(int parent, const char *name)
 	unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-/* Groups of launchers that are gone: what their processes left was killed with them. */
-static void sweep(int parent)
+/*
+ * Kills what is in the cells of a group. A frozen process takes its death, which may have come
+ * before, only when it is thawed.
+ */
+static void kill_cells(int parent, const char *name)
 {
-	int fd = open_folder(parent, ".");
+	int fd = open_folder(parent, name);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
@@ -138,23 +144,54 @@ static void sweep(int parent)
 		return;
 	}
 	while ((entry = readdir(dir)) != NULL) {
+		char path[300], pids[8192], *at = pids;
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof path, "%s/cgroup.procs", entry->d_name);
+		if (sys_read_file(fd, path, pids, sizeof pids) > 0)
+			for (char *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
+				kill((pid_t)strtol(at, NULL, 10), SIGKILL);
+		snprintf(path, sizeof path, "%s/freezer.state", entry->d_name);
+		(void)!sys_write_file(fd, path, "THAWED");
+		snprintf(path, sizeof path, "%s/cgroup.freeze", entry->d_name);
+		(void)!sys_write_file(fd, path, "0");
+	}
+	closedir(dir);
+}
+
+/* Groups of launchers that are gone, and what is left in them. False when some could not go yet. */
+static bool sweep(int parent)
+{
+	int fd = open_folder(parent, ".");
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	bool clean = true;
+
+	if (!dir) {
+		sys_close_p(&fd);
+		return true;
+	}
+	while ((entry = readdir(dir)) != NULL) {
 		int pid;
 		unsigned long long started;
 
 		if (entry->d_type != DT_DIR ||
-			sscanf(entry->d_name, "cirrus.%d.%llu", &pid, &started) != 2)
+			sscanf(entry->d_name, "cirrus.%d.%llu", &pid, &started) != 2 ||
+			start_time(pid) == started)
 			continue;
-		if (start_time(pid) != started)
-			remove_tree(parent, entry->d_name);
+		kill_cells(parent, entry->d_name);
+		remove_tree(parent, entry->d_name);
+		clean = clean && faccessat(parent, entry->d_name, F_OK, 0) != 0;
 	}
 	closedir(dir);
+	return clean;
 }
 
 static void open_group(struct cgroups *g, enum cgroup_controller c, unsigned version, int parent)
 {
 	int fd;
 
-	sweep(parent);
 	if (mkdirat(parent, g->name, 0755) != 0 && errno != EEXIST)
 		return;
 	fd = open_folder(parent, g->name);
@@ -248,6 +285,33 @@ static void open_v2(struct cgroups *g)
 		unlinkat(parent, g->name, AT_REMOVEDIR);
 }
 
+/* Is this the first controller that uses its hierarchy? v2 is shared, so is v1's cpu,cpuacct. */
+static bool first_use(const struct cgroups *g, int c)
+{
+	if (!g->version[c])
+		return false;
+	for (int before = 0; before < c; before++)
+		if (g->version[before] == 2 && g->version[c] == 2)
+			return false;
+	return true;
+}
+
+/* All hierarchies in turn, because what one holds may be frozen by another. */
+static void sweep_all(const struct cgroups *g)
+{
+	struct timespec pause = {.tv_nsec = SWEEP_PAUSE_NS};
+	bool clean = false;
+
+	for (int i = 0; i < SWEEP_TRIES && !clean; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		clean = true;
+		for (int c = 0; c < CGROUP_COUNT; c++)
+			if (first_use(g, c))
+				clean = sweep(g->parent_fd[c]) && clean;
+	}
+}
+
 void cgroups_open(struct cgroups *g)
 {
 	memset(g, 0, sizeof *g);
@@ -258,6 +322,7 @@ void cgroups_open(struct cgroups *g)
 	for (int c = 0; c < CGROUP_COUNT; c++)
 		open_v1(g, (enum cgroup_controller)c);
 	open_v2(g);
+	sweep_all(g);
 }
 
 void cgroups_describe(const struct cgroups *g, char *text, size_t text_max)
@@ -274,17 +339,6 @@ void cgroups_describe(const struct cgroups *g, char *text, size_t text_max)
 	}
 }
 
-/* Is this the first controller that uses its hierarchy? v2 is shared, so is v1's cpu,cpuacct. */
-static bool first_use(const struct cgroups *g, int c)
-{
-	if (!g->version[c])
-		return false;
-	for (int before = 0; before < c; before++)
-		if (g->version[before] == 2 && g->version[c] == 2)
-			return false;
-	return true;
-}
-
 int cgroups_clear(const struct cgroups *g)
 {
 	int rc = 0;
@@ -292,6 +346,7 @@ int cgroups_clear(const struct cgroups *g)
 	for (int c = 0; c < CGROUP_COUNT; c++) {
 		if (!first_use(g, c))
 			continue;
+		kill_cells(g->parent_fd[c], g->name);
 		remove_tree(g->parent_fd[c], g->name);
 		if (faccessat(g->parent_fd[c], g->name, F_OK, 0) == 0)
 			rc = ERR_BUSY;

@@ -33,7 +33,7 @@ struct cgroups {
 void cgroups_open(struct cgroups *g);
 /* "memory v1, cpu none, ...". */
 void cgroups_describe(const struct cgroups *g, char *text, size_t text_max);
-/* Removes our groups as far as they are empty: 0, or ERR_BUSY when something is left. */
+/* Kills what is left in our groups and removes them: 0, or ERR_BUSY when some are not empty yet. */
 int cgroups_clear(const struct cgroups *g);
 void cgroups_close(struct cgroups *g);
 

@@ -413,7 +413,7 @@ static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds,
 		char groups[128], text[SANDBOX_TEXT_MAX];
 
 		cgroups_describe(&l->context.cgroups, groups, sizeof groups);
-		snprintf(text, sizeof text, "containers as %s; control groups: %s",
+		snprintf(text, sizeof text, "as %s; control groups: %s",
 			l->context.rootless ? "ordinary user" : "root", groups);
 		greet(l, 0, text);
 	}
@@ -697,12 +697,23 @@ static int set_up(struct launcher *l, struct sandbox_error *error)
 	return 0;
 }
 
+/* So that who reads the supervisor's output sees its end when it ends. */
+static void use_null(int number, int flags)
+{
+	cleanup(sys_close_p) int fd = open("/dev/null", flags | O_CLOEXEC);
+
+	if (fd < 0 || dup2(fd, number) < 0)
+		_exit(1);
+}
+
 noreturn_fn static void launcher_main(const struct launcher_options *options, int client)
 {
 	struct launcher *l = mem_new(struct launcher);
 	struct sandbox_error error = {""};
 
 	prctl(PR_SET_NAME, "cirrus-launcher", 0, 0, 0);
+	use_null(0, O_RDONLY);
+	use_null(1, O_WRONLY);
 	setsid();
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);

@@ -196,6 +196,7 @@ static void start_in(struct launcher *l, char *message, size_t n)
 	}
 	e = take_ready(l, head.id);
 	e->pooled = spec->pooled;
+	e->has_runtime = spec->argc > 0;
 	limits = spec->limits;
 	limits.pids = limits.pids ? limits.pids : 1024;
 	e->memory_bytes = limits.memory_bytes;
@@ -306,6 +307,8 @@ void launcher_assign(struct launcher *l, size_t n)
 		launcher_refuse(l, head->id, ERR_NOT_FOUND, "the container has ended");
 	} else if (!e->pooled || e->assigned) {
 		launcher_refuse(l, head->id, ERR_INVALID, "the container is assigned already");
+	} else if (!e->has_runtime && !l->spec.spec.argc) {
+		launcher_refuse(l, head->id, ERR_INVALID, "no program to run");
 	} else {
 		e->assigned = true;
 		if (e->booted)

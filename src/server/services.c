@@ -36,6 +36,11 @@ struct services {
 	struct lambda_service *lambda;
 	struct apigateway *apigateway;
 	struct sandbox *sandbox;
+	struct sandbox_error sandbox_error;
+	struct rt_event sandbox_opened;
+	bool started;
+	bool sandbox_opening; /* its fiber has not been waited for */
+	int launcher_fd;
 	struct rt_address own[1];
 	const struct service *rows[SERVICES];
 };
@@ -114,35 +119,56 @@ const struct service *services_rows(const struct services *s, unsigned i)
 	return i < SERVICES ? s->rows[i] : NULL;
 }
 
-/* Containers may be impossible here: then everything else works, and Invoke says why. */
-static void open_sandbox(struct services *s, int launcher_fd, struct sandbox_error *error)
+/*
+ * Containers may be impossible here: then everything else works, and Invoke says why. A fiber,
+ * because the launcher looks at the machine while the store is opened.
+ */
+static void open_sandbox(void *arg)
 {
+	struct services *s = arg;
 	struct sandbox_info info;
-	int rc;
+	int rc = ERR_UNSUPPORTED;
 
-	if (launcher_fd < 0) {
-		memcpy(error->text, "the launcher could not be started", 34);
-		return;
-	}
-	rc = sandbox_open(launcher_fd, rt_after_ms(SANDBOX_OPEN_MS), &s->sandbox, &info, error);
-	if (rc == 0)
-		log_info("sandbox", "functions run in containers", "%s", info.text);
+	if (s->launcher_fd < 0)
+		memcpy(s->sandbox_error.text, "the launcher could not be started", 34);
 	else
-		log_warn("sandbox", "functions cannot run on this machine", "why=%s", error->text);
+		rc = sandbox_open(s->launcher_fd, rt_after_ms(SANDBOX_OPEN_MS), &s->sandbox, &info,
+			&s->sandbox_error);
+	if (rc == 0)
+		log_info("sandbox", "functions can run", "%s", info.text);
+	else
+		log_warn("sandbox", "functions cannot run on this machine", "why=%s",
+			s->sandbox_error.text);
+	rt_event_set(&s->sandbox_opened);
 }
 
-int services_start(struct services *s, const struct services_start *start, bool *ret_functions)
+static void wait_for_sandbox(struct services *s)
 {
-	struct sandbox_error error = {0};
+	if (s->sandbox_opening)
+		rt_event_wait_sure(&s->sandbox_opened);
+	s->sandbox_opening = false;
+}
 
-	TRY(iam_service_start(s->iam, start->kv));
+int services_open_sandbox(struct services *s, int launcher_fd)
+{
+	s->launcher_fd = launcher_fd;
+	rt_event_init(&s->sandbox_opened);
+	TRY(rt_spawn(open_sandbox, s));
+	s->sandbox_opening = true;
+	return 0;
+}
+
+int services_start(struct services *s, struct kv *kv, bool *ret_functions)
+{
+	TRY(iam_service_start(s->iam, kv));
 	TRY(rt_spawn(iam_sweep_run, s->iam));
-	TRY(dynamodb_start(s->dynamodb, start->kv));
-	TRY(logs_service_start(s->logs, start->kv));
-	open_sandbox(s, start->launcher_fd, &error);
+	TRY(dynamodb_start(s->dynamodb, kv));
+	TRY(logs_service_start(s->logs, kv));
+	wait_for_sandbox(s);
+	s->started = true;
 	*ret_functions = s->sandbox != NULL;
-	TRY(lambda_service_start(s->lambda, start->kv, s->sandbox, error.text));
-	return apigateway_service_start(s->apigateway, start->kv);
+	TRY(lambda_service_start(s->lambda, kv, s->sandbox, s->sandbox_error.text));
+	return apigateway_service_start(s->apigateway, kv);
 }
 
 int services_root_key(struct services *s, struct arena *a, str *ret_key, str *ret_secret)
@@ -157,14 +183,17 @@ int services_root_key(struct services *s, struct arena *a, str *ret_key, str *re
 
 void services_stop(struct services *s, int64_t deadline)
 {
-	int rc;
-
-	lambda_service_stop(s->lambda, deadline);
+	wait_for_sandbox(s);
+	if (s->started) {
+		apigateway_service_stop(s->apigateway);
+		lambda_service_stop(s->lambda, deadline);
+	}
 	sandbox_close(s->sandbox);
 	s->sandbox = NULL;
-	rc = logs_service_drain(s->logs, deadline);
-	if (rc < 0)
-		log_warn("logs", "lines were lost at the end", "rc=%s", rc_name(rc));
+	if (!s->started)
+		return;
+	/* Last: what stops still has lines to write. */
+	logs_service_stop(s->logs, deadline);
 	dynamodb_stop(s->dynamodb);
 }
 

@@ -27,19 +27,18 @@ struct services_options {
 	const uint8_t *url_key; /* 32 bytes */
 };
 
-struct services_start {
-	struct kv *kv;
-	int launcher_fd; /* -1: there is no launcher, functions cannot run */
-};
-
 /* Before rt_run(). */
 must_use int services_new(
 	struct rt *rt, const struct services_options *options, struct services **ret_services);
 /* The i-th service's operations, NULL behind the last. */
 const struct service *services_rows(const struct services *s, unsigned i);
+/*
+ * From a fiber of loop 0, first: begins to connect to the launcher (-1: there is none, functions
+ * cannot run) while the caller goes on. services_start() waits for it.
+ */
+must_use int services_open_sandbox(struct services *s, int launcher_fd);
 /* From a fiber of loop 0. *ret_functions: containers can run on this machine. */
-must_use mayyield int services_start(
-	struct services *s, const struct services_start *start, bool *ret_functions);
+must_use mayyield int services_start(struct services *s, struct kv *kv, bool *ret_functions);
 /* The root key of the default account: 1 when it was made now, 0 when there was one. */
 must_use mayyield int services_root_key(
 	struct services *s, struct arena *a, str *ret_key, str *ret_secret);

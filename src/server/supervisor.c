@@ -269,7 +269,7 @@ int supervisor_run(const struct options *options, const struct supervisor_roles 
 	struct supervised s = {.options = options};
 	int64_t pause_ms = PAUSE_FIRST_MS;
 	bool stopping = false;
-	struct arena arena;
+	struct arena arena cleanup(arena_done_p);
 	sigset_t signals;
 	str message;
 

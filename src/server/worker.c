@@ -54,6 +54,28 @@ static int64_t wall_ms(void)
 	return rt_wall() / RT_NS_MS;
 }
 
+/* Random bytes are drawn from the kernel by the page: a request's id must not cost a system call.
+ */
+enum { RANDOM_POOL_BYTES = 4096 };
+
+static _Thread_local struct {
+	uint8_t bytes[RANDOM_POOL_BYTES];
+	size_t left;
+} random_pool;
+
+static noinline_fn void request_random(void *to, size_t n)
+{
+	check(n <= RANDOM_POOL_BYTES);
+	if (random_pool.left < n) {
+		random_bytes(random_pool.bytes, RANDOM_POOL_BYTES);
+		random_pool.left = RANDOM_POOL_BYTES;
+	}
+	random_pool.left -= n;
+	memcpy(to, random_pool.bytes + random_pool.left, n);
+	/* What was given out is not kept. */
+	memset(random_pool.bytes + random_pool.left, 0, n);
+}
+
 static void serve(struct http_exchange *x, void *arg)
 {
 	struct worker *w = arg;
@@ -108,7 +130,7 @@ static void make_gate(struct worker *w)
 		.hook_arg = w->metrics,
 		.wall_ms = wall_ms,
 		.monotonic_ns = rt_now,
-		.random = rt_random_bytes,
+		.random = request_random,
 		.loops = rt_loop_count(w->rt),
 		.loop_index = rt_loop_index,
 	};
@@ -239,11 +261,10 @@ static void wait_for_end(void)
 
 static int start(struct worker *w)
 {
-	struct services_start options = {
-		.kv = NULL,
-		.launcher_fd = w->supervised->launcher_fd,
-	};
-	int rc = open_store(w);
+	int rc = services_open_sandbox(w->services, w->supervised->launcher_fd);
+
+	if (rc == 0)
+		rc = open_store(w);
 
 	if (rc < 0) {
 		fprintf(stderr, "cirrus: data folder %s/store: %s\n", w->supervised->data_folder,
@@ -253,9 +274,9 @@ static int start(struct worker *w)
 		w->status = rc == ERR_LOCKED || rc == ERR_VERSION ? SUPERVISOR_EXIT_CONFIG : 1;
 		return rc;
 	}
-	w->admin.kv = options.kv = w->kv;
+	w->admin.kv = w->kv;
 	make_gate(w);
-	rc = services_start(w->services, &options, &w->admin.functions);
+	rc = services_start(w->services, w->kv, &w->admin.functions);
 	if (rc == 0 && w->strict)
 		rc = ensure_root_key(w);
 	if (rc == 0)

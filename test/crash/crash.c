@@ -12,6 +12,7 @@
  *
  * SEED in the environment repeats a run's choices (not its timing). Ends with a line of counts.
  */
+#include "base/log.h"
 #include "base/mem.h"
 #include "kv/kv.h"
 #include "rt/rt.h"
@@ -511,9 +512,10 @@ struct mode {
 
 /* The environment of the child; its strings live in `room`. */
 static void environment(const struct mode *m, const char *folder, const char *shadow,
-	uint64_t *random, char room[4][PATH_BYTES], char **env)
+	uint64_t *random, char room[5][PATH_BYTES], char **env)
 {
 	static const int errors[] = {EIO, ENOSPC};
+	const char *log = getenv("CRASH_LOG");
 	unsigned n = 0;
 
 	if (m->power) {
@@ -531,6 +533,8 @@ static void environment(const struct mode *m, const char *folder, const char *sh
 			random_next(random) % 4 ? ".log" : "");
 		n = 4;
 	}
+	if (log)
+		path_join(room[n++], "CRASH_LOG", "=", log);
 	for (unsigned i = 0; i < n; i++)
 		env[i] = room[i];
 	env[n] = NULL;
@@ -539,7 +543,7 @@ static void environment(const struct mode *m, const char *folder, const char *sh
 static void round_run(const struct mode *m, const char *folder, const char *shadow,
 	struct expected *e, uint64_t *random, struct checking *c)
 {
-	char room[4][PATH_BYTES], *env[5];
+	char room[5][PATH_BYTES], *env[6];
 	char *argv[] = {(char *)"crash", (char *)(m->unsynced ? "child-unsynced" : "child"),
 		(char *)folder, NULL};
 
@@ -605,6 +609,11 @@ static int parent(const struct mode *m, const char *name, unsigned long rounds)
 	return lost + torn + broken + unread > 0;
 }
 
+static void log_drop(enum log_level level, str line)
+{
+	(void)level, (void)line;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strncmp(argv[1], "child", 5) == 0) {
@@ -612,6 +621,9 @@ int main(int argc, char **argv)
 		struct child child = {argv[2], strcmp(argv[1], "child-unsynced") == 0};
 		struct rt *rt;
 
+		/* It is told to fail; what it logs about that is no news. CRASH_LOG shows it. */
+		if (!getenv("CRASH_LOG"))
+			log_set_sink(log_drop);
 		if (rt_new(&options, &rt) < 0)
 			fail("rt", ERR_INTERNAL);
 		return rt_run(rt, child_main, &child) < 0;

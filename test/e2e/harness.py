@@ -41,6 +41,7 @@ class Server:
         self.options = list(options)
         self.environment = environment or {}
         self.process = None
+        self.last_log = ""
         self.foreign = endpoint is not None
         if self.foreign:
             self.endpoint = endpoint
@@ -58,7 +59,10 @@ class Server:
 
     def __exit__(self, *_):
         if not self.foreign:
-            self.stop()
+            try:
+                self.stop()
+            finally:
+                self.last_log = self.log()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, wait=True):
@@ -167,8 +171,7 @@ def main(tests):
             import traceback
             traceback.print_exc()
             print(f"FAIL {name}: {error}", flush=True)
-            if not server.foreign and os.path.exists(server.log_path):
-                print(server.log(), flush=True)
+            print(server.last_log, flush=True)
     tail = f", {skipped} skipped" if skipped else ""
     print(f"{passed} passed, {failed} failed{tail}")
     sys.exit(1 if failed or not passed else 0)

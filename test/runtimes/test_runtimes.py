@@ -82,8 +82,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if number % 2:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for at in range(0, len(body), 7):
-                part = body[at:at + 7]
+            size = max(7, len(body) // 50)
+            for at in range(0, len(body), size):
+                part = body[at:at + size]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
             self.wfile.write(b"0\r\n\r\n")
         else:
@@ -173,6 +174,7 @@ class Run:
             process.wait()
         for r in readers:
             r.join()
+        process.stdout.close()
         api.shutdown()
         api.server_close()
         self.status = process.returncode

@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 1 << 20, NAMES_MAX = 32, DEADLINE_MS = 20000 };
+enum { TEXT_MAX = 1 << 20, NAMES_MAX = 32, DEADLINE_MS = 20000, LOOPS = 2 };
 
 struct fake {
 	str mode, payload, event;
@@ -190,7 +190,7 @@ static int listen_on(struct world *w, http_handler *handler, struct http_server 
 	struct rt_address *ret_address)
 {
 	const struct http_server_options options = {.handler = handler, .arg = w};
-	const struct rt_listen_options listen = {.address = STR("127.0.0.1:0"), .one_loop = true};
+	const struct rt_listen_options listen = {.address = STR("127.0.0.1:0")};
 
 	TRY(http_server_new(&options, ret_server));
 	TRY(http_server_listen(*ret_server, &listen, NULL));
@@ -200,11 +200,13 @@ static int listen_on(struct world *w, http_handler *handler, struct http_server 
 /* Before the runtime runs. */
 static void world_begin(struct world *w)
 {
-	const struct rt_options rt_options = {.loops = 1};
+	const struct rt_options rt_options = {.loops = LOOPS};
 	const struct gate_options gate_options = {.region_default = STR("us-east-1"),
 		.wall_ms = wall_ms,
 		.monotonic_ns = rt_now,
-		.random = rt_random_bytes};
+		.random = rt_random_bytes,
+		.loops = LOOPS,
+		.loop_index = rt_loop_index};
 
 	arena_init(&w->arena, 256 << 20);
 	EXPECT_INT(rt_new(&rt_options, &w->rt), 0);
@@ -522,7 +524,7 @@ static void keep(struct world *w, str line)
 
 static void command(struct world *w, str line)
 {
-	str word = STR_NULL, rest = line, group, stream;
+	str word = STR_NULL, rest = line, group = STR_NULL, stream = STR_NULL;
 
 	EXPECT(str_split(&rest, ' ', &word));
 	if (str_eq(word, STR("api")))

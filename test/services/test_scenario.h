@@ -1,6 +1,7 @@
 /*
  * Scenarios of the logs and API Gateway services as files: requests over a real socket to a whole
- * server in process (front, gate, both services, memory store), exact answers.
+ * server in process (front, gate, both services, memory store; two loops, so that what one
+ * changes the other has to see), exact answers.
  *
  *     ### what it shows                      begins with a new, empty server
  *     ! api                                  the requests that follow name this service's key scope

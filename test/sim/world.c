@@ -147,7 +147,8 @@ static void run(void *arg)
 	struct gate_options options = {.auth = GATE_OPEN,
 		.region_default = STR("us-east-1"),
 		.wall_ms = wall_ms,
-		.monotonic_ns = rt_now};
+		.monotonic_ns = rt_now,
+		.random = rt_random_bytes};
 	struct kv *memory;
 
 	check(kv_open_memory(&(struct kv_memory_options){.seed = w->seed | 1}, &memory) == 0);

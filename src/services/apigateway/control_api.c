@@ -225,6 +225,7 @@ int apigateway_CreateApi(struct call *c)
 		(value_has(c->in, "RouteKey") || value_has(c->in, "CredentialsArn")))
 		return APIGATEWAY_FAULT(c, BAD_REQUEST,
 			"routeKey and credentialsArn need a target: they are part of quick create");
+	TRY(store_count_apis(c));
 	TRY(store_create(c, create_api, NULL));
 	show_api(c, c->out);
 	return 0;

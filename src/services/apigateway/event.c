@@ -126,22 +126,38 @@ struct pair {
 struct pairs {
 	struct pair *items;
 	size_t count;
-	struct map firsts; /* by name: a request may bring thousands */
+	struct map firsts; /* by name, once there are many: a request may bring thousands */
 };
+
+enum { PAIRS_PLAIN = 24 }; /* up to here names are compared one after another */
+
+static struct pair *pairs_find(struct pairs *pairs, str name)
+{
+	if (pairs->count > PAIRS_PLAIN)
+		return map_get(&pairs->firsts, name);
+	for (size_t i = 0; i < pairs->count; i++)
+		if (pairs->items[i].first && str_eq(pairs->items[i].name, name))
+			return &pairs->items[i];
+	return NULL;
+}
 
 static void pairs_add(struct pairs *pairs, str name, str value)
 {
 	struct pair *new = &pairs->items[pairs->count];
-	struct pair *first = map_get(&pairs->firsts, name);
+	struct pair *first = pairs_find(pairs, name);
 
 	*new = (struct pair){.name = name, .value = value, .first = !first};
-	if (first) {
+	if (first)
 		pairs->items[first->last_same].next_same = (uint32_t)pairs->count + 1;
-	} else {
+	else
 		first = new;
-		map_put(&pairs->firsts, name, new);
-	}
 	first->last_same = (uint32_t)pairs->count++;
+	if (pairs->count < PAIRS_PLAIN || (pairs->count > PAIRS_PLAIN && !new->first))
+		return;
+	/* From here on by the map: all so far, then each. */
+	for (size_t i = pairs->count == PAIRS_PLAIN ? 0 : pairs->count - 1; i < pairs->count; i++)
+		if (pairs->items[i].first)
+			map_put(&pairs->firsts, pairs->items[i].name, &pairs->items[i]);
 }
 
 static void pairs_done(struct pairs *pairs)

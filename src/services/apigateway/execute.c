@@ -60,10 +60,12 @@ void execute_answer(
 	all[count_all++] =
 		(struct http_header){.name = STR("Apigw-Requestid"), .value = e->request_id};
 	int rc = http_respond(e->x, status, all, (unsigned)count_all, body);
-	if (rc == ERR_INVALID && !http_responded(e->x)) {
-		execute_refuse(e, ANSWER_INTERNAL_ERROR);
-		return;
+	if (rc == ERR_INVALID && !http_responded(e->x)) { /* a header that HTTP cannot carry */
+		status = answers[ANSWER_INTERNAL_ERROR].status;
+		rc = http_respond(
+			e->x, status, &all[count_all - 1], 1, answers[ANSWER_INTERNAL_ERROR].body);
 	}
+	(void)rc; /* the client may have left */
 	count(e, status);
 }
 
@@ -128,21 +130,17 @@ static bool head_too_large(const struct http_exchange *x)
 
 static str new_request_id(struct arena *a)
 {
-	uint8_t bytes[11]; /* 16 characters of base64, of which the last is '=' */
+	const uint64_t random[2] = {rt_random(), rt_random()};
 	char *text = arena_bytes(a, 16);
 
-	rt_random_bytes(bytes, sizeof(bytes));
-	return str_of(text, base64_encode(str_of(bytes, sizeof(bytes)), text));
+	/* 11 bytes are 16 characters of base64, of which the last is '='. */
+	return str_of(text, base64_encode(str_of(random, 11), text));
 }
 
 static str new_trace(struct arena *a, int64_t wall_ms)
 {
-	uint8_t bytes[12];
-	char text[24];
-
-	rt_random_bytes(bytes, sizeof(bytes));
-	hex_encode(bytes, sizeof(bytes), text);
-	return arena_printf(a, "Root=1-%08llx-%.24s", (unsigned long long)(wall_ms / 1000), text);
+	return arena_printf(a, "Root=1-%08llx-%016llx%08llx", (unsigned long long)(wall_ms / 1000),
+		(unsigned long long)rt_random(), (unsigned long long)(rt_random() >> 32));
 }
 
 static void make_headers(struct execution *e)
@@ -174,6 +172,17 @@ static int find_api(struct execution *e)
 		rt_after_ms(FIND_MS), &e->api);
 }
 
+bool execute_may_log(struct execution *e)
+{
+	struct gateway_loop *loop = gateway_loop(e->gateway);
+	int64_t now = rt_now_coarse();
+
+	if (now < loop->quiet_until)
+		return false;
+	loop->quiet_until = now + RT_NS_S;
+	return true;
+}
+
 static void run_integration(struct execution *e)
 {
 	const struct router_route *route = e->route.route;
@@ -188,8 +197,9 @@ static void run_integration(struct execution *e)
 	case INTEGRATION_URL: execute_proxy(e); return;
 	case INTEGRATION_BROKEN: break;
 	}
-	log_warn("apigateway", "integration cannot be used", "api=%.*s route=%.*s why=%s",
-		STR_ARG(e->api->id), STR_ARG(route->key), e->integration->broken);
+	if (execute_may_log(e))
+		log_warn("apigateway", "integration cannot be used", "api=%.*s route=%.*s why=%s",
+			STR_ARG(e->api->id), STR_ARG(route->key), e->integration->broken);
 	execute_refuse(e, ANSWER_INTERNAL_ERROR);
 }
 

@@ -19,6 +19,7 @@ struct http_client;
 struct gateway_loop {
 	struct compiled_cache cache;
 	struct http_client *client; /* NULL until the first HTTP integration is called */
+	int64_t quiet_until;        /* no warning about an integration before */
 };
 
 struct apigateway {
@@ -68,6 +69,9 @@ void execute_refuse(struct execution *e, enum gateway_answer answer) mayyield;
 /* The integration's answer. Its hop-by-hop headers are gone already. */
 void execute_answer(struct execution *e, unsigned status, const struct http_header *headers,
 	size_t n, str body) mayyield;
+
+/* May a failing integration be logged? Once a second on each loop: clients cause it at will. */
+bool execute_may_log(struct execution *e);
 
 /* Calls the HTTP endpoint of e->integration and answers. proxy.c */
 void execute_proxy(struct execution *e) mayyield;

@@ -155,10 +155,11 @@ static void refuse_call(struct execution *e, int rc, const struct invoke_result 
 		execute_refuse(e, ANSWER_UNAVAILABLE);
 		return;
 	}
-	log_warn("apigateway", "function could not be called",
-		"api=%.*s function=%.*s rc=%s message=%.*s", STR_ARG(e->api->id),
-		STR_ARG(e->integration->function), rc_name(rc),
-		STR_ARG(rc == ERR_FAULT ? result->fault.message : STR("")));
+	if (execute_may_log(e))
+		log_warn("apigateway", "function could not be called",
+			"api=%.*s function=%.*s rc=%s message=%.*s", STR_ARG(e->api->id),
+			STR_ARG(e->integration->function), rc_name(rc),
+			STR_ARG(rc == ERR_FAULT ? result->fault.message : STR("")));
 	execute_refuse(e, ANSWER_INTERNAL_ERROR);
 }
 
@@ -174,10 +175,11 @@ void execute_function(struct execution *e)
 	}
 	int allowed = may_call(e);
 	if (allowed <= 0) {
-		log_warn("apigateway", "the API may not call the function",
-			"api=%.*s function=%.*s source=%.*s rc=%s", STR_ARG(e->api->id),
-			STR_ARG(e->integration->function), STR_ARG(source_arn(e)),
-			allowed < 0 ? rc_name(allowed) : "denied");
+		if (execute_may_log(e))
+			log_warn("apigateway", "the API may not call the function",
+				"api=%.*s function=%.*s source=%.*s rc=%s", STR_ARG(e->api->id),
+				STR_ARG(e->integration->function), STR_ARG(source_arn(e)),
+				allowed < 0 ? rc_name(allowed) : "denied");
 		execute_refuse(e, ANSWER_INTERNAL_ERROR);
 		return;
 	}

@@ -7,7 +7,8 @@
  *
  * Where it may not go: our own listeners (a public API would reach our API endpoint as if from
  * loopback), link-local addresses (metadata services of clouds), unspecified, multicast and
- * broadcast ones. The name is resolved here, every address is looked at, and plain http connects to
+ * broadcast ones; in strict mode, where others than the machine's owner make APIs, no loopback
+ * address either. The name is resolved here, every address is looked at, and plain http connects to
  * the very address that was checked.
  *
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-http.html
@@ -67,11 +68,12 @@ static bool is_own(const struct apigateway_options *options, const struct rt_add
 	return false;
 }
 
-/* Resolves and checks; the first address. ERR_DENIED: one of them is no target. */
-static int find_target(struct execution *e, int64_t deadline, struct rt_address *ret_address)
+/* Resolves and checks: how many addresses. ERR_DENIED: one of them is no target. */
+static int find_target(
+	struct execution *e, int64_t deadline, struct rt_address found[ADDRESSES_MAX])
 {
+	const struct apigateway_options *options = &e->gateway->options;
 	const struct target_url *url = &e->integration->url;
-	struct rt_address found[ADDRESSES_MAX];
 	int n = rt_resolve(url->name, url->port, deadline, found, ADDRESSES_MAX);
 
 	if (n <= 0)
@@ -79,11 +81,11 @@ static int find_target(struct execution *e, int64_t deadline, struct rt_address 
 	for (int i = 0; i < n; i++) {
 		struct rt_address address = unmapped(&found[i]);
 
-		if (is_never_a_target(&address) || is_own(&e->gateway->options, &address))
+		if (is_never_a_target(&address) || is_own(options, &address) ||
+			(!options->open && rt_address_is_loopback(&address)))
 			return ERR_DENIED;
 	}
-	*ret_address = found[0];
-	return 0;
+	return n;
 }
 
 static int client_of(struct execution *e, struct http_client **ret_client)
@@ -202,8 +204,9 @@ static int call(struct execution *e, str target, const struct rt_address *addres
 void execute_proxy(struct execution *e)
 {
 	int64_t deadline = rt_after_ms(e->integration->timeout_ms);
-	struct rt_address address;
+	struct rt_address addresses[ADDRESSES_MAX];
 	bool answered = false;
+	int count = 0;
 	str target;
 
 	int rc = target_url_fill(&e->x->arena, &e->integration->url, e->route.parameters,
@@ -215,17 +218,19 @@ void execute_proxy(struct execution *e)
 	if (rc == 0 && via_count(e) >= APIGATEWAY_MAX_VIA)
 		rc = ERR_DEPTH;
 	if (rc == 0)
-		rc = find_target(e, deadline, &address);
-	if (rc == 0)
-		rc = call(e, target, &address, deadline, &answered);
+		rc = count = find_target(e, deadline, addresses);
+	/* "localhost" is ::1 and 127.0.0.1, and few listen on both. */
+	for (int i = 0; i < count && (i == 0 || rc == ERR_REFUSED); i++)
+		rc = call(e, target, &addresses[i], deadline, &answered);
 	if (rc >= 0 || answered)
 		return;
 	if (rc == ERR_TIMEOUT) {
 		execute_refuse(e, ANSWER_TIMEOUT);
 		return;
 	}
-	log_warn("apigateway", "HTTP integration failed", "api=%.*s host=%.*s rc=%s",
-		STR_ARG(e->api->id), STR_ARG(e->integration->url.host), rc_name(rc));
+	if (execute_may_log(e))
+		log_warn("apigateway", "HTTP integration failed", "api=%.*s host=%.*s rc=%s",
+			STR_ARG(e->api->id), STR_ARG(e->integration->url.host), rc_name(rc));
 	execute_refuse(e, rc == ERR_DENIED || rc == ERR_DEPTH || rc == ERR_NOT_FOUND ||
 					  rc == ERR_TOO_LARGE || rc == ERR_UNSUPPORTED
 				  ? ANSWER_INTERNAL_ERROR

@@ -524,6 +524,24 @@ int store_page(
 	return 0;
 }
 
+int store_count_apis(struct call *c)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	struct kv_range range =
+		prefix_range(c->arena, key_apis(c->arena, c->account, c->region, 'A'));
+	struct kv *kv;
+	str key, record;
+	unsigned n = 0;
+
+	TRY(service_kv(c, &kv));
+	TRY(kv_scan_open(kv, &range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &record)))
+		if (++n == APIGATEWAY_MAX_APIS)
+			return APIGATEWAY_FAULT(c, TOO_MANY_REQUESTS,
+				"Maximum number of APIs has been reached: %d", APIGATEWAY_MAX_APIS);
+	return 0;
+}
+
 /* ---- the serving side ---- */
 
 static int load_deployment(

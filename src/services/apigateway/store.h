@@ -95,6 +95,8 @@ must_use mayyield int store_get(
  */
 must_use mayyield int store_page(
 	struct call *c, str api_id, char kind, void (*each)(struct call *c, struct value *item));
+/* TooManyRequestsException when the account has as many APIs as it may. */
+must_use mayyield int store_count_apis(struct call *c);
 /* NotFoundException for something of that kind. */
 int store_not_found(struct call *c, enum store_kind kind, str id);
 

@@ -185,15 +185,16 @@ int table_decode(str document, struct table **ret_table)
 static void describe_key(const struct table_attribute *at, const char *role,
 	struct value *definitions, struct value *schema)
 {
+	struct arena *a = definitions->tree->arena;
 	struct value *v;
 
 	if (!at->name.p)
 		return;
 	v = value_add_struct(definitions);
-	value_put_str(v, "AttributeName", at->name);
-	value_put_str(v, "AttributeType", str_of(&at->type, 1));
+	value_put_str(v, "AttributeName", arena_str(a, at->name));
+	value_put_str(v, "AttributeType", arena_str(a, str_of(&at->type, 1)));
 	v = value_add_struct(schema);
-	value_put_str(v, "AttributeName", at->name);
+	value_put_str(v, "AttributeName", arena_str(a, at->name));
 	value_put_str(v, "KeyType", str_c(role));
 }
 
@@ -204,9 +205,11 @@ void table_describe(
 	struct value *schema = value_put_list(d, "KeySchema");
 	struct value *units = value_put_struct(d, "ProvisionedThroughput");
 
+	struct arena *a = d->tree->arena;
+
 	describe_key(&t->partition, "HASH", definitions, schema);
 	describe_key(&t->sort, "RANGE", definitions, schema);
-	value_put_str(d, "TableName", t->name);
+	value_put_str(d, "TableName", arena_str(a, t->name));
 	value_put_str(d, "TableStatus", str_c(status));
 	value_put_time_ms(d, "CreationDateTime", t->created_ms);
 	value_put_int(units, "NumberOfDecreasesToday", 0);
@@ -214,8 +217,8 @@ void table_describe(
 	value_put_int(units, "WriteCapacityUnits", t->write_units);
 	value_put_int(d, "TableSizeBytes", bytes);
 	value_put_int(d, "ItemCount", items);
-	value_put_str(d, "TableArn", t->arn);
-	value_put_str(d, "TableId", t->uuid);
+	value_put_str(d, "TableArn", arena_str(a, t->arn));
+	value_put_str(d, "TableId", arena_str(a, t->uuid));
 	value_put_bool(d, "DeletionProtectionEnabled", t->deletion_protection);
 	if (t->on_demand) {
 		struct value *billing = value_put_struct(d, "BillingModeSummary");
@@ -225,6 +228,6 @@ void table_describe(
 			billing, "LastUpdateToPayPerRequestDateTime", t->on_demand_since_ms);
 	}
 	if (t->table_class.p)
-		value_put_str(
-			value_put_struct(d, "TableClassSummary"), "TableClass", t->table_class);
+		value_put_str(value_put_struct(d, "TableClassSummary"), "TableClass",
+			arena_str(a, t->table_class));
 }

@@ -57,7 +57,10 @@ str table_encode(struct arena *a, const struct table *t);
 /* A new table with one reference. ERR_CORRUPT. */
 must_use int table_decode(str document, struct table **ret_table);
 
-/* Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription). */
+/*
+ * Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription); copies what it
+ * takes of the table, which may be gone before the answer is.
+ */
 void table_describe(const struct table *t, const char *status, int64_t items, int64_t bytes,
 	struct value *description);
 

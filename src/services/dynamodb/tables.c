@@ -257,7 +257,7 @@ int dynamodb_create_table(struct call *c)
 	t.table_class = value_str(c->in, "TableClass");
 	rt_random_bytes(random, sizeof random);
 	uuid_v4_text(random, uuid);
-	t.uuid = str_of(uuid, sizeof uuid);
+	t.uuid = arena_str(c->arena, str_of(uuid, sizeof uuid)); /* the answer outlives us */
 	t.arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(t.region),
 		STR_ARG(t.account), STR_ARG(t.name));
 	TRY(create(c, &t));

@@ -109,9 +109,18 @@ static int read_next(struct cursor *c)
 
 static bool is_hidden(const struct cursor *c, uint64_t stream)
 {
-	for (size_t i = 0; i < c->options.hidden_count; i++)
-		if (c->options.hidden[i] == stream)
+	size_t low = 0, high = c->options.hidden_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (c->options.hidden[middle] == stream)
 			return true;
+		if (c->options.hidden[middle] < stream)
+			low = middle + 1;
+		else
+			high = middle;
+	}
 	return false;
 }
 

@@ -16,7 +16,7 @@ struct cursor_options {
 	bool backward;          /* one stream only */
 	/* Events at or behind `from` and before `to`, whatever the direction. */
 	struct log_position from, to;
-	/* Ids of streams to pass over (deleted ones); may be NULL. */
+	/* Ids of streams to pass over (deleted ones), rising; may be NULL. */
 	const uint64_t *hidden;
 	size_t hidden_count;
 };

@@ -31,7 +31,8 @@ static int check_batch(struct call *c, const struct batch_event *events, size_t 
 		return LOGS_FAULT(c, INVALID_PARAMETER,
 			"Upload too large: %zu bytes exceeds limit of %d", bytes,
 			LOGS_MAX_PUT_BYTES);
-	if (events[n - 1].time_ms - events[0].time_ms > DAY_MS)
+	/* In order; as unsigned, because any 64-bit numbers may come. */
+	if ((uint64_t)events[n - 1].time_ms - (uint64_t)events[0].time_ms > (uint64_t)DAY_MS)
 		return LOGS_FAULT(c, INVALID_PARAMETER,
 			"The batch of log events in a single PutLogEvents request cannot span "
 			"more than 24 hours.");

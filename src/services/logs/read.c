@@ -16,7 +16,7 @@
 #include "services/logs/filter.h"
 #include "services/logs/service.h"
 
-enum { HIDDEN_MAX = 4096, SCRATCH_BYTES = 16 * 1024 * 1024 };
+enum { SCRATCH_BYTES = 16 * 1024 * 1024 };
 
 static void cursor_close_p(struct cursor *cursor)
 {
@@ -194,13 +194,22 @@ static int hidden_streams(struct call *c, uint64_t group, struct cursor_options 
 	const struct log_scope scope = call_scope(c);
 	str prefix = log_key_gone_stream(c->arena, &scope, group, 0), key, record;
 	struct kv_range range = {.from = prefix, .to = keyspace_prefix_end(c->arena, prefix)};
-	uint64_t *hidden = arena_new_array(c->arena, uint64_t, HIDDEN_MAX);
+	size_t capacity = 64;
+	uint64_t *hidden = arena_new_array(c->arena, uint64_t, capacity);
 	struct kv *kv;
 
 	TRY(logs_kv(c, &kv));
 	TRY(kv_scan_open(kv, &range, &scan));
-	while (options->hidden_count < HIDDEN_MAX && TRY(kv_scan_next(scan, &key, &record))) {
+	while (TRY(kv_scan_next(scan, &key, &record))) {
 		str id = str_from(key, prefix.n);
+
+		if (options->hidden_count == capacity) {
+			uint64_t *grown = arena_new_array(c->arena, uint64_t, capacity * 2);
+
+			memcpy(grown, hidden, capacity * sizeof(*grown));
+			hidden = grown;
+			capacity *= 2;
+		}
 
 		if (!str_take_be64(&id, &hidden[options->hidden_count++]))
 			return ERR_CORRUPT;
@@ -313,8 +322,9 @@ int logs_FilterLogEvents(struct call *c)
 		.from = at_time(value_int(c->in, "startTime", 0)),
 		.to = log_position_last};
 	/* Events with a timestamp later than endTime are not returned. */
-	if (value_has(c->in, "endTime"))
-		options.to = at_time(value_int(c->in, "endTime", 0) + 1);
+	int64_t end = value_int(c->in, "endTime", INT64_MAX);
+	if (end < INT64_MAX)
+		options.to = at_time(MAX(end, -1) + 1);
 	if (token.n) {
 		TRY(filter_token_parse(c, token, group.id, &at));
 		options.from = later(options.from, at);

@@ -327,6 +327,8 @@ int logs_sweep(struct logs *logs, int64_t wall_ms)
 	str from = STR_NULL;
 
 	arena_init(&a, ARENA_BYTES);
+	if (!kv)
+		return ERR_CLOSED;
 	while (TRY(next_scope(kv, &a, &from, &scope)))
 		TRY(sweep_scope(kv, &scope, wall_ms));
 	return 0;

@@ -13,5 +13,5 @@ TEST(apigateway, control)
 
 TEST(apigateway, proxy)
 {
-	scenario_run("test/services/apigateway/proxy.txt", 3);
+	scenario_run("test/services/apigateway/proxy.txt", 4);
 }

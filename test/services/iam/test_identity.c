@@ -275,25 +275,11 @@ static void race(struct wire *w, const char *parameters, unsigned lost_status, u
 	EXPECT_INT(r.lost, RACERS - winners);
 }
 
-/* A store that answers late and makes every third commit run again. */
-static struct kv *slow_store(uint64_t seed)
-{
-	struct kv_fault_options faults = {.seed = seed,
-		.delay_min_ns = 10000,
-		.delay_max_ns = 300000,
-		.conflict_per_mille = 300};
-	struct kv *inner, *kv;
-
-	check(kv_open_memory(&(struct kv_memory_options){.seed = seed}, &inner) == 0);
-	check(kv_open_fault(inner, &faults, &kv) == 0);
-	return kv;
-}
-
 static void races(void *arg)
 {
 	struct wire *w = arg;
 
-	wire_start(w, slow_store(rt_random()));
+	wire_start(w, wire_slow_store(rt_random()));
 	race(w, "Action=CreateRole&RoleName=r&AssumeRolePolicyDocument=$TRUST_ROOT", 409, 1);
 	race(w, "Action=CreatePolicy&PolicyName=p&PolicyDocument=$ALLOW_READ", 409, 1);
 	race(w, "Action=AttachRolePolicy&RoleName=r&PolicyArn=arn:aws:iam::000000000000:policy/p",
@@ -332,13 +318,7 @@ static void run(struct rt_options options, rt_fiber_fn *fn)
 	struct wire w;
 	struct rt *rt;
 
-	int rc = rt_new(&options, &rt);
-
-	if (rc == ERR_UNSUPPORTED) { /* without a simulation: two real loops */
-		options = (struct rt_options){.loops = 2};
-		rc = rt_new(&options, &rt);
-	}
-	ASSERT_INT(rc, 0);
+	ASSERT_INT(rt_new(&options, &rt), 0);
 	wire_new(&w, rt, GATE_OPEN);
 	EXPECT_INT(rt_run(rt, fn, &w), 0);
 	rt_free(rt);
@@ -395,7 +375,7 @@ static void flips(void *arg)
 	struct rt *rt = rt_self();
 	struct flip f = {.w = w, .left = 4};
 
-	wire_start(w, slow_store(rt_random()));
+	wire_start(w, wire_slow_store(rt_random()));
 	rt_event_init(&f.done);
 	wire_expect(w, "-", "Action=CreateUser&UserName=u", 200);
 	wire_expect(w, "-", "Action=CreateAccessKey&UserName=u", 200);

@@ -121,6 +121,19 @@ void wire_done(struct wire *w)
 	arena_done(&w->arena);
 }
 
+struct kv *wire_slow_store(uint64_t seed)
+{
+	struct kv_fault_options faults = {.seed = seed,
+		.delay_min_ns = 10000,
+		.delay_max_ns = 300000,
+		.conflict_per_mille = 300};
+	struct kv *inner, *kv;
+
+	check(kv_open_memory(&(struct kv_memory_options){.seed = seed}, &inner) == 0);
+	check(kv_open_fault(inner, &faults, &kv) == 0);
+	return kv;
+}
+
 /* ---- keys ---- */
 
 const struct wire_key *wire_key(const struct wire *w, str name)

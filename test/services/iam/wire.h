@@ -39,6 +39,8 @@ void wire_init(struct wire *w, enum gate_auth auth);
 /* With one: before rt_run(), and in a fiber with the store. */
 void wire_new(struct wire *w, struct rt *rt, enum gate_auth auth);
 void wire_start(struct wire *w, struct kv *kv);
+/* A store that answers late and makes every third commit run again. */
+struct kv *wire_slow_store(uint64_t seed);
 void wire_done(struct wire *w);
 const struct wire_key *wire_key(const struct wire *w, str name);
 void wire_key_add(struct wire *w, str name, str id, str secret, str token);
