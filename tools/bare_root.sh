@@ -31,6 +31,7 @@ cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
 for file in /etc/npmrc "$HOME/.npmrc"; do
 	[ ! -f "$file" ] || cp "$file" "$root/root/.npmrc"
 done
+mount --bind "$root" "$root" # what chroot shows as / must be a mount, as on a machine
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"

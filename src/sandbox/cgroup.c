@@ -99,6 +99,15 @@ static int open_folder(int dir, const char *path)
 }
 
 /* The start time of a process in ticks since boot, so that a number used again is told apart. */
+/* A number means a process only within its pid namespace: groups of another one are not ours to
+ * judge. */
+static unsigned long long pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 ? (unsigned long long)st.st_ino : 0;
+}
+
 static uint64_t start_time(pid_t pid)
 {
 	char path[64], text[1024], *at;
@@ -174,11 +183,11 @@ static bool sweep(int parent)
 	}
 	while ((entry = readdir(dir)) != NULL) {
 		int pid;
-		unsigned long long started;
+		unsigned long long started, space;
 
 		if (entry->d_type != DT_DIR ||
-			sscanf(entry->d_name, "cirrus.%d.%llu", &pid, &started) != 2 ||
-			start_time(pid) == started)
+			sscanf(entry->d_name, "cirrus.%llu.%d.%llu", &space, &pid, &started) != 3 ||
+			space != pid_namespace() || start_time(pid) == started)
 			continue;
 		kill_cells(parent, entry->d_name);
 		remove_tree(parent, entry->d_name);
@@ -317,7 +326,7 @@ void cgroups_open(struct cgroups *g)
 	memset(g, 0, sizeof *g);
 	for (int c = 0; c < CGROUP_COUNT; c++)
 		g->group_fd[c] = g->parent_fd[c] = -1;
-	snprintf(g->name, sizeof g->name, "%s%d.%llu", PREFIX, (int)getpid(),
+	snprintf(g->name, sizeof g->name, "%s%llu.%d.%llu", PREFIX, pid_namespace(), (int)getpid(),
 		(unsigned long long)start_time(getpid()));
 	for (int c = 0; c < CGROUP_COUNT; c++)
 		open_v1(g, (enum cgroup_controller)c);

@@ -229,9 +229,10 @@ static bool reap(pid_t *worker, pid_t *launcher, bool stopping, int *status)
 			*status = child_status;
 		} else if (child == *launcher) {
 			*launcher = 0;
-			if (*worker && !stopping) {
-				log_error("supervisor", "the launcher ended", "status=%d",
-					child_status);
+			/* One that found its work forbidden here ends by itself; the rest works. */
+			if (*worker && !stopping && WIFSIGNALED(child_status)) {
+				log_error("supervisor", "the launcher crashed", "signal=%d",
+					WTERMSIG(child_status));
 				kill(*worker, SIGKILL);
 			}
 		}
