@@ -7,6 +7,8 @@
 # A new .c file below src/ or test/ is found by itself. Only Debian packages are needed (DEPS_*).
 
 KIND    ?= release
+# as many compilers at once as there are processors
+JOBS    ?= $(shell nproc)
 # make V=1 prints each command
 Q       := $(if $(V),,@)
 ifeq ($(origin CC),default)
@@ -101,7 +103,7 @@ build/cirrus: build/release/cirrus
 	$(Q)cp -f $< $@.new && mv -f $@.new $@
 
 build: ## the optimised binary, build/cirrus
-	@$(MAKE) --no-print-directory KIND=release build/cirrus
+	@$(MAKE) --no-print-directory -j$(JOBS) KIND=release build/cirrus
 
 run: deps deps-run build ## installs what is missing, builds, starts on 127.0.0.1:4566
 	@exec build/cirrus serve $(ARGS)
@@ -138,7 +140,7 @@ crash: $(BUILD)/crash $(BUILD)/crash-shim.so ## crash tests: kill -9, power cuts
 	@echo "crash: 4 passed, 0 failed"
 
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
-	@$(MAKE) --no-print-directory KIND=asan build/asan/unit
+	@$(MAKE) --no-print-directory -j$(JOBS) KIND=asan build/asan/unit
 	build/asan/unit $(ONLY)
 
 # The codecs as a filter, driven by the published Python client's serializers and parsers.
@@ -146,7 +148,7 @@ build/asan/peer_codec: build/asan/test/aws/peer_codec.o build/asan/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 .PHONY: peer
 peer: ## codecs against botocore's, every operation; PEER_ROUNDS=3
-	@$(MAKE) --no-print-directory KIND=asan build/asan/peer_codec
+	@$(MAKE) --no-print-directory -j$(JOBS) KIND=asan build/asan/peer_codec
 	$(PYTHON) test/aws/peer_codec.py build/asan/peer_codec $(or $(PEER_ROUNDS),3)
 
 # A fuzzer test/<layer>/fuzz_NAME.c becomes build/fuzz/NAME; its seeds are test/<layer>/corpus/NAME.
@@ -176,7 +178,7 @@ fuzz-run:
 	echo "$$passed passed, $$failed failed"; [ $$failed = 0 ] && [ $$passed != 0 ]
 
 fuzz: ## every fuzzer for SECONDS (60) each, one after another; ONLY="json xml" picks some
-	@$(MAKE) --no-print-directory KIND=fuzz CC=clang fuzz-build
+	@$(MAKE) --no-print-directory -j$(JOBS) KIND=fuzz CC=clang fuzz-build
 	@$(MAKE) --no-print-directory fuzz-run SECONDS=$(SECONDS)
 
 MICRO_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/micro/*.c))

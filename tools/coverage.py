@@ -7,7 +7,7 @@
 
 Operations come from src/services/*/*.model, handlers from the `struct operation_row` tables (read
 behind the preprocessor, since tables may use macros), tests from where an operation is called: by
-its name ("CreateTable"), a command of the CLI (dynamodb create-table), a method of boto3
+its name ("CreateTable"), its request line (POST /v2/apis), a command of the CLI (dynamodb create-table), a method of boto3
 (.create_table()) or a command of the JavaScript SDK (CreateTableCommand).
 """
 import glob
@@ -22,12 +22,26 @@ TABLE = re.compile(r"struct\s+operation_row\s+\w+\s*\[[^]]*\]\s*=\s*\{(.*?)\}\s*
 NAME = re.compile(r"\.name\s*=\s*\"(\w+)\"")
 
 
+def routes(text):
+    """{operation: pattern of its request line, None without one}, from a model's text."""
+    found = {}
+    for name, rest in re.findall(r"^operation (\w+)(.*)$", text, re.M):
+        line = re.search(r"\b(GET|POST|PUT|DELETE|PATCH) (/\S+)", rest)
+        found[name] = None
+        if line and "{" in line.group(2) or line and len(line.group(2)) > 1:
+            uri = line.group(2).partition("?")[0]
+            parts = re.split(r"\{[^}]*\}", uri)
+            found[name] = re.compile(r"\b%s %s(?=[ ?\"']|$)" % (
+                line.group(1), r"[^/ ?\"']+".join(map(re.escape, parts))), re.M)
+    return found
+
+
 def models():
-    """[(service, folder, [operations])], by service."""
+    """[(service, folder, {operation: request line})], by service."""
     found = []
     for path in sorted(glob.glob(os.path.join(ROOT, "src/services/*/*.model"))):
-        names = re.findall(r"^operation (\w+)", open(path, encoding="utf-8").read(), re.M)
-        found.append((os.path.basename(path)[:-6], os.path.dirname(path), names))
+        text = open(path, encoding="utf-8").read()
+        found.append((os.path.basename(path)[:-6], os.path.dirname(path), routes(text)))
     return found
 
 
@@ -66,15 +80,16 @@ def snake(name):
     return re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name).lower()
 
 
-def tested_in(operation, folder, sources):
+def tested_in(operation, route, folder, sources):
     """Files whose text calls the operation, in the form of any client, or names it in a string."""
     method = snake(operation)
     command, service = method.replace("_", "-"), os.path.basename(folder)
-    pattern = re.compile(rf"\b{operation}Command\b|[\"'.=]{operation}\b|\.{method}\(|"
-                         rf"\b\w+[\"', ]+{command}(?![\w-])")
+    pattern = re.compile(rf"\b{operation}Command\b|(?:[\"'.=]|^> ){operation}\b|\.{method}\(|"
+                         rf"\b\w+[\"', ]+{command}(?![\w-])", re.M)
     # test/aws drives the gate with services of its own on real models: not the services' tests
     own = (f"test/services/{service}/", "test/e2e/", "examples/")
-    return [path for path, text in sources if path.startswith(own) and pattern.search(text)]
+    return [path for path, text in sources if path.startswith(own) and
+            (pattern.search(text) or (route and route.search(text)))]
 
 
 def page():
@@ -88,7 +103,7 @@ def page():
         if done:
             lines += ["| operation | tested in |", "|---|---|"]
         for operation in sorted(done):
-            paths = tested_in(operation, folder, sources)
+            paths = tested_in(operation, operations[operation], folder, sources)
             if not paths:
                 untested.append(f"{service} {operation}")
             shown = ", ".join(f"`{p}`" for p in paths[:4]) + (" ..." if len(paths) > 4 else "")

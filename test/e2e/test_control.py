@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+"""Control-plane calls that no other end-to-end test makes, through boto3."""
+import io
+import json
+import zipfile
+
+from harness import error_of, expect, main
+
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+ALLOW = {"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow", "Action": "logs:*", "Resource": "*"}]}
+
+
+def zip_of(name, text):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr(name, text)
+    return out.getvalue()
+
+
+def test_deployments(server):
+    gateway = server.client("apigatewayv2")
+    api = gateway.create_api(Name="d", ProtocolType="HTTP", Target="http://127.0.0.1:9/",
+                             RouteKey="GET /x")["ApiId"]
+    made = gateway.create_deployment(ApiId=api, Description="by hand")["DeploymentId"]
+    expect(gateway.get_deployment(ApiId=api, DeploymentId=made)["Description"], "by hand")
+    gateway.update_deployment(ApiId=api, DeploymentId=made, Description="changed")
+    found = {d["DeploymentId"]: d.get("Description")
+             for d in gateway.get_deployments(ApiId=api)["Items"]}
+    expect(found[made], "changed")
+    gateway.delete_deployment(ApiId=api, DeploymentId=made)
+    expect(error_of(gateway.get_deployment, ApiId=api, DeploymentId=made)[::2],
+           ("NotFoundException", 404))
+
+
+def test_function_versions_and_account(server):
+    functions = server.client("lambda")
+    functions.create_function(FunctionName="v", Runtime="python3.11", Handler="a.b",
+                              Role="arn:aws:iam::000000000000:role/none",
+                              Code={"ZipFile": zip_of("a.py", "def b(e, c): return 1\n")})
+    versions = functions.list_versions_by_function(FunctionName="v")["Versions"]
+    expect([v["Version"] for v in versions], ["$LATEST"])
+    account = functions.get_account_settings()
+    expect(account["AccountLimit"]["ConcurrentExecutions"], 1000)
+    expect(account["AccountUsage"]["FunctionCount"], 1)
+
+
+def test_user_policy(server):
+    iam = server.client("iam")
+    iam.create_user(UserName="u")
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps(ALLOW))
+    expect(iam.get_user_policy(UserName="u", PolicyName="p")["PolicyDocument"], ALLOW)
+    expect(error_of(iam.get_user_policy, UserName="u", PolicyName="q")[::2], ("NoSuchEntity", 404))
+
+
+def test_role_boundary(server):
+    iam = server.client("iam")
+    boundary = iam.create_policy(PolicyName="b", PolicyDocument=json.dumps(ALLOW))["Policy"]["Arn"]
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=boundary)
+    role = iam.get_role(RoleName="r")["Role"]
+    expect(role["PermissionsBoundary"]["PermissionsBoundaryArn"], boundary)
+    iam.delete_role_permissions_boundary(RoleName="r")
+    expect("PermissionsBoundary" in iam.get_role(RoleName="r")["Role"], False)
+
+
+if __name__ == "__main__":
+    main(globals())
