@@ -42,7 +42,7 @@ LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CFLAGS_cov      := -O0 --coverage
 LDFLAGS_cov     := --coverage
 
-LIBS := -luv -lrocksdb -lssl -lcrypto -ldeflate -lz -lexpat -larchive -lseccomp -lpthread -ldl -lm
+LIBS := -luv -lrocksdb -lssl -lcrypto -ldeflate -lz -lexpat -lseccomp -lpthread -ldl -lm
 
 include Makefile.deps
 

@@ -13,6 +13,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -48,7 +49,14 @@ struct report {
 
 /* --- the child ------------------------------------------------------------------------------ */
 
+struct libarchive {
+#define ARCHIVE(result, name, arguments) result(*name) arguments;
+#include "sandbox/libarchive.def"
+#undef ARCHIVE
+};
+
 struct unpacker {
+	struct libarchive lib;
 	struct archive *archive;
 	struct unpack_limits limits;
 	uint64_t packed_bytes;
@@ -194,15 +202,16 @@ static int unpack_file(struct unpacker *u, int parent, const char *name, bool ex
 
 	if (fd < 0)
 		return refuse_errno(u, "make");
-	while ((n = archive_read_data(u->archive, block, sizeof block)) > 0) {
+	while ((n = u->lib.archive_read_data(u->archive, block, sizeof block)) > 0) {
 		TRY(count_bytes(u, (size_t)n));
 		TRY(write_block(u, fd, block, (size_t)n, offset));
 		offset += n;
 	}
 	if (n < 0)
 		return refuse(u, ERR_INVALID, "%s is damaged: %s", u->path,
-			archive_error_string(u->archive) ? archive_error_string(u->archive)
-							 : "unreadable");
+			u->lib.archive_error_string(u->archive)
+				? u->lib.archive_error_string(u->archive)
+				: "unreadable");
 	/* Always: an earlier entry of this name may have left other bits. */
 	if (fchmod(fd, executable ? 0755 : 0644) != 0)
 		return refuse_errno(u, "set the mode of");
@@ -250,35 +259,35 @@ static int unpack_link(
 
 static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 {
-	const char *name = archive_entry_pathname_utf8(entry), *target;
+	const char *name = u->lib.archive_entry_pathname_utf8(entry), *target;
 	char path[PATH_MAX_BYTES], *last = path;
 	unsigned depth = 0;
 	cleanup(sys_close_p) int parent = -1;
 
 	if (!name)
-		name = archive_entry_pathname(entry);
+		name = u->lib.archive_entry_pathname(entry);
 	if (!name)
 		return refuse(u, ERR_INVALID, "an entry's name is not UTF-8");
 	name_entry(u, name);
 	if (++u->report.result.entries > u->limits.entries)
 		return refuse(u, ERR_TOO_LARGE, "it has more than %u entries", u->limits.entries);
-	if (archive_entry_is_encrypted(entry))
+	if (u->lib.archive_entry_is_encrypted(entry))
 		return refuse(u, ERR_INVALID, "%s is encrypted", u->path);
 	TRY(clean_path(u, str_c(name), path, &depth));
-	if (archive_entry_hardlink(entry))
+	if (u->lib.archive_entry_hardlink(entry))
 		return refuse(u, ERR_INVALID, "%s is a hard link", u->path);
 	if (!*path)
-		return archive_entry_filetype(entry) == AE_IFDIR
+		return u->lib.archive_entry_filetype(entry) == AE_IFDIR
 			       ? 0
 			       : refuse(u, ERR_INVALID, "an entry has no name");
 	parent = open_parent(u, path, &last);
 	if (parent < 0)
 		return u->report.rc;
-	switch (archive_entry_filetype(entry)) {
-	case AE_IFREG: return unpack_file(u, parent, last, archive_entry_perm(entry) & 0111);
+	switch (u->lib.archive_entry_filetype(entry)) {
+	case AE_IFREG: return unpack_file(u, parent, last, u->lib.archive_entry_perm(entry) & 0111);
 	case AE_IFDIR: return unpack_folder(u, parent, last);
 	case AE_IFLNK:
-		target = archive_entry_symlink(entry);
+		target = u->lib.archive_entry_symlink(entry);
 		return unpack_link(u, parent, last, target ? target : "", depth);
 	default:
 		return refuse(
@@ -291,11 +300,11 @@ static int unpack_all(struct unpacker *u)
 	struct archive_entry *entry;
 	int got;
 
-	u->archive = archive_read_new();
-	if (!u->archive || archive_read_support_format_zip(u->archive) != ARCHIVE_OK ||
-		archive_read_open_fd(u->archive, ARCHIVE_FD, BLOCK) != ARCHIVE_OK)
+	u->archive = u->lib.archive_read_new();
+	if (!u->archive || u->lib.archive_read_support_format_zip(u->archive) != ARCHIVE_OK ||
+		u->lib.archive_read_open_fd(u->archive, ARCHIVE_FD, BLOCK) != ARCHIVE_OK)
 		return refuse(u, ERR_INVALID, "it is not a zip archive");
-	while ((got = archive_read_next_header(u->archive, &entry)) == ARCHIVE_OK ||
+	while ((got = u->lib.archive_read_next_header(u->archive, &entry)) == ARCHIVE_OK ||
 		got == ARCHIVE_WARN)
 		TRY(unpack_entry(u, entry));
 	if (got != ARCHIVE_EOF)
@@ -336,10 +345,26 @@ static int give_everything_up(const struct unpack_limits *limits, const struct f
 	return filter_install(filter);
 }
 
+static bool load(struct libarchive *lib)
+{
+	void *handle = dlopen("libarchive.so.13", RTLD_NOW | RTLD_LOCAL);
+
+	if (!handle)
+		return false;
+#define ARCHIVE(result, name, arguments)                       \
+	lib->name = (result(*) arguments)dlsym(handle, #name); \
+	if (!lib->name)                                        \
+		return false;
+#include "sandbox/libarchive.def"
+#undef ARCHIVE
+	return true;
+}
+
 noreturn_fn static void child(int archive, int folder, int report_fd, uint64_t packed_bytes,
 	const struct unpack_limits *limits, const struct filter *filter)
 {
 	struct unpacker u = {.limits = *limits, .packed_bytes = packed_bytes};
+	bool loaded;
 	int rc;
 
 	signal(SIGXFSZ, SIG_IGN);
@@ -351,8 +376,11 @@ noreturn_fn static void child(int archive, int folder, int report_fd, uint64_t p
 		dup2(report_fd, 101) < 0 || dup2(100, ARCHIVE_FD) < 0 || dup2(101, REPORT_FD) < 0 ||
 		sys_close_range(REPORT_FD + 1, ~0u) != 0)
 		_exit(2);
+	loaded = load(&u.lib);
 	rc = give_everything_up(limits, filter);
-	if (rc < 0)
+	if (!loaded)
+		refuse(&u, ERR_UNSUPPORTED, "libarchive is not installed (package libarchive13)");
+	else if (rc < 0)
 		refuse(&u, ERR_UNSUPPORTED,
 			"cannot unpack in isolation: %s; run as root or allow user namespaces",
 			strerror(-rc));
