@@ -73,6 +73,7 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 	check(d->service.model != NULL);
 	rt_event_init(&d->sweep_wanted);
 	rt_event_init(&d->sweeper_ended);
+	rt_event_init(&d->count_ended);
 	return d;
 }
 
@@ -94,9 +95,11 @@ void dynamodb_stop(struct dynamodb *d)
 {
 	if (!d->started)
 		return;
-	d->stopping = true;
+	atomic_store(&d->stopping, true);
 	rt_event_set(&d->sweep_wanted);
 	rt_event_wait_sure(&d->sweeper_ended);
+	while (atomic_load(&d->counting))
+		rt_event_wait_sure(&d->count_ended);
 	d->started = false;
 }
 

@@ -8,6 +8,7 @@
 #include "rt/rt.h"
 #include "services/dynamodb/catalog.h"
 #include "services/dynamodb/faults.h"
+#include "services/dynamodb/flight.h"
 
 #define DYNAMODB_FAULT(id) (&dynamodb_faults[DYNAMODB_##id])
 
@@ -19,6 +20,10 @@ struct dynamodb {
 	/* Handlers ask the sweeper to look for deleted tables. */
 	struct rt_event sweep_wanted;
 	struct rt_event sweeper_ended;
+	/* A table is being counted in the background (count.c). */
+	_Atomic bool counting;
+	struct rt_event count_ended;
+	struct flights flights;
 	_Atomic bool stopping;
 	bool started;
 };

@@ -182,6 +182,12 @@ int table_decode(str document, struct table **ret_table)
 	return 0;
 }
 
+/* The answer is rendered when the table may be gone: nothing in it points into the table. */
+static void put_copy(struct value *v, const char *name, str text)
+{
+	value_put_str(v, name, arena_str(v->tree->arena, text));
+}
+
 static void describe_key(const struct table_attribute *at, const char *role,
 	struct value *definitions, struct value *schema)
 {
@@ -190,41 +196,45 @@ static void describe_key(const struct table_attribute *at, const char *role,
 	if (!at->name.p)
 		return;
 	v = value_add_struct(definitions);
-	value_put_str(v, "AttributeName", at->name);
-	value_put_str(v, "AttributeType", str_of(&at->type, 1));
+	put_copy(v, "AttributeName", at->name);
+	put_copy(v, "AttributeType", str_of(&at->type, 1));
 	v = value_add_struct(schema);
-	value_put_str(v, "AttributeName", at->name);
-	value_put_str(v, "KeyType", str_c(role));
+	put_copy(v, "AttributeName", at->name);
+	put_copy(v, "KeyType", str_c(role));
 }
 
 void table_describe(
 	const struct table *t, const char *status, int64_t items, int64_t bytes, struct value *d)
 {
-	struct value *definitions = value_put_list(d, "AttributeDefinitions");
-	struct value *schema = value_put_list(d, "KeySchema");
-	struct value *units = value_put_struct(d, "ProvisionedThroughput");
+	struct value *units;
 
-	describe_key(&t->partition, "HASH", definitions, schema);
-	describe_key(&t->sort, "RANGE", definitions, schema);
-	value_put_str(d, "TableName", t->name);
-	value_put_str(d, "TableStatus", str_c(status));
-	value_put_time_ms(d, "CreationDateTime", t->created_ms);
+	/* DeleteTable's answer does not tell what the table was like. */
+	if (!str_eq(str_c(status), STR("DELETING"))) {
+		struct value *definitions = value_put_list(d, "AttributeDefinitions");
+		struct value *schema = value_put_list(d, "KeySchema");
+
+		describe_key(&t->partition, "HASH", definitions, schema);
+		describe_key(&t->sort, "RANGE", definitions, schema);
+		value_put_time_ms(d, "CreationDateTime", t->created_ms);
+	}
+	put_copy(d, "TableName", t->name);
+	put_copy(d, "TableStatus", str_c(status));
+	units = value_put_struct(d, "ProvisionedThroughput");
 	value_put_int(units, "NumberOfDecreasesToday", 0);
 	value_put_int(units, "ReadCapacityUnits", t->read_units);
 	value_put_int(units, "WriteCapacityUnits", t->write_units);
 	value_put_int(d, "TableSizeBytes", bytes);
 	value_put_int(d, "ItemCount", items);
-	value_put_str(d, "TableArn", t->arn);
-	value_put_str(d, "TableId", t->uuid);
+	put_copy(d, "TableArn", t->arn);
+	put_copy(d, "TableId", t->uuid);
 	value_put_bool(d, "DeletionProtectionEnabled", t->deletion_protection);
 	if (t->on_demand) {
 		struct value *billing = value_put_struct(d, "BillingModeSummary");
 
-		value_put_str(billing, "BillingMode", STR("PAY_PER_REQUEST"));
+		put_copy(billing, "BillingMode", STR("PAY_PER_REQUEST"));
 		value_put_time_ms(
 			billing, "LastUpdateToPayPerRequestDateTime", t->on_demand_since_ms);
 	}
 	if (t->table_class.p)
-		value_put_str(
-			value_put_struct(d, "TableClassSummary"), "TableClass", t->table_class);
+		put_copy(value_put_struct(d, "TableClassSummary"), "TableClass", t->table_class);
 }

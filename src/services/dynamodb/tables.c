@@ -13,8 +13,12 @@
 #include "base/random.h"
 #include "base/rc.h"
 #include "kv/kv.h"
+#include "services/dynamodb/count.h"
 
-enum { KEY_PARTS_MAX = 2, LIST_TABLES_MAX = 100 };
+enum { KEY_PARTS_MAX = 2, LIST_TABLES_MAX = 100, NAME_BYTES_MIN = 3, NAME_BYTES_MAX = 255 };
+
+#define BAD_NAME \
+	"1 validation error detected: Value '%.*s' at 'tableName' failed to satisfy constraint: "
 
 int dynamodb_not_implemented(struct call *c, const char *member)
 {
@@ -203,7 +207,7 @@ struct creation {
 	str key, id_key, document;
 };
 
-/* 0, or ERR_EXISTS: the name is taken; ERR_CONFLICT: the id is, try another. */
+/* 0, or ERR_EXISTS: the name is taken; 1: the id is, try another. */
 static int create_in_store(struct kv_txn *txn, void *arg)
 {
 	struct creation *creation = arg;
@@ -213,7 +217,7 @@ static int create_in_store(struct kv_txn *txn, void *arg)
 	if (TRY(kv_txn_get(txn, creation->key, a, &found)))
 		return ERR_EXISTS;
 	if (TRY(kv_txn_get(txn, creation->id_key, a, &found)))
-		return ERR_CONFLICT;
+		return 1;
 	kv_txn_put(txn, creation->key, creation->document);
 	/* Stays for ever: an id names one table only. */
 	kv_txn_put(txn, creation->id_key, creation->table->name);
@@ -233,13 +237,12 @@ static int create(struct call *c, struct table *t)
 		creation.document = table_encode(c->arena, t);
 		rc = kv_run(d->kv, (str[]){creation.key, creation.id_key}, 2, create_in_store,
 			&creation, c->deadline_ns);
-	} while (rc == ERR_CONFLICT && rt_now() < c->deadline_ns);
+	} while (rc == 1 && rt_now() < c->deadline_ns);
 	if (rc == ERR_EXISTS)
 		return call_fault(c, DYNAMODB_FAULT(RESOURCE_IN_USE), "Table already exists: %.*s",
 			STR_ARG(t->name));
-	TRY(rc);
 	catalog_changed(d->catalog);
-	return 0;
+	return rc == 1 ? ERR_TIMEOUT : rc;
 }
 
 int dynamodb_create_table(struct call *c)
@@ -265,15 +268,28 @@ int dynamodb_create_table(struct call *c)
 	return 0;
 }
 
+static bool is_name_character(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_' || c == '.' || c == '-';
+}
+
 int dynamodb_table_name(struct call *c, str given, str *ret_name)
 {
 	str arn;
 
 	if (likely(!str_starts(given, STR("arn:")))) {
-		if (given.n < 3 || given.n > 255)
+		if (given.n < NAME_BYTES_MIN || given.n > NAME_BYTES_MAX)
 			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-				"TableName must be at least 3 characters long and at most 255 "
-				"characters long");
+				BAD_NAME "Member must have length %s than or equal to %d",
+				STR_ARG(given), given.n < NAME_BYTES_MIN ? "greater" : "less",
+				given.n < NAME_BYTES_MIN ? NAME_BYTES_MIN : NAME_BYTES_MAX);
+		for (size_t i = 0; i < given.n; i++)
+			if (!is_name_character(given.p[i]))
+				return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+					BAD_NAME "Member must satisfy regular expression pattern: "
+						 "[a-zA-Z0-9_.-]+",
+					STR_ARG(given));
 		*ret_name = given;
 		return 0;
 	}
@@ -306,13 +322,18 @@ int dynamodb_table(struct call *c, str given, struct table **ret_table)
 
 int dynamodb_describe_table(struct call *c)
 {
+	/* The figures of a count may be written: the sweep has to know. */
+	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
+	struct table_figures figures;
 	str name;
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
 		return not_found(c, name);
-	table_describe(t, "ACTIVE", 0, 0, value_put_struct(c->out, "Table"));
+	TRY(dynamodb_count(dynamodb_of(c), t, c->deadline_ns, &figures));
+	table_describe(
+		t, "ACTIVE", figures.items, figures.bytes, value_put_struct(c->out, "Table"));
 	return 0;
 }
 
@@ -354,6 +375,13 @@ struct deletion {
 	uint64_t id;
 };
 
+static int is_protected(struct call *c)
+{
+	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+		"Resource cannot be deleted as it is currently protected against deletion. "
+		"Disable deletion protection first.");
+}
+
 /* 1: removed; 0: there is no such table (any more). */
 static int delete_in_store(struct kv_txn *txn, void *arg)
 {
@@ -367,6 +395,8 @@ static int delete_in_store(struct kv_txn *txn, void *arg)
 	TRY(table_decode(document, &t));
 	if (t->id != deletion->id)
 		return 0;
+	if (t->deletion_protection)
+		return is_protected(deletion->c);
 	kv_txn_delete(txn, deletion->key);
 	dynamodb_sweep_add(txn, a, t->id);
 	return 1;
@@ -375,25 +405,31 @@ static int delete_in_store(struct kv_txn *txn, void *arg)
 int dynamodb_delete_table(struct call *c)
 {
 	struct dynamodb *d = dynamodb_of(c);
+	/* Until the catalog knows: who finds the table before that is among those waited for. */
+	struct flight flight cleanup(flight_leave) = flight_enter(&d->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
 	struct deletion deletion = {.c = c};
+	struct table_figures figures;
 	str name;
+	int rc;
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(d->catalog, c->account, c->region, name, &t)))
 		return not_found(c, name);
 	if (t->deletion_protection)
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"Resource cannot be deleted as it is currently protected against deletion. "
-			"Disable deletion protection first.");
+		return is_protected(c);
+	TRY(dynamodb_count(d, t, c->deadline_ns, &figures));
 	deletion.id = t->id;
 	deletion.key = table_key(c->arena, c->account, c->region, name);
 	deletion.sweep_key = dynamodb_sweep_key(c->arena, t->id);
-	if (!TRY(kv_run(d->kv, (str[]){deletion.key, deletion.sweep_key}, 2, delete_in_store,
-		    &deletion, c->deadline_ns)))
-		return not_found(c, name);
+	rc = kv_run(d->kv, (str[]){deletion.key, deletion.sweep_key}, 2, delete_in_store, &deletion,
+		c->deadline_ns);
+	/* After an error too: the commit may have been done all the same. */
 	catalog_changed(d->catalog);
 	rt_event_set(&d->sweep_wanted);
-	table_describe(t, "DELETING", 0, 0, value_put_struct(c->out, "TableDescription"));
+	if (TRY(rc) == 0)
+		return not_found(c, name);
+	table_describe(t, "DELETING", figures.items, figures.bytes,
+		value_put_struct(c->out, "TableDescription"));
 	return 0;
 }
