@@ -95,7 +95,10 @@ static void count_done(struct count *c)
 	arena_done(&c->arena);
 }
 
-/* Goes on with at most `items` and about `bytes`: 1 when there may be more, 0 at the end. */
+/*
+ * Goes on with at most `items` and about `bytes`: 1 when there may be more, 0 at the end.
+ * ERR_CONFLICT: may be called again, and goes on from where it was.
+ */
 static int count_some(struct dynamodb *d, struct count *c, unsigned items, int64_t bytes)
 {
 	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
@@ -107,11 +110,7 @@ static int count_some(struct dynamodb *d, struct count *c, unsigned items, int64
 
 	TRY(kv_scan_open(d->kv, &range, &scan));
 	while (n < items && c->figures.bytes < until) {
-		int rc = kv_scan_next(scan, &key, &value);
-
-		if (rc == ERR_CONFLICT && n > 0)
-			return 1; /* go on from here in another scan */
-		if (TRY(rc) == 0)
+		if (!TRY(kv_scan_next(scan, &key, &value)))
 			return 0;
 		TRY(record_item(value, &item, &time));
 		n++;
@@ -128,7 +127,11 @@ static int count_some(struct dynamodb *d, struct count *c, unsigned items, int64
 
 static int count_all(struct dynamodb *d, struct count *c)
 {
-	while (TRY(count_some(d, c, BATCH_ITEMS, COUNT_NOW_BYTES))) {
+	int rc;
+
+	while ((rc = count_some(d, c, BATCH_ITEMS, COUNT_NOW_BYTES)) != 0) {
+		if (rc < 0 && rc != ERR_CONFLICT)
+			return rc;
 		if (atomic_load(&d->stopping))
 			return ERR_CANCELLED;
 		TRY(rt_sleep_until(rt_after_ms(PAUSE_MS)));
@@ -201,12 +204,18 @@ int dynamodb_count(
 	struct count now cleanup(count_done) = {.table_id = 0};
 	struct stored_figures last = {.at_ms = 0};
 	int64_t age_max;
+	int rc;
 
-	if (rt_now() >= deadline)
-		return ERR_TIMEOUT;
 	count_init(&now, t->id);
-	/* One more than it may hold: then a table of just that size is at its end. */
-	if (!TRY(count_some(d, &now, COUNT_NOW_ITEMS + 1, COUNT_NOW_BYTES))) {
+	do {
+		if (rt_now() >= deadline)
+			return ERR_TIMEOUT;
+		/* One more than it may hold: a table of just that size is then at its end. */
+		rc = count_some(d, &now, COUNT_NOW_ITEMS + 1, COUNT_NOW_BYTES);
+	} while (rc == ERR_CONFLICT && now.figures.items <= COUNT_NOW_ITEMS);
+	if (rc < 0 && rc != ERR_CONFLICT)
+		return rc;
+	if (rc == 0) {
 		*ret_figures = now.figures;
 		return 0;
 	}

@@ -249,6 +249,7 @@ static int render_page(struct page *p)
 int dynamodb_query(struct call *c)
 {
 	struct page p cleanup(page_done) = {.c = c};
+	const struct expr_condition *parsed;
 	struct key_condition condition;
 	struct buf low, high;
 
@@ -259,12 +260,13 @@ int dynamodb_query(struct call *c)
 			"Either the KeyConditions or KeyConditionExpression parameter must "
 			"be specified in the request.");
 	TRY(expr_check_placeholders(&p.q.expr));
-	TRY(find_table(&p));
 	TRY(parse_common(&p));
-	TRY(expr_parse_key_condition(&p.q.expr, p.q.key_condition, &p.table->keys, &condition));
+	TRY(expr_parse_key_terms(&p.q.expr, p.q.key_condition, &parsed));
+	TRY(expr_check_used(&p.q.expr));
+	TRY(find_table(&p));
+	TRY(expr_match_key_condition(&p.q.expr, parsed, &p.table->keys, &condition));
 	if (p.filter)
 		TRY(expr_check_filter_keys(&p.q.expr, p.filter, &p.table->keys));
-	TRY(expr_check_used(&p.q.expr));
 	buf_init(&low, c->arena, KEY_BYTES_MAX);
 	buf_init(&high, c->arena, KEY_BYTES_MAX);
 	key_range(&condition, &p.table->keys, false, p.table->id, &low, &high);
