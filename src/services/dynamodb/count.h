@@ -21,10 +21,6 @@ enum {
 	COUNT_NOW_BYTES = 1 << 20,
 };
 
-struct table_figures {
-	int64_t items, bytes;
-};
-
 /* Within `deadline`; zeros while a large table's first count is still under way. */
 must_use mayyield int dynamodb_count(
 	struct dynamodb *d, struct table *t, int64_t deadline, struct table_figures *ret_figures);

@@ -51,18 +51,26 @@ static int invalid(struct call *c, const char *what)
 		"One or more parameter values were invalid: %s", what);
 }
 
+int dynamodb_check_billing(struct call *c, bool on_demand, bool needs_units)
+{
+	bool units = value_has(c->in, "ProvisionedThroughput");
+
+	if (on_demand && units)
+		return invalid(c,
+			"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified "
+			"when BillingMode is PAY_PER_REQUEST");
+	if (!on_demand && needs_units && !units)
+		return invalid(c, "ReadCapacityUnits and WriteCapacityUnits must both be specified "
+				  "when BillingMode is PROVISIONED");
+	return 0;
+}
+
 static int read_billing(struct call *c, struct table *t)
 {
 	const struct value *units = value_get(c->in, "ProvisionedThroughput");
 
 	t->on_demand = str_eq(value_str(c->in, "BillingMode"), STR("PAY_PER_REQUEST"));
-	if (t->on_demand && units)
-		return invalid(c,
-			"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified "
-			"when BillingMode is PAY_PER_REQUEST");
-	if (!t->on_demand && !units)
-		return invalid(c, "ReadCapacityUnits and WriteCapacityUnits must both be specified "
-				  "when BillingMode is PROVISIONED");
+	TRY(dynamodb_check_billing(c, t->on_demand, true));
 	if (t->on_demand) {
 		t->on_demand_since_ms = c->wall_ms;
 		return 0;
@@ -159,20 +167,38 @@ static int read_keys(struct call *c, struct table *t)
 	return 0;
 }
 
+int dynamodb_too_many_tags(struct call *c)
+{
+	return invalid(c, "Too many tags: a table has at most 50");
+}
+
+int dynamodb_check_tags(struct call *c, const struct value *tags)
+{
+	if (value_count(tags) > TABLE_TAGS_MAX)
+		return dynamodb_too_many_tags(c);
+	for (uint32_t i = 0; i < value_count(tags); i++) {
+		str key = value_str(value_at(tags, i), "Key");
+
+		if (str_starts(key, STR("aws:")))
+			return invalid(c, "Tag keys must not begin with aws:");
+		for (uint32_t k = 0; k < i; k++)
+			if (str_eq(value_str(value_at(tags, k), "Key"), key))
+				return invalid(c, "Tag keys must be unique");
+	}
+	return 0;
+}
+
 static int read_tags(struct call *c, struct table *t)
 {
 	const struct value *tags = value_get(c->in, "Tags");
 	struct table_tag *copy;
 
+	TRY(dynamodb_check_tags(c, tags));
 	t->tag_count = value_count(tags);
-	if (t->tag_count > TABLE_TAGS_MAX)
-		return invalid(c, "Too many tags: a table has at most 50");
 	copy = arena_new_array(c->arena, struct table_tag, t->tag_count);
 	for (uint32_t i = 0; i < t->tag_count; i++) {
 		copy[i].key = value_str(value_at(tags, i), "Key");
 		copy[i].value = value_str(value_at(tags, i), "Value");
-		if (str_starts(copy[i].key, STR("aws:")))
-			return invalid(c, "Tag keys must not begin with aws:");
 	}
 	t->tags = copy;
 	return 0;
@@ -264,7 +290,8 @@ int dynamodb_create_table(struct call *c)
 	t.arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(t.region),
 		STR_ARG(t.account), STR_ARG(t.name));
 	TRY(create(c, &t));
-	table_describe(&t, "CREATING", 0, 0, value_put_struct(c->out, "TableDescription"));
+	table_describe(&t, "CREATING", &(struct table_figures){0, 0}, c->wall_ms,
+		value_put_struct(c->out, "TableDescription"));
 	return 0;
 }
 
@@ -303,7 +330,7 @@ int dynamodb_table_name(struct call *c, str given, str *ret_name)
 	return 0;
 }
 
-static int not_found(struct call *c, str name)
+int dynamodb_table_not_found(struct call *c, str name)
 {
 	return call_fault(c, DYNAMODB_FAULT(RESOURCE_NOT_FOUND),
 		"Requested resource not found: Table: %.*s not found", STR_ARG(name));
@@ -330,10 +357,9 @@ int dynamodb_describe_table(struct call *c)
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
-		return not_found(c, name);
+		return dynamodb_table_not_found(c, name);
 	TRY(dynamodb_count(dynamodb_of(c), t, c->deadline_ns, &figures));
-	table_describe(
-		t, "ACTIVE", figures.items, figures.bytes, value_put_struct(c->out, "Table"));
+	table_describe(t, "ACTIVE", &figures, c->wall_ms, value_put_struct(c->out, "Table"));
 	return 0;
 }
 
@@ -415,7 +441,7 @@ int dynamodb_delete_table(struct call *c)
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(d->catalog, c->account, c->region, name, &t)))
-		return not_found(c, name);
+		return dynamodb_table_not_found(c, name);
 	if (t->deletion_protection)
 		return is_protected(c);
 	TRY(dynamodb_count(d, t, c->deadline_ns, &figures));
@@ -428,8 +454,8 @@ int dynamodb_delete_table(struct call *c)
 	catalog_changed(d->catalog);
 	rt_event_set(&d->sweep_wanted);
 	if (TRY(rc) == 0)
-		return not_found(c, name);
-	table_describe(t, "DELETING", figures.items, figures.bytes,
-		value_put_struct(c->out, "TableDescription"));
+		return dynamodb_table_not_found(c, name);
+	table_describe(
+		t, "DELETING", &figures, c->wall_ms, value_put_struct(c->out, "TableDescription"));
 	return 0;
 }

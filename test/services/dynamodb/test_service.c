@@ -37,6 +37,11 @@ TEST(dynamodb, wire_scan)
 	ddb_file(FOLDER "scan.txt", 40);
 }
 
+TEST(dynamodb, wire_settings)
+{
+	ddb_file(FOLDER "settings.txt", 55);
+}
+
 /* ---- members ---- */
 
 static const struct {
