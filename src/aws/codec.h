@@ -20,7 +20,8 @@
 #include "http/http.h"
 
 enum {
-	CODEC_DEPTH_MAX = 64,       /* structures, lists and maps inside one another */
+	CODEC_DEPTH_MAX = 72,       /* structures, lists and maps inside one another: an item of
+				     32 levels of DynamoDB has 66 */
 	CODEC_PARAMETERS_MAX = 4096 /* of a form */
 };
 

@@ -19,7 +19,7 @@ struct fault {
 	_Atomic uint64_t random;
 	/* options, one by one, because they may be changed meanwhile */
 	_Atomic int64_t delay_min, delay_max;
-	_Atomic unsigned conflicts, errors;
+	_Atomic unsigned conflicts, errors, scan_conflicts;
 };
 
 static struct fault *fault_of(const struct kv *kv)
@@ -163,6 +163,8 @@ static int fault_scan_fill(struct kv_scan *scan)
 	int rc;
 
 	TRY(trip(fault_of(scan->kv)));
+	if (chance(fault_of(scan->kv), atomic_load(&fault_of(scan->kv)->scan_conflicts)))
+		return ERR_CONFLICT;
 	while ((rc = kv_scan_next(scan->state_p, &key, &value)) == 1)
 		if (kv_scan_add(scan, key, value))
 			return 0;
@@ -237,6 +239,7 @@ void kv_fault_set(struct kv *kv, const struct kv_fault_options *options)
 	atomic_store(&f->delay_max, high);
 	atomic_store(&f->conflicts, options->conflict_per_mille);
 	atomic_store(&f->errors, options->error_per_mille);
+	atomic_store(&f->scan_conflicts, options->scan_conflict_per_mille);
 }
 
 int kv_open_fault(struct kv *inner_take, const struct kv_fault_options *options, struct kv **ret_kv)

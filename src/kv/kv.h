@@ -89,6 +89,7 @@ struct kv_fault_options {
 	int64_t delay_min_ns, delay_max_ns; /* of each round trip [0.2 ms, 5 ms] */
 	bool no_delay;                      /* both 0 then */
 	unsigned conflict_per_mille;        /* commits that fail with ERR_CONFLICT */
+	unsigned scan_conflict_per_mille;   /* batches of scans that do */
 	unsigned error_per_mille; /* calls that fail with ERR_IO; half of the commits among them
 				     are done all the same */
 };

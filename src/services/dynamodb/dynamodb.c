@@ -20,6 +20,13 @@ static int table_resource(struct call *c, str *ret_arn)
 	return 0;
 }
 
+/* The input names the ARN itself. */
+static int arn_resource(struct call *c, str *ret_arn)
+{
+	*ret_arn = value_str(c->in, "ResourceArn");
+	return 0;
+}
+
 /* The same for operations that decode their own body. */
 static int item_resource(struct call *c, str *ret_arn)
 {
@@ -36,6 +43,12 @@ static const struct operation_row rows[] = {
 	{.name = "DescribeTable", .handle = dynamodb_describe_table, .resource = table_resource},
 	{.name = "DeleteTable", .handle = dynamodb_delete_table, .resource = table_resource},
 	{.name = "ListTables", .handle = dynamodb_list_tables},
+	{.name = "UpdateTable", .handle = dynamodb_update_table, .resource = table_resource},
+	{.name = "TagResource", .handle = dynamodb_tag_resource, .resource = arn_resource},
+	{.name = "UntagResource", .handle = dynamodb_untag_resource, .resource = arn_resource},
+	{.name = "ListTagsOfResource", .handle = dynamodb_list_tags, .resource = arn_resource},
+	{.name = "DescribeLimits", .handle = dynamodb_describe_limits},
+	{.name = "DescribeEndpoints", .handle = dynamodb_describe_endpoints},
 	{.name = "PutItem",
 		.handle = dynamodb_put_item,
 		.resource = item_resource,
@@ -73,6 +86,7 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 	check(d->service.model != NULL);
 	rt_event_init(&d->sweep_wanted);
 	rt_event_init(&d->sweeper_ended);
+	rt_event_init(&d->count_ended);
 	return d;
 }
 
@@ -94,9 +108,11 @@ void dynamodb_stop(struct dynamodb *d)
 {
 	if (!d->started)
 		return;
-	d->stopping = true;
+	atomic_store(&d->stopping, true);
 	rt_event_set(&d->sweep_wanted);
 	rt_event_wait_sure(&d->sweeper_ended);
+	while (atomic_load(&d->counting))
+		rt_event_wait_sure(&d->count_ended);
 	d->started = false;
 }
 

@@ -1,8 +1,9 @@
 /*
  * DynamoDB: the service as the server starts it.
  *
- * Handlers are in tables.c (CreateTable ...), items.c (PutItem, GetItem, UpdateItem, DeleteItem)
- * and query.c (Query, Scan); what they stand on: table.h, catalog.h, item.h, key.h, expr.h.
+ * Handlers are in tables.c (CreateTable ...), settings.c (UpdateTable ...), items.c (PutItem,
+ * GetItem, UpdateItem, DeleteItem) and query.c (Query, Scan); what they stand on: table.h,
+ * catalog.h, item.h, key.h, expr.h.
  */
 #ifndef DYNAMODB_DYNAMODB_H
 #define DYNAMODB_DYNAMODB_H

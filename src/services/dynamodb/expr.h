@@ -99,6 +99,13 @@ must_use int expr_check_filter_keys(
 must_use int expr_parse_key_condition(
 	struct expr *e, str text, const struct key_schema *s, struct key_condition *ret_condition);
 
+/* The same in two steps: what needs no schema (Query says it before it looks for the table), and
+ * the rest. */
+must_use int expr_parse_key_terms(
+	struct expr *e, str text, const struct expr_condition **ret_parsed);
+must_use int expr_match_key_condition(struct expr *e, const struct expr_condition *parsed,
+	const struct key_schema *s, struct key_condition *ret_condition);
+
 must_use int expr_parse_projection(
 	struct expr *e, str text, const struct expr_projection **ret_projection);
 /* A projection of whole top-level attributes: key schemas, index projections, AttributesToGet. */

@@ -208,15 +208,25 @@ static int take_sort(struct expr *e, const struct terms *terms, const struct key
 	return 0;
 }
 
-int expr_parse_key_condition(
-	struct expr *e, str text, const struct key_schema *s, struct key_condition *ret_condition)
+int expr_parse_key_terms(struct expr *e, str text, const struct expr_condition **ret_parsed)
 {
-	struct key_condition c = {.op = KEY_ALL, .high = STR_NULL};
 	const struct expr_condition *parsed;
 	struct parser p = {.e = e, .kind = EXPR_KEY_CONDITION};
 	struct terms terms = {.count = 0};
 
 	TRY(expr_parse_condition(e, EXPR_KEY_CONDITION, text, &parsed));
+	TRY(collect(&p, parsed->root, &terms));
+	*ret_parsed = parsed;
+	return 0;
+}
+
+int expr_match_key_condition(struct expr *e, const struct expr_condition *parsed,
+	const struct key_schema *s, struct key_condition *ret_condition)
+{
+	struct key_condition c = {.op = KEY_ALL, .high = STR_NULL};
+	struct parser p = {.e = e, .kind = EXPR_KEY_CONDITION};
+	struct terms terms = {.count = 0};
+
 	TRY(collect(&p, parsed->root, &terms));
 	if (terms.count > (unsigned)s->partitions + MAX(s->sorts, (uint8_t)1))
 		return validation_fault(
@@ -225,4 +235,13 @@ int expr_parse_key_condition(
 	TRY(take_sort(e, &terms, s, &c));
 	*ret_condition = c;
 	return 0;
+}
+
+int expr_parse_key_condition(
+	struct expr *e, str text, const struct key_schema *s, struct key_condition *ret_condition)
+{
+	const struct expr_condition *parsed;
+
+	TRY(expr_parse_key_terms(e, text, &parsed));
+	return expr_match_key_condition(e, parsed, s, ret_condition);
 }

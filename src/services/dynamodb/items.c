@@ -21,6 +21,7 @@
 struct write {
 	struct call *c;
 	struct item_request q;
+	struct flight flight; /* from before the table is looked up to the end of the commit */
 	struct table *table;
 	str key;  /* of the store */
 	str base; /* the key attributes as an item: what an update of nothing starts from */
@@ -32,12 +33,8 @@ struct write {
 
 static void write_done(struct write *w)
 {
+	flight_leave(&w->flight);
 	table_unref(w->table);
-}
-
-static int broken_rule(struct call *c, const struct item_request *q)
-{
-	return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(q->value_rule));
 }
 
 /* Expressions of a write, in the order in which DynamoDB complains of them. */
@@ -46,8 +43,6 @@ static int parse_write(struct write *w)
 	struct item_request *q = &w->q;
 
 	TRY(expr_check_placeholders(&q->expr));
-	if (q->value_rule.p)
-		return broken_rule(w->c, q);
 	if (q->update.p)
 		TRY(expr_parse_update(&q->expr, q->update, &w->update));
 	if (q->condition.p)
@@ -67,6 +62,7 @@ static int find_place(struct write *w, str attributes, bool exact)
 	struct call *c = w->c;
 	struct buf key;
 
+	w->flight = flight_enter(&dynamodb_of(c)->flights);
 	TRY(dynamodb_table(c, w->q.table, &w->table));
 	buf_init(&key, c->arena, KEY_BYTES_MAX);
 	key_put_table(&key, w->table->id);
@@ -103,7 +99,7 @@ static int condition_failed(struct write *w)
 	return rc;
 }
 
-/* The transaction of every write. May run again after a conflict. */
+/* The transaction of every write. May run again after a conflict, in the same arena. */
 static int write_in_store(struct kv_txn *txn, void *arg)
 {
 	struct write *w = arg;
@@ -111,6 +107,8 @@ static int write_in_store(struct kv_txn *txn, void *arg)
 	uint64_t replaced;
 	struct buf item;
 
+	if (arena_over(c->arena))
+		return ERR_BUDGET;
 	TRY(record_read_txn(txn, w->key, c->arena, &w->old_item, &replaced));
 	if (w->condition && !expr_matches(w->condition, w->old_item))
 		return condition_failed(w);
@@ -134,7 +132,14 @@ static int write_in_store(struct kv_txn *txn, void *arg)
 
 static int commit(struct write *w)
 {
-	return kv_run(dynamodb_of(w->c)->kv, &w->key, 1, write_in_store, w, w->c->deadline_ns);
+	struct call *c = w->c;
+	int rc = kv_run(dynamodb_of(c)->kv, &w->key, 1, write_in_store, w, c->deadline_ns);
+
+	flight_leave(&w->flight);
+	if (rc == ERR_CONFLICT) /* until the deadline */
+		return call_fault(c, DYNAMODB_FAULT(TRANSACTION_CONFLICT),
+			"Transaction is ongoing for the item");
+	return rc;
 }
 
 /* What ReturnValues asks for; STR_NULL: no Attributes member. */
@@ -180,9 +185,9 @@ int dynamodb_put_item(struct call *c)
 	struct write w cleanup(write_done) = {.c = c};
 
 	TRY(item_request_read(c, OPERATION_PUT, &w.q));
-	TRY(parse_write(&w));
 	if (item_size(w.q.item) > ITEM_SIZE_MAX)
 		return too_large(c);
+	TRY(parse_write(&w));
 	TRY(find_place(&w, w.q.item, false));
 	TRY(commit(&w));
 	render_write(&w);
@@ -254,8 +259,6 @@ int dynamodb_get_item(struct call *c)
 
 	TRY(item_request_read(c, OPERATION_GET, &q));
 	TRY(expr_check_placeholders(&q.expr));
-	if (q.value_rule.p)
-		return broken_rule(c, &q);
 	if (q.projection.p)
 		TRY(expr_parse_projection(&q.expr, q.projection, &projection));
 	TRY(expr_check_used(&q.expr));

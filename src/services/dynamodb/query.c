@@ -32,10 +32,12 @@ struct page {
 	bool count_only;
 	/* Filled while reading. */
 	struct json_writer json;
-	size_t bytes; /* of the items read */
+	struct buf part; /* the projection of one item */
+	size_t bytes;    /* of the items read */
 	uint32_t count, scanned;
-	str last_key; /* store key of the last item read */
-	bool more;    /* the page ended before the range did */
+	struct buf last_key; /* store key of the last record read */
+	unsigned read;       /* records of the scan that is open */
+	bool more;           /* the page ended before the range did */
 };
 
 static void page_done(struct page *p)
@@ -62,6 +64,9 @@ static int check_select(struct page *p)
 		return invalid(p, "One or more parameter values were invalid: Must specify the "
 				  "AttributesToGet or ProjectionExpression when choosing to get "
 				  "SPECIFIC_ATTRIBUTES");
+	if (p->q.projection.p && p->count_only)
+		return invalid(p, "Cannot specify the ProjectionExpression when choosing to get "
+				  "only the Count");
 	if (p->q.projection.p && select.p && !str_eq(select, STR("SPECIFIC_ATTRIBUTES")))
 		return call_fault(p->c, DYNAMODB_FAULT(VALIDATION),
 			"Cannot specify the ProjectionExpression when choosing to get %.*s",
@@ -114,8 +119,6 @@ static int start_behind(struct page *p, const char *outside)
 /* Takes one item into the page; `item` lives until the next one. */
 static void take(struct page *p, str item)
 {
-	struct buf part;
-
 	p->scanned++;
 	if (p->filter && !expr_matches(p->filter, item))
 		return;
@@ -126,51 +129,91 @@ static void take(struct page *p, str item)
 		item_write_json(&p->json, item);
 		return;
 	}
-	buf_init(&part, p->c->arena, ITEM_ENCODED_MAX);
-	expr_project(p->projection, item, &part);
-	item_write_json(&p->json, buf_str(&part));
+	buf_reset(&p->part);
+	expr_project(p->projection, item, &p->part);
+	item_write_json(&p->json, buf_str(&p->part));
 }
 
-/* Reads items until the page is full. */
-static int read_page(struct page *p)
+/* Narrows the range to what lies behind the last record that was read. */
+static void go_on_behind(struct page *p)
+{
+	if (p->last_key.n == 0)
+		return;
+	if (p->range.reverse)
+		p->range.to = arena_str(p->c->arena, buf_str(&p->last_key));
+	else
+		p->range.from = ARENA_CONCAT(p->c->arena, buf_str(&p->last_key), STR("\0"));
+}
+
+/* Other requests of the loop get their turn; not for ever. */
+static int give_turn(struct page *p)
+{
+	if (rt_now() >= p->c->deadline_ns)
+		return ERR_TIMEOUT;
+	if (arena_over(p->c->arena))
+		return ERR_BUDGET;
+	return rt_yield();
+}
+
+/* Reads until the page is full (0, and p->more), the scan ends (0), or something fails. */
+static int read_some(struct page *p)
 {
 	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
 	size_t turn = 0, bytes;
 	uint64_t time;
 	str key, value, item;
-	struct buf last;
 
-	buf_init(&last, p->c->arena, KEY_BYTES_MAX);
-	if (str_cmp(p->range.from, p->range.to) >= 0)
-		return 0;
-	p->range.limit = p->q.limit > 0 && p->q.limit < FIRST_BATCH && !p->filter
-				 ? (unsigned)p->q.limit + 1
-				 : 0;
 	TRY(kv_scan_open(dynamodb_of(p->c)->kv, &p->range, &scan));
 	while (TRY(kv_scan_next(scan, &key, &value))) {
 		TRY(record_item(value, &item, &time));
-		if (!item.p)
-			continue;
-		bytes = item_size(item);
+		bytes = item.p ? item_size(item) : 0;
 		if (p->scanned && p->bytes + bytes > PAGE_BYTES_MAX) {
 			p->more = true;
-			break;
+			return 0;
 		}
+		buf_reset(&p->last_key);
+		buf_put(&p->last_key, key);
+		p->read++;
+		if (!item.p)
+			continue;
 		p->bytes += bytes;
 		take(p, item);
-		buf_reset(&last);
-		buf_put(&last, key);
 		if (p->scanned == p->q.limit) {
 			p->more = true;
-			break;
+			return 0;
 		}
 		turn += bytes;
 		if (turn > TURN_BYTES) {
 			turn = 0;
-			TRY(rt_yield());
+			TRY(give_turn(p));
 		}
 	}
-	p->last_key = buf_str(&last);
+	return 0;
+}
+
+/*
+ * Reads items until the page is full. A page need not see one state of the store: a scan that the
+ * engine gave up is begun anew behind the last record, and so is one that ended because it had
+ * read as many records as were asked for, some of them of deleted items.
+ */
+static int read_page(struct page *p)
+{
+	bool limited = p->q.limit > 0 && p->q.limit < FIRST_BATCH && !p->filter;
+	int rc;
+
+	buf_init(&p->last_key, p->c->arena, KEY_BYTES_MAX);
+	buf_init(&p->part, p->c->arena, ITEM_ENCODED_MAX);
+	p->range.limit = limited ? (unsigned)p->q.limit : 0;
+	while (str_cmp(p->range.from, p->range.to) < 0) {
+		p->read = 0;
+		rc = read_some(p);
+		if (rc < 0 && rc != ERR_CONFLICT)
+			return rc;
+		if (rc == 0 && (p->more || !limited || p->read < p->range.limit))
+			break;
+		TRY(give_turn(p));
+		go_on_behind(p);
+	}
 	return arena_over(p->c->arena) ? ERR_BUDGET : 0;
 }
 
@@ -178,7 +221,6 @@ static int render_page(struct page *p)
 {
 	struct json_writer *json = &p->json;
 	struct buf last;
-	int rc;
 
 	json_writer_init(json, &p->c->raw_out);
 	json_put_object_begin(json);
@@ -186,9 +228,7 @@ static int render_page(struct page *p)
 		json_put_key(json, STR("Items"));
 		json_put_array_begin(json);
 	}
-	rc = read_page(p);
-	if (rc < 0)
-		return rc;
+	TRY(read_page(p));
 	if (!p->count_only)
 		json_put_array_end(json);
 	json_put_key(json, STR("Count"));
@@ -197,7 +237,7 @@ static int render_page(struct page *p)
 	json_put_i64(json, p->scanned);
 	if (p->more) {
 		buf_init(&last, p->c->arena, ITEM_ENCODED_MAX);
-		TRY(key_to_item(p->last_key, &p->table->keys, &last));
+		TRY(key_to_item(buf_str(&p->last_key), &p->table->keys, &last));
 		json_put_key(json, STR("LastEvaluatedKey"));
 		item_write_json(json, buf_str(&last));
 	}
@@ -209,6 +249,7 @@ static int render_page(struct page *p)
 int dynamodb_query(struct call *c)
 {
 	struct page p cleanup(page_done) = {.c = c};
+	const struct expr_condition *parsed;
 	struct key_condition condition;
 	struct buf low, high;
 
@@ -219,14 +260,13 @@ int dynamodb_query(struct call *c)
 			"Either the KeyConditions or KeyConditionExpression parameter must "
 			"be specified in the request.");
 	TRY(expr_check_placeholders(&p.q.expr));
-	if (p.q.value_rule.p)
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(p.q.value_rule));
-	TRY(find_table(&p));
 	TRY(parse_common(&p));
-	TRY(expr_parse_key_condition(&p.q.expr, p.q.key_condition, &p.table->keys, &condition));
+	TRY(expr_parse_key_terms(&p.q.expr, p.q.key_condition, &parsed));
+	TRY(expr_check_used(&p.q.expr));
+	TRY(find_table(&p));
+	TRY(expr_match_key_condition(&p.q.expr, parsed, &p.table->keys, &condition));
 	if (p.filter)
 		TRY(expr_check_filter_keys(&p.q.expr, p.filter, &p.table->keys));
-	TRY(expr_check_used(&p.q.expr));
 	buf_init(&low, c->arena, KEY_BYTES_MAX);
 	buf_init(&high, c->arena, KEY_BYTES_MAX);
 	key_range(&condition, &p.table->keys, false, p.table->id, &low, &high);
@@ -267,8 +307,6 @@ int dynamodb_scan(struct call *c)
 	TRY(check_segments(&p));
 	TRY(check_select(&p));
 	TRY(expr_check_placeholders(&p.q.expr));
-	if (p.q.value_rule.p)
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(p.q.value_rule));
 	TRY(parse_common(&p));
 	TRY(expr_check_used(&p.q.expr));
 	TRY(find_table(&p));

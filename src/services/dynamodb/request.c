@@ -85,6 +85,8 @@ static int read_item(struct reading *r, str *ret_item)
 
 	buf_init(&item, r->c->arena, ITEM_ENCODED_MAX);
 	TRY(item_read_json(&r->decoder, &r->json, &item));
+	if (item.over)
+		return ERR_TOO_LARGE;
 	*ret_item = buf_str(&item);
 	return 0;
 }
@@ -160,40 +162,50 @@ static bool understand_words(struct item_request *q)
 	       word_of(q->select, selects, ARRAY_SIZE(selects)) >= 0;
 }
 
+static bool within(int64_t count, int64_t min, int64_t max)
+{
+	return count == COUNT_ABSENT || (count >= min && count <= max);
+}
+
 /* Do the model's constraints hold for what the fast path has read? False: ask the validator. */
 static bool plausible(struct item_request *q)
 {
 	bool needs_key = q->operation & (OPERATION_GET | OPERATION_DELETE | OPERATION_UPDATE);
 
-	return q->table.n >= 1 && q->table.n <= 1024 && understand_words(q) &&
+	return q->table.n >= 3 && q->table.n <= 1024 && understand_words(q) &&
 	       (!needs_key || q->key.p) && (q->operation != OPERATION_PUT || q->item.p) &&
-	       (q->limit == -1 || (q->limit >= 1 && q->limit <= INT32_MAX)) &&
-	       (q->segment == -1 || (q->segment >= 0 && q->segment <= 999999)) &&
-	       (q->segments == -1 || (q->segments >= 1 && q->segments <= 1000000)) &&
+	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
+	       within(q->segments, 1, 1000000) &&
 	       (!q->index.p || (q->index.n >= 3 && q->index.n <= 255));
 }
 
-/* Rules about parameters together, before expressions are parsed. */
+/* "ConditionExpression is null": which expressions could use values, and that none is there. */
+static str missing_expressions(const struct item_request *q)
+{
+	switch (q->operation) {
+	case OPERATION_PUT:
+	case OPERATION_DELETE: return STR(": ConditionExpression is null");
+	case OPERATION_UPDATE: return STR(": UpdateExpression and ConditionExpression are null");
+	case OPERATION_QUERY: return STR(": FilterExpression and KeyConditionExpression are null");
+	case OPERATION_SCAN: return STR(": FilterExpression is null");
+	case OPERATION_GET: break;
+	}
+	return STR("");
+}
+
+/* Rules about parameters together, before attribute values and expressions are looked at. */
 static int check_combinations(struct call *c, const struct item_request *q)
 {
-	bool any = q->condition.p || q->update.p || q->projection.p || q->key_condition.p ||
-		   q->filter.p;
 	bool any_values = q->condition.p || q->update.p || q->key_condition.p || q->filter.p;
 
-	if (q->names && !any)
+	if (q->names && !any_values && !q->projection.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"ExpressionAttributeNames can only be specified when using expressions");
 	if (q->values && !any_values)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"ExpressionAttributeValues can only be specified when using expressions%s",
-			q->operation == OPERATION_UPDATE ? ": UpdateExpression is null"
-			: q->operation & (OPERATION_PUT | OPERATION_DELETE)
-				? ": ConditionExpression is null"
-			: q->operation == OPERATION_SCAN ? ": FilterExpression is null"
-							 : "");
-	if ((q->operation & (OPERATION_PUT | OPERATION_DELETE)) && q->returns > RETURN_ALL_OLD)
-		return call_fault(
-			c, DYNAMODB_FAULT(VALIDATION), "ReturnValues can only be ALL_OLD or NONE");
+			"ExpressionAttributeValues can only be specified when using "
+			"expressions%.*s",
+			STR_ARG(missing_expressions(q)));
 	return 0;
 }
 
@@ -201,9 +213,9 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 {
 	struct item_request q = {.operation = operation,
 		.forward = true,
-		.limit = -1,
-		.segment = -1,
-		.segments = -1};
+		.limit = COUNT_ABSENT,
+		.segment = COUNT_ABSENT,
+		.segments = COUNT_ABSENT};
 	struct reading r = {.c = c, .request = &q};
 	int rc;
 
@@ -215,6 +227,8 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 	if (rc < 0 || !plausible(&q)) {
 		TRY(check_by_model(c));
 		/* The model takes it: only a depth beyond the reader's can be left. */
+		if (rc == ERR_TOO_LARGE)
+			return rc;
 		return rc < 0 ? call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
 					"The request body could not be read: %s", rc_text(rc))
 			      : call_fault(c, DYNAMODB_FAULT(VALIDATION),
@@ -223,7 +237,13 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 	if (r.refused)
 		return dynamodb_not_implemented(c, r.refused);
 	TRY(check_combinations(c, &q));
-	q.value_rule = r.decoder.rule;
+	if (r.decoder.rule.p)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%s%.*s",
+			q.start_key.p ? "The provided starting key is invalid: " : "",
+			STR_ARG(r.decoder.rule));
+	if ((operation & (OPERATION_PUT | OPERATION_DELETE)) && q.returns > RETURN_ALL_OLD)
+		return call_fault(
+			c, DYNAMODB_FAULT(VALIDATION), "ReturnValues can only be ALL_OLD or NONE");
 	*ret = q;
 	return 0;
 }
@@ -236,10 +256,11 @@ str dynamodb_peek_table(struct call *c)
 	json_reader_init(&r, c->body, c->arena, REQUEST_DEPTH_MAX);
 	if (json_object_begin(&r) < 0)
 		return table;
+	/* To the end: of equal members the last counts, here as in read_body(). */
 	while (json_object_next(&r, &name) > 0) {
-		if (str_eq(name, STR("TableName")))
-			return json_string(&r, &table) < 0 ? STR("") : table;
-		if (json_skip(&r) < 0)
+		bool text = str_eq(name, STR("TableName")) && json_peek(&r) == JSON_STRING;
+
+		if ((text ? json_string(&r, &table) : json_skip(&r)) < 0)
 			break;
 	}
 	return table;

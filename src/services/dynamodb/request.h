@@ -29,6 +29,8 @@ enum return_values {
 	RETURN_UPDATED_NEW
 };
 
+#define COUNT_ABSENT INT64_MIN
+
 enum return_capacity { CAPACITY_NONE, CAPACITY_TOTAL, CAPACITY_INDEXES };
 
 struct item_request {
@@ -39,19 +41,18 @@ struct item_request {
 	/* Stored form; STR_NULL: absent. */
 	str item, key, start_key;
 	bool consistent, forward;         /* forward: true unless the request says otherwise */
-	int64_t limit, segment, segments; /* -1: absent */
+	int64_t limit, segment, segments; /* COUNT_ABSENT, or within the model's bounds */
 	bool names, values;
 	struct expr expr;
 	/* The same, understood. */
 	enum return_values returns;
 	enum return_capacity capacity;
-	/* A broken rule of an attribute value, to be reported in its order; STR_NULL: none. */
-	str value_rule;
 };
 
 /*
  * Reads c->body. ERR_FAULT: serialization, constraints of the model, members that are not built
- * yet, combinations of parameters, in AWS's order. What stands in expressions is not looked at.
+ * yet, combinations of parameters, broken rules of attribute values, in AWS's order. What stands in
+ * expressions is not looked at.
  */
 must_use int item_request_read(
 	struct call *c, enum item_operation operation, struct item_request *ret);

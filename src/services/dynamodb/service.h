@@ -8,6 +8,7 @@
 #include "rt/rt.h"
 #include "services/dynamodb/catalog.h"
 #include "services/dynamodb/faults.h"
+#include "services/dynamodb/flight.h"
 
 #define DYNAMODB_FAULT(id) (&dynamodb_faults[DYNAMODB_##id])
 
@@ -19,6 +20,10 @@ struct dynamodb {
 	/* Handlers ask the sweeper to look for deleted tables. */
 	struct rt_event sweep_wanted;
 	struct rt_event sweeper_ended;
+	/* A table is being counted in the background (count.c). */
+	_Atomic bool counting;
+	struct rt_event count_ended;
+	struct flights flights;
 	_Atomic bool stopping;
 	bool started;
 };
@@ -58,11 +63,25 @@ void dynamodb_sweep_add(struct kv_txn *txn, struct arena *a, uint64_t table_id);
 /* The key that dynamodb_sweep_add() writes, to be declared. */
 str dynamodb_sweep_key(struct arena *a, uint64_t table_id);
 
+/* Of CreateTable and UpdateTable: ProvisionedThroughput and the billing mode fit together. */
+must_use int dynamodb_check_billing(struct call *c, bool on_demand, bool needs_units);
+must_use int dynamodb_check_tags(struct call *c, const struct value *tags);
+/* ERR_FAULT. */
+int dynamodb_too_many_tags(struct call *c);
+/* ERR_FAULT, with the words of the operations on tables. */
+int dynamodb_table_not_found(struct call *c, str name);
+
 /* Handlers. */
 int dynamodb_create_table(struct call *c);
 int dynamodb_describe_table(struct call *c);
 int dynamodb_list_tables(struct call *c);
 int dynamodb_delete_table(struct call *c);
+int dynamodb_update_table(struct call *c);
+int dynamodb_tag_resource(struct call *c);
+int dynamodb_untag_resource(struct call *c);
+int dynamodb_list_tags(struct call *c);
+int dynamodb_describe_limits(struct call *c);
+int dynamodb_describe_endpoints(struct call *c);
 int dynamodb_put_item(struct call *c);
 int dynamodb_get_item(struct call *c);
 int dynamodb_delete_item(struct call *c);

@@ -3,8 +3,11 @@
  *
  * DeleteTable leaves a record under the table's id in DYNAMODB_META; its id is never used again, so
  * nothing can see the items any more and a crash only means that the sweep goes on after the start.
- * One fiber per server; it sleeps until a table is deleted.
+ * Requests that had found the table before may still write to it: the sweep waits for them
+ * (flight.h) and looks once more before it removes the record. One fiber per server; it sleeps
+ * until a table is deleted.
  */
+#include "services/dynamodb/count.h"
 #include "services/dynamodb/service.h"
 
 #include "aws/keyspace.h"
@@ -62,7 +65,7 @@ static int sweep_batch(struct dynamodb *d, str prefix)
 	return n;
 }
 
-static int sweep_table(struct dynamodb *d, uint64_t id)
+static int sweep_items(struct dynamodb *d, uint64_t id)
 {
 	struct arena a cleanup(arena_done_p);
 
@@ -73,9 +76,24 @@ static int sweep_table(struct dynamodb *d, uint64_t id)
 		buf_init(&prefix, &a, KEYSPACE_KEY_MAX);
 		keyspace_area(&prefix, item_areas[i]);
 		buf_put_be64(&prefix, id);
-		while (TRY(sweep_batch(d, buf_str(&prefix))))
+		while (TRY(sweep_batch(d, buf_str(&prefix)))) {
+			if (atomic_load(&d->stopping))
+				return ERR_CANCELLED;
 			TRY(rt_sleep_until(rt_after_ms(PAUSE_MS)));
+		}
 	}
+	return 0;
+}
+
+static int sweep_table(struct dynamodb *d, uint64_t id)
+{
+	struct arena a cleanup(arena_done_p);
+
+	arena_init(&a, 1 << 16);
+	TRY(sweep_items(d, id));
+	TRY(flights_wait(&d->flights, &d->stopping));
+	TRY(sweep_items(d, id));
+	TRY(kv_delete(d->kv, dynamodb_count_key(&a, id), rt_after_ms(RETRY_MS * 10)));
 	return kv_delete(d->kv, dynamodb_sweep_key(&a, id), rt_after_ms(RETRY_MS * 10));
 }
 

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/rc.h"
 
-enum { DOCUMENT_VERSION = 1 };
+enum { DOCUMENT_VERSION = 1, DAY_MS = 24 * 3600 * 1000 };
 
 void table_unref(struct table *t)
 {
@@ -81,6 +81,10 @@ str table_encode(struct arena *a, const struct table *t)
 	put_number(&w, "write_units", t->write_units);
 	put_number(&w, "created_ms", t->created_ms);
 	put_number(&w, "on_demand_since_ms", t->on_demand_since_ms);
+	put_number(&w, "increased_ms", t->increased_ms);
+	put_number(&w, "decreased_ms", t->decreased_ms);
+	put_number(&w, "decreases", t->decreases);
+	put_number(&w, "class_since_ms", t->class_since_ms);
 	json_put_key(&w, STR("deletion_protection"));
 	json_put_bool(&w, t->deletion_protection);
 	if (t->table_class.p)
@@ -167,6 +171,10 @@ int table_decode(str document, struct table **ret_table)
 	t->write_units = number_of(json_get(v, STR("write_units")));
 	t->created_ms = number_of(json_get(v, STR("created_ms")));
 	t->on_demand_since_ms = number_of(json_get(v, STR("on_demand_since_ms")));
+	t->increased_ms = number_of(json_get(v, STR("increased_ms")));
+	t->decreased_ms = number_of(json_get(v, STR("decreased_ms")));
+	t->decreases = number_of(json_get(v, STR("decreases")));
+	t->class_since_ms = number_of(json_get(v, STR("class_since_ms")));
 	t->deletion_protection = bool_of(json_get(v, STR("deletion_protection")));
 	t->table_class = json_text(json_get(v, STR("class")));
 	decode_tags(t, json_get(v, STR("tags")));
@@ -182,52 +190,75 @@ int table_decode(str document, struct table **ret_table)
 	return 0;
 }
 
+/* The answer is rendered when the table may be gone: nothing in it points into the table. */
+static void put_copy(struct value *v, const char *name, str text)
+{
+	value_put_str(v, name, arena_str(v->tree->arena, text));
+}
+
 static void describe_key(const struct table_attribute *at, const char *role,
 	struct value *definitions, struct value *schema)
 {
-	struct arena *a = definitions->tree->arena;
 	struct value *v;
 
 	if (!at->name.p)
 		return;
 	v = value_add_struct(definitions);
-	value_put_str(v, "AttributeName", arena_str(a, at->name));
-	value_put_str(v, "AttributeType", arena_str(a, str_of(&at->type, 1)));
+	put_copy(v, "AttributeName", at->name);
+	put_copy(v, "AttributeType", str_of(&at->type, 1));
 	v = value_add_struct(schema);
-	value_put_str(v, "AttributeName", arena_str(a, at->name));
-	value_put_str(v, "KeyType", str_c(role));
+	put_copy(v, "AttributeName", at->name);
+	put_copy(v, "KeyType", str_c(role));
 }
 
-void table_describe(
-	const struct table *t, const char *status, int64_t items, int64_t bytes, struct value *d)
+static void describe_units(const struct table *t, int64_t now_ms, struct value *units)
 {
-	struct value *definitions = value_put_list(d, "AttributeDefinitions");
-	struct value *schema = value_put_list(d, "KeySchema");
-	struct value *units = value_put_struct(d, "ProvisionedThroughput");
+	bool today = now_ms / DAY_MS == t->decreased_ms / DAY_MS;
 
-	struct arena *a = d->tree->arena;
-
-	describe_key(&t->partition, "HASH", definitions, schema);
-	describe_key(&t->sort, "RANGE", definitions, schema);
-	value_put_str(d, "TableName", arena_str(a, t->name));
-	value_put_str(d, "TableStatus", str_c(status));
-	value_put_time_ms(d, "CreationDateTime", t->created_ms);
-	value_put_int(units, "NumberOfDecreasesToday", 0);
+	if (t->increased_ms)
+		value_put_time_ms(units, "LastIncreaseDateTime", t->increased_ms);
+	if (t->decreased_ms)
+		value_put_time_ms(units, "LastDecreaseDateTime", t->decreased_ms);
+	value_put_int(units, "NumberOfDecreasesToday", today ? t->decreases : 0);
 	value_put_int(units, "ReadCapacityUnits", t->read_units);
 	value_put_int(units, "WriteCapacityUnits", t->write_units);
-	value_put_int(d, "TableSizeBytes", bytes);
-	value_put_int(d, "ItemCount", items);
-	value_put_str(d, "TableArn", arena_str(a, t->arn));
-	value_put_str(d, "TableId", arena_str(a, t->uuid));
+}
+
+static void describe_class(const struct table *t, struct value *class)
+{
+	put_copy(class, "TableClass", t->table_class);
+	if (t->class_since_ms)
+		value_put_time_ms(class, "LastUpdateDateTime", t->class_since_ms);
+}
+
+void table_describe(const struct table *t, const char *status, const struct table_figures *figures,
+	int64_t now_ms, struct value *d)
+{
+	/* DeleteTable's answer does not tell what the table was like. */
+	if (!str_eq(str_c(status), STR("DELETING"))) {
+		struct value *definitions = value_put_list(d, "AttributeDefinitions");
+		struct value *schema = value_put_list(d, "KeySchema");
+
+		describe_key(&t->partition, "HASH", definitions, schema);
+		describe_key(&t->sort, "RANGE", definitions, schema);
+		value_put_time_ms(d, "CreationDateTime", t->created_ms);
+	}
+	put_copy(d, "TableName", t->name);
+	put_copy(d, "TableStatus", str_c(status));
+	describe_units(t, now_ms, value_put_struct(d, "ProvisionedThroughput"));
+	value_put_int(d, "TableSizeBytes", figures->bytes);
+	value_put_int(d, "ItemCount", figures->items);
+	put_copy(d, "TableArn", t->arn);
+	put_copy(d, "TableId", t->uuid);
 	value_put_bool(d, "DeletionProtectionEnabled", t->deletion_protection);
-	if (t->on_demand) {
+	if (t->on_demand_since_ms) {
 		struct value *billing = value_put_struct(d, "BillingModeSummary");
 
-		value_put_str(billing, "BillingMode", STR("PAY_PER_REQUEST"));
+		put_copy(billing, "BillingMode",
+			t->on_demand ? STR("PAY_PER_REQUEST") : STR("PROVISIONED"));
 		value_put_time_ms(
 			billing, "LastUpdateToPayPerRequestDateTime", t->on_demand_since_ms);
 	}
 	if (t->table_class.p)
-		value_put_str(value_put_struct(d, "TableClassSummary"), "TableClass",
-			arena_str(a, t->table_class));
+		describe_class(t, value_put_struct(d, "TableClassSummary"));
 }

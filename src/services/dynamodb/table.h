@@ -37,6 +37,9 @@ struct table {
 	bool on_demand;         /* BillingMode PAY_PER_REQUEST */
 	int64_t read_units, write_units;
 	int64_t created_ms, on_demand_since_ms;
+	int64_t increased_ms, decreased_ms; /* throughput; 0: never */
+	int64_t decreases;                  /* on the (UTC) day of decreased_ms */
+	int64_t class_since_ms;             /* 0: since it was made */
 	bool deletion_protection;
 	str table_class; /* "STANDARD" unless chosen; STR_NULL: not shown */
 	const struct table_tag *tags;
@@ -57,12 +60,14 @@ str table_encode(struct arena *a, const struct table *t);
 /* A new table with one reference. ERR_CORRUPT. */
 must_use int table_decode(str document, struct table **ret_table);
 
-/*
- * Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription); copies what it
- * takes of the table, which may be gone before the answer is.
- */
-void table_describe(const struct table *t, const char *status, int64_t items, int64_t bytes,
-	struct value *description);
+/* ItemCount and TableSizeBytes (count.h). */
+struct table_figures {
+	int64_t items, bytes;
+};
+
+/* Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription). */
+void table_describe(const struct table *t, const char *status, const struct table_figures *figures,
+	int64_t now_ms, struct value *description);
 
 /* Key of the record in the store. */
 str table_key(struct arena *a, str account, str region, str name);

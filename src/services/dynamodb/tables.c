@@ -13,8 +13,12 @@
 #include "base/random.h"
 #include "base/rc.h"
 #include "kv/kv.h"
+#include "services/dynamodb/count.h"
 
-enum { KEY_PARTS_MAX = 2, LIST_TABLES_MAX = 100 };
+enum { KEY_PARTS_MAX = 2, LIST_TABLES_MAX = 100, NAME_BYTES_MIN = 3, NAME_BYTES_MAX = 255 };
+
+#define BAD_NAME \
+	"1 validation error detected: Value '%.*s' at 'tableName' failed to satisfy constraint: "
 
 int dynamodb_not_implemented(struct call *c, const char *member)
 {
@@ -47,18 +51,26 @@ static int invalid(struct call *c, const char *what)
 		"One or more parameter values were invalid: %s", what);
 }
 
+int dynamodb_check_billing(struct call *c, bool on_demand, bool needs_units)
+{
+	bool units = value_has(c->in, "ProvisionedThroughput");
+
+	if (on_demand && units)
+		return invalid(c,
+			"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified "
+			"when BillingMode is PAY_PER_REQUEST");
+	if (!on_demand && needs_units && !units)
+		return invalid(c, "ReadCapacityUnits and WriteCapacityUnits must both be specified "
+				  "when BillingMode is PROVISIONED");
+	return 0;
+}
+
 static int read_billing(struct call *c, struct table *t)
 {
 	const struct value *units = value_get(c->in, "ProvisionedThroughput");
 
 	t->on_demand = str_eq(value_str(c->in, "BillingMode"), STR("PAY_PER_REQUEST"));
-	if (t->on_demand && units)
-		return invalid(c,
-			"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified "
-			"when BillingMode is PAY_PER_REQUEST");
-	if (!t->on_demand && !units)
-		return invalid(c, "ReadCapacityUnits and WriteCapacityUnits must both be specified "
-				  "when BillingMode is PROVISIONED");
+	TRY(dynamodb_check_billing(c, t->on_demand, true));
 	if (t->on_demand) {
 		t->on_demand_since_ms = c->wall_ms;
 		return 0;
@@ -155,20 +167,38 @@ static int read_keys(struct call *c, struct table *t)
 	return 0;
 }
 
+int dynamodb_too_many_tags(struct call *c)
+{
+	return invalid(c, "Too many tags: a table has at most 50");
+}
+
+int dynamodb_check_tags(struct call *c, const struct value *tags)
+{
+	if (value_count(tags) > TABLE_TAGS_MAX)
+		return dynamodb_too_many_tags(c);
+	for (uint32_t i = 0; i < value_count(tags); i++) {
+		str key = value_str(value_at(tags, i), "Key");
+
+		if (str_starts(key, STR("aws:")))
+			return invalid(c, "Tag keys must not begin with aws:");
+		for (uint32_t k = 0; k < i; k++)
+			if (str_eq(value_str(value_at(tags, k), "Key"), key))
+				return invalid(c, "Tag keys must be unique");
+	}
+	return 0;
+}
+
 static int read_tags(struct call *c, struct table *t)
 {
 	const struct value *tags = value_get(c->in, "Tags");
 	struct table_tag *copy;
 
+	TRY(dynamodb_check_tags(c, tags));
 	t->tag_count = value_count(tags);
-	if (t->tag_count > TABLE_TAGS_MAX)
-		return invalid(c, "Too many tags: a table has at most 50");
 	copy = arena_new_array(c->arena, struct table_tag, t->tag_count);
 	for (uint32_t i = 0; i < t->tag_count; i++) {
 		copy[i].key = value_str(value_at(tags, i), "Key");
 		copy[i].value = value_str(value_at(tags, i), "Value");
-		if (str_starts(copy[i].key, STR("aws:")))
-			return invalid(c, "Tag keys must not begin with aws:");
 	}
 	t->tags = copy;
 	return 0;
@@ -203,7 +233,7 @@ struct creation {
 	str key, id_key, document;
 };
 
-/* 0, or ERR_EXISTS: the name is taken; ERR_CONFLICT: the id is, try another. */
+/* 0, or ERR_EXISTS: the name is taken; 1: the id is, try another. */
 static int create_in_store(struct kv_txn *txn, void *arg)
 {
 	struct creation *creation = arg;
@@ -213,7 +243,7 @@ static int create_in_store(struct kv_txn *txn, void *arg)
 	if (TRY(kv_txn_get(txn, creation->key, a, &found)))
 		return ERR_EXISTS;
 	if (TRY(kv_txn_get(txn, creation->id_key, a, &found)))
-		return ERR_CONFLICT;
+		return 1;
 	kv_txn_put(txn, creation->key, creation->document);
 	/* Stays for ever: an id names one table only. */
 	kv_txn_put(txn, creation->id_key, creation->table->name);
@@ -233,13 +263,12 @@ static int create(struct call *c, struct table *t)
 		creation.document = table_encode(c->arena, t);
 		rc = kv_run(d->kv, (str[]){creation.key, creation.id_key}, 2, create_in_store,
 			&creation, c->deadline_ns);
-	} while (rc == ERR_CONFLICT && rt_now() < c->deadline_ns);
+	} while (rc == 1 && rt_now() < c->deadline_ns);
 	if (rc == ERR_EXISTS)
 		return call_fault(c, DYNAMODB_FAULT(RESOURCE_IN_USE), "Table already exists: %.*s",
 			STR_ARG(t->name));
-	TRY(rc);
 	catalog_changed(d->catalog);
-	return 0;
+	return rc == 1 ? ERR_TIMEOUT : rc;
 }
 
 int dynamodb_create_table(struct call *c)
@@ -261,8 +290,15 @@ int dynamodb_create_table(struct call *c)
 	t.arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(t.region),
 		STR_ARG(t.account), STR_ARG(t.name));
 	TRY(create(c, &t));
-	table_describe(&t, "CREATING", 0, 0, value_put_struct(c->out, "TableDescription"));
+	table_describe(&t, "CREATING", &(struct table_figures){0, 0}, c->wall_ms,
+		value_put_struct(c->out, "TableDescription"));
 	return 0;
+}
+
+static bool is_name_character(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_' || c == '.' || c == '-';
 }
 
 int dynamodb_table_name(struct call *c, str given, str *ret_name)
@@ -270,10 +306,17 @@ int dynamodb_table_name(struct call *c, str given, str *ret_name)
 	str arn;
 
 	if (likely(!str_starts(given, STR("arn:")))) {
-		if (given.n < 3 || given.n > 255)
+		if (given.n < NAME_BYTES_MIN || given.n > NAME_BYTES_MAX)
 			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-				"TableName must be at least 3 characters long and at most 255 "
-				"characters long");
+				BAD_NAME "Member must have length %s than or equal to %d",
+				STR_ARG(given), given.n < NAME_BYTES_MIN ? "greater" : "less",
+				given.n < NAME_BYTES_MIN ? NAME_BYTES_MIN : NAME_BYTES_MAX);
+		for (size_t i = 0; i < given.n; i++)
+			if (!is_name_character(given.p[i]))
+				return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+					BAD_NAME "Member must satisfy regular expression pattern: "
+						 "[a-zA-Z0-9_.-]+",
+					STR_ARG(given));
 		*ret_name = given;
 		return 0;
 	}
@@ -287,7 +330,7 @@ int dynamodb_table_name(struct call *c, str given, str *ret_name)
 	return 0;
 }
 
-static int not_found(struct call *c, str name)
+int dynamodb_table_not_found(struct call *c, str name)
 {
 	return call_fault(c, DYNAMODB_FAULT(RESOURCE_NOT_FOUND),
 		"Requested resource not found: Table: %.*s not found", STR_ARG(name));
@@ -306,13 +349,17 @@ int dynamodb_table(struct call *c, str given, struct table **ret_table)
 
 int dynamodb_describe_table(struct call *c)
 {
+	/* The figures of a count may be written: the sweep has to know. */
+	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
+	struct table_figures figures;
 	str name;
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
-		return not_found(c, name);
-	table_describe(t, "ACTIVE", 0, 0, value_put_struct(c->out, "Table"));
+		return dynamodb_table_not_found(c, name);
+	TRY(dynamodb_count(dynamodb_of(c), t, c->deadline_ns, &figures));
+	table_describe(t, "ACTIVE", &figures, c->wall_ms, value_put_struct(c->out, "Table"));
 	return 0;
 }
 
@@ -354,6 +401,13 @@ struct deletion {
 	uint64_t id;
 };
 
+static int is_protected(struct call *c)
+{
+	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+		"Resource cannot be deleted as it is currently protected against deletion. "
+		"Disable deletion protection first.");
+}
+
 /* 1: removed; 0: there is no such table (any more). */
 static int delete_in_store(struct kv_txn *txn, void *arg)
 {
@@ -367,6 +421,8 @@ static int delete_in_store(struct kv_txn *txn, void *arg)
 	TRY(table_decode(document, &t));
 	if (t->id != deletion->id)
 		return 0;
+	if (t->deletion_protection)
+		return is_protected(deletion->c);
 	kv_txn_delete(txn, deletion->key);
 	dynamodb_sweep_add(txn, a, t->id);
 	return 1;
@@ -375,25 +431,31 @@ static int delete_in_store(struct kv_txn *txn, void *arg)
 int dynamodb_delete_table(struct call *c)
 {
 	struct dynamodb *d = dynamodb_of(c);
+	/* Until the catalog knows: who finds the table before that is among those waited for. */
+	struct flight flight cleanup(flight_leave) = flight_enter(&d->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
 	struct deletion deletion = {.c = c};
+	struct table_figures figures;
 	str name;
+	int rc;
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(d->catalog, c->account, c->region, name, &t)))
-		return not_found(c, name);
+		return dynamodb_table_not_found(c, name);
 	if (t->deletion_protection)
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"Resource cannot be deleted as it is currently protected against deletion. "
-			"Disable deletion protection first.");
+		return is_protected(c);
+	TRY(dynamodb_count(d, t, c->deadline_ns, &figures));
 	deletion.id = t->id;
 	deletion.key = table_key(c->arena, c->account, c->region, name);
 	deletion.sweep_key = dynamodb_sweep_key(c->arena, t->id);
-	if (!TRY(kv_run(d->kv, (str[]){deletion.key, deletion.sweep_key}, 2, delete_in_store,
-		    &deletion, c->deadline_ns)))
-		return not_found(c, name);
+	rc = kv_run(d->kv, (str[]){deletion.key, deletion.sweep_key}, 2, delete_in_store, &deletion,
+		c->deadline_ns);
+	/* After an error too: the commit may have been done all the same. */
 	catalog_changed(d->catalog);
 	rt_event_set(&d->sweep_wanted);
-	table_describe(t, "DELETING", 0, 0, value_put_struct(c->out, "TableDescription"));
+	if (TRY(rc) == 0)
+		return dynamodb_table_not_found(c, name);
+	table_describe(
+		t, "DELETING", &figures, c->wall_ms, value_put_struct(c->out, "TableDescription"));
 	return 0;
 }

@@ -1,0 +1,312 @@
+/*
+ * Changes of a table that need no work on its items: UpdateTable (billing mode, throughput, table
+ * class, deletion protection) and tags; and what is told about the account: DescribeLimits,
+ * DescribeEndpoints.
+ *
+ * A change is one transaction on the table's record and in force when it is answered; UpdateTable
+ * answers UPDATING, as clients expect, and the record says ACTIVE. Rules and texts:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html
+ */
+#include "services/dynamodb/count.h"
+#include "services/dynamodb/service.h"
+
+#include "base/check.h"
+#include "base/rc.h"
+#include "kv/kv.h"
+
+enum {
+	/* "Default quotas", https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
+	 * ServiceQuotas.html: of an account and region, and of a table */
+	ACCOUNT_UNITS_MAX = 80000,
+	TABLE_UNITS_MAX = 40000,
+	ENDPOINT_MINUTES = 1440,
+	DAY_MS = 24 * 3600 * 1000
+};
+
+/* One change: `apply` is run in the transaction, maybe more than once. */
+struct change {
+	struct call *c;
+	str key;
+	int (*apply)(struct change *change, struct table *t);
+	struct table *table; /* as the last run left it */
+	bool settles;        /* nothing but what needs no UPDATING has changed */
+};
+
+static void change_done(struct change *change)
+{
+	table_unref(change->table);
+}
+
+/* 1, or 0: there is no such table. */
+static int change_in_store(struct kv_txn *txn, void *arg)
+{
+	struct change *change = arg;
+	struct arena *a = change->c->arena;
+	str document;
+
+	table_unref(change->table);
+	change->table = NULL;
+	if (!TRY(kv_txn_get(txn, change->key, a, &document)))
+		return 0;
+	TRY(table_decode(document, &change->table));
+	TRY(change->apply(change, change->table));
+	kv_txn_put(txn, change->key, table_encode(a, change->table));
+	return 1;
+}
+
+static int change_table(struct change *change, str name)
+{
+	struct call *c = change->c;
+	int rc;
+
+	change->key = table_key(c->arena, c->account, c->region, name);
+	rc = kv_run(dynamodb_of(c)->kv, &change->key, 1, change_in_store, change, c->deadline_ns);
+	if (rc != 0) /* after an error the commit may have been done all the same */
+		catalog_changed(dynamodb_of(c)->catalog);
+	return rc;
+}
+
+/* ---- UpdateTable ---- */
+
+static int refuse_unbuilt(struct call *c)
+{
+	static const char *const members[] = {"AttributeDefinitions", "GlobalSecondaryIndexUpdates",
+		"StreamSpecification", "SSESpecification", "ReplicaUpdates",
+		"MultiRegionConsistency", "GlobalTableWitnessUpdates", "OnDemandThroughput",
+		"WarmThroughput", "GlobalTableSettingsReplicationMode"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		if (value_has(c->in, members[i]))
+			return dynamodb_not_implemented(c, members[i]);
+	return 0;
+}
+
+static int same_units(struct call *c, const struct table *t)
+{
+	long long read = t->read_units, write = t->write_units;
+
+	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+		"The provisioned throughput for the table will not change. The requested value "
+		"equals the current value. Current ReadCapacityUnits provisioned for the table: "
+		"%lld. Requested ReadCapacityUnits: %lld. Current WriteCapacityUnits provisioned "
+		"for the table: %lld. Requested WriteCapacityUnits: %lld. Refer to the Amazon "
+		"DynamoDB Developer Guide for current limits and how to request higher limits.",
+		read, read, write, write);
+}
+
+static void set_units(struct table *t, int64_t now, int64_t read, int64_t write)
+{
+	if (read > t->read_units || write > t->write_units)
+		t->increased_ms = now;
+	if (read < t->read_units || write < t->write_units) {
+		t->decreases = now / DAY_MS == t->decreased_ms / DAY_MS ? t->decreases + 1 : 1;
+		t->decreased_ms = now;
+	}
+	t->read_units = read;
+	t->write_units = write;
+}
+
+static int update_billing(struct call *c, struct table *t)
+{
+	const struct value *units = value_get(c->in, "ProvisionedThroughput");
+	str mode = value_str(c->in, "BillingMode");
+	bool on_demand = mode.p ? str_eq(mode, STR("PAY_PER_REQUEST")) : t->on_demand;
+	bool changes = on_demand != t->on_demand;
+	int64_t read = value_int(units, "ReadCapacityUnits", 0),
+		write = value_int(units, "WriteCapacityUnits", 0);
+
+	TRY(dynamodb_check_billing(c, on_demand, changes));
+	if (!units && !changes)
+		return 0;
+	if (changes) {
+		t->on_demand = on_demand;
+		if (on_demand)
+			t->on_demand_since_ms = c->wall_ms;
+		t->read_units = read;
+		t->write_units = write;
+		return 0;
+	}
+	if (read == t->read_units && write == t->write_units)
+		return same_units(c, t);
+	set_units(t, c->wall_ms, read, write);
+	return 0;
+}
+
+static int update(struct change *change, struct table *t)
+{
+	struct call *c = change->c;
+	str class = value_str(c->in, "TableClass");
+
+	TRY(update_billing(c, t));
+	if (class.p && !str_eq(class, t->table_class.p ? t->table_class : STR("STANDARD"))) {
+		t->table_class = class;
+		t->class_since_ms = c->wall_ms;
+	}
+	t->deletion_protection =
+		value_bool(c->in, "DeletionProtectionEnabled", t->deletion_protection);
+	change->settles = !value_has(c->in, "ProvisionedThroughput") &&
+			  !value_has(c->in, "BillingMode") && !class.p;
+	return 0;
+}
+
+int dynamodb_update_table(struct call *c)
+{
+	/* The figures of a count may be written: the sweep has to know. */
+	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
+	struct change change cleanup(change_done) = {.c = c, .apply = update};
+	struct table_figures figures;
+	str name;
+
+	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
+	TRY(refuse_unbuilt(c));
+	if (!value_has(c->in, "ProvisionedThroughput") && !value_has(c->in, "BillingMode") &&
+		!value_has(c->in, "TableClass") && !value_has(c->in, "DeletionProtectionEnabled"))
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
+			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is "
+			"required");
+	if (!TRY(change_table(&change, name)))
+		return dynamodb_table_not_found(c, name);
+	TRY(dynamodb_count(dynamodb_of(c), change.table, c->deadline_ns, &figures));
+	table_describe(change.table, change.settles ? "ACTIVE" : "UPDATING", &figures, c->wall_ms,
+		value_put_struct(c->out, "TableDescription"));
+	return 0;
+}
+
+/* ---- tags ---- */
+
+/* The table of a ResourceArn; a name is not enough. */
+static int tagged_name(struct call *c, str *ret_name)
+{
+	str arn = value_str(c->in, "ResourceArn");
+
+	if (!str_starts(arn, STR("arn:")))
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"Invalid TableArn: Invalid ResourceArn provided as input %.*s",
+			STR_ARG(arn));
+	return dynamodb_table_name(c, arn, ret_name);
+}
+
+static int no_resource(struct call *c)
+{
+	return call_fault(c, DYNAMODB_FAULT(RESOURCE_NOT_FOUND),
+		"Requested resource not found: ResourcArn: %.*s not found",
+		STR_ARG(value_str(c->in, "ResourceArn")));
+}
+
+static size_t tag_place(const struct table_tag *tags, size_t n, str key)
+{
+	size_t i = 0;
+
+	while (i < n && !str_eq(tags[i].key, key))
+		i++;
+	return i;
+}
+
+static int add_tags(struct change *change, struct table *t)
+{
+	struct call *c = change->c;
+	const struct value *given = value_get(c->in, "Tags");
+	struct table_tag *tags =
+		arena_new_array(c->arena, struct table_tag, t->tag_count + value_count(given));
+	size_t n = t->tag_count;
+
+	if (n)
+		memcpy(tags, t->tags, n * sizeof *tags);
+	for (uint32_t i = 0; i < value_count(given); i++) {
+		str key = value_str(value_at(given, i), "Key");
+		size_t at = tag_place(tags, n, key);
+
+		tags[at] = (struct table_tag){key, value_str(value_at(given, i), "Value")};
+		n += at == n;
+	}
+	if (n > TABLE_TAGS_MAX)
+		return dynamodb_too_many_tags(c);
+	t->tags = tags;
+	t->tag_count = n;
+	return 0;
+}
+
+static int remove_tags(struct change *change, struct table *t)
+{
+	struct call *c = change->c;
+	const struct value *keys = value_get(c->in, "TagKeys");
+	struct table_tag *tags = arena_new_array(c->arena, struct table_tag, t->tag_count);
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->tag_count; i++) {
+		bool stays = true;
+
+		for (uint32_t k = 0; k < value_count(keys); k++)
+			stays &= !str_eq(value_at(keys, k)->s, t->tags[i].key);
+		if (stays)
+			tags[n++] = t->tags[i];
+	}
+	t->tags = tags;
+	t->tag_count = n;
+	return 0;
+}
+
+static int change_tags(struct call *c, int (*apply)(struct change *change, struct table *t))
+{
+	struct change change cleanup(change_done) = {.c = c, .apply = apply};
+	str name;
+
+	TRY(tagged_name(c, &name));
+	return TRY(change_table(&change, name))
+	? 0 : no_resource(c);
+}
+
+int dynamodb_tag_resource(struct call *c)
+{
+	TRY(dynamodb_check_tags(c, value_get(c->in, "Tags")));
+	return change_tags(c, add_tags);
+}
+
+int dynamodb_untag_resource(struct call *c)
+{
+	return change_tags(c, remove_tags);
+}
+
+int dynamodb_list_tags(struct call *c)
+{
+	struct table *t cleanup(table_unref_p) = NULL;
+	struct value *tags;
+	str name;
+
+	TRY(tagged_name(c, &name));
+	if (value_has(c->in, "NextToken")) /* all fit into one page, so nobody was given one */
+		return call_fault(
+			c, DYNAMODB_FAULT(VALIDATION), "Invalid NextToken: it is not of this list");
+	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
+		return no_resource(c);
+	tags = value_put_list(c->out, "Tags");
+	for (size_t i = 0; i < t->tag_count; i++) {
+		struct value *tag = value_add_struct(tags);
+
+		value_put_str(tag, "Key", arena_str(c->arena, t->tags[i].key));
+		value_put_str(tag, "Value", arena_str(c->arena, t->tags[i].value));
+	}
+	return 0;
+}
+
+/* ---- the account ---- */
+
+int dynamodb_describe_limits(struct call *c)
+{
+	value_put_int(c->out, "AccountMaxReadCapacityUnits", ACCOUNT_UNITS_MAX);
+	value_put_int(c->out, "AccountMaxWriteCapacityUnits", ACCOUNT_UNITS_MAX);
+	value_put_int(c->out, "TableMaxReadCapacityUnits", TABLE_UNITS_MAX);
+	value_put_int(c->out, "TableMaxWriteCapacityUnits", TABLE_UNITS_MAX);
+	return 0;
+}
+
+/* Clients follow the address, so it is the one that they have used: this server. */
+int dynamodb_describe_endpoints(struct call *c)
+{
+	struct value *endpoint = value_add_struct(value_put_list(c->out, "Endpoints"));
+
+	value_put_str(endpoint, "Address", call_header_get(c, STR("host")));
+	value_put_int(endpoint, "CachePeriodInMinutes", ENDPOINT_MINUTES);
+	return 0;
+}

@@ -1,0 +1,368 @@
+/*
+ * The service through the gate: the case files, and what a file cannot say: deleted tables, scans
+ * that the engine gives up, members of the model.
+ */
+#include "aws/keyspace.h"
+#include "base/check.h"
+#include "base/json.h"
+#include "kv/kv.h"
+#include "services/dynamodb/request.h"
+#include "services/dynamodb/service.h"
+#include "test/services/dynamodb/wire.h"
+
+#define FOLDER "test/services/dynamodb/wire/"
+
+TEST(dynamodb, wire_tables)
+{
+	ddb_file(FOLDER "tables.txt", 60);
+}
+
+TEST(dynamodb, wire_items)
+{
+	ddb_file(FOLDER "items.txt", 180);
+}
+
+TEST(dynamodb, wire_update)
+{
+	ddb_file(FOLDER "update.txt", 60);
+}
+
+TEST(dynamodb, wire_query)
+{
+	ddb_file(FOLDER "query.txt", 75);
+}
+
+TEST(dynamodb, wire_scan)
+{
+	ddb_file(FOLDER "scan.txt", 40);
+}
+
+TEST(dynamodb, wire_settings)
+{
+	ddb_file(FOLDER "settings.txt", 55);
+}
+
+/* ---- members ---- */
+
+static const struct {
+	const char *input;
+	unsigned operation;
+} inputs[] = {
+	{"PutItemInput", OPERATION_PUT},
+	{"GetItemInput", OPERATION_GET},
+	{"DeleteItemInput", OPERATION_DELETE},
+	{"UpdateItemInput", OPERATION_UPDATE},
+	{"QueryInput", OPERATION_QUERY},
+	{"ScanInput", OPERATION_SCAN},
+};
+
+static const struct {
+	str name;
+	unsigned operations;
+} known[] = {
+#define PUT                                   OPERATION_PUT
+#define GET                                   OPERATION_GET
+#define DELETE                                OPERATION_DELETE
+#define UPDATE                                OPERATION_UPDATE
+#define QUERY                                 OPERATION_QUERY
+#define SCAN                                  OPERATION_SCAN
+#define MEMBER(name, kind, field, operations) {STR_INIT(name), operations},
+#include "services/dynamodb/request.def"
+#undef MEMBER
+#undef PUT
+#undef GET
+#undef DELETE
+#undef UPDATE
+#undef QUERY
+#undef SCAN
+};
+
+static bool is_known(str name, unsigned operation)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if ((known[i].operations & operation) && str_eq(known[i].name, name))
+			return true;
+	return false;
+}
+
+/* The fast decoder knows each member of the model, and none that the model has not. */
+TEST(dynamodb, request_members)
+{
+	const struct model *m = model_named(STR("dynamodb"));
+
+	ASSERT(m != NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
+		int shape = model_shape_named(m, str_c(inputs[i].input));
+		unsigned count = 0;
+
+		ASSERT(shape >= 0);
+		for (size_t k = 0; k < ARRAY_SIZE(known); k++)
+			count += (known[k].operations & inputs[i].operation) != 0;
+		EXPECT_INT(count, m->shapes[shape].count);
+		for (unsigned k = 0; k < m->shapes[shape].count; k++) {
+			str name = model_str(m, m->members[m->shapes[shape].first + k].name);
+
+			if (!is_known(name, inputs[i].operation))
+				test_fail(__FILE__, __LINE__, "%s.%.*s has no row in request.def",
+					inputs[i].input, STR_ARG(name));
+		}
+	}
+}
+
+/* ---- helpers ---- */
+
+#define TABLE_BODY                                                                                \
+	"{\"TableName\":\"tab\",\"AttributeDefinitions\":[{\"AttributeName\":\"p\","              \
+	"\"AttributeType\":\"S\"},{\"AttributeName\":\"s\",\"AttributeType\":\"N\"}],"            \
+	"\"KeySchema\":[{\"AttributeName\":\"p\",\"KeyType\":\"HASH\"},{\"AttributeName\":\"s\"," \
+	"\"KeyType\":\"RANGE\"}],\"BillingMode\":\"PAY_PER_REQUEST\"}"
+
+static void put(struct ddb *w, const char *partition, int sort, size_t bytes)
+{
+	struct arena a cleanup(arena_done_p);
+	char *text;
+
+	arena_init(&a, SIZE_MAX);
+	text = arena_bytes(&a, bytes);
+	memset(text, 'x', bytes);
+	ddb_expect(w, &a, 200, "PutItem",
+		arena_printf(&a,
+			"{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"%s\"},\"s\":{\"N\":\"%d\"}"
+			",\"v\":{\"S\":\"%.*s\"}}}",
+			partition, sort, (int)bytes, text));
+}
+
+static int64_t number_at(struct arena *a, str body, const char *path)
+{
+	struct json_value *v;
+	const struct json_value *n;
+	int64_t number = -1;
+
+	if (json_parse(a, body, 100, &v, NULL) < 0)
+		return -1;
+	n = json_get_path(v, str_c(path));
+	return n && n->kind == JSON_NUMBER && str_to_i64(n->text, &number) == 0 ? number : -1;
+}
+
+/* How many keys the area holds. */
+static unsigned keys_in(struct ddb *w, enum keyspace_area area, str begin)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	struct arena a cleanup(arena_done_p);
+	struct buf from;
+	struct kv_range range = {.limit = 0};
+	str key, value;
+	unsigned n = 0;
+
+	arena_init(&a, SIZE_MAX);
+	buf_init(&from, &a, 4096);
+	keyspace_area(&from, area);
+	if (begin.n)
+		keyspace_put(&from, begin);
+	range.from = buf_str(&from);
+	range.to = keyspace_prefix_end(&a, range.from);
+	check(kv_scan_open(w->kv, &range, &scan) == 0);
+	while (kv_scan_next(scan, &key, &value) == 1)
+		n++;
+	return n;
+}
+
+/* ---- scans that the engine gives up ---- */
+
+static void query_over_conflicts(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	str forward, backward;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	for (int i = 0; i < 150; i++)
+		put(w, "k", i, 5000);
+	kv_fault_set(w->kv,
+		&(struct kv_fault_options){.no_delay = true, .scan_conflict_per_mille = 400});
+	forward = ddb_expect(w, &a, 200, "Query",
+		STR("{\"TableName\":\"tab\",\"KeyConditionExpression\":\"p = "
+		    ":p\",\"ExpressionAttributeValues\":{\":p\":{\"S\":\"k\"}},"
+		    "\"ProjectionExpression\":\"s\"}"));
+	backward = ddb_expect(w, &a, 200, "Query",
+		STR("{\"TableName\":\"tab\",\"KeyConditionExpression\":\"p = "
+		    ":p\",\"ExpressionAttributeValues\":{\":p\":{\"S\":\"k\"}},"
+		    "\"ProjectionExpression\":\"s\",\"ScanIndexForward\":false}"));
+	EXPECT_INT(
+		number_at(&a,
+			ddb_expect(w, &a, 200, "Scan",
+				STR("{\"TableName\":\"tab\",\"Limit\":99,\"Select\":\"COUNT\"}")),
+			"Count"),
+		99);
+	EXPECT_INT(number_at(&a,
+			   ddb_expect(w, &a, 200, "DescribeTable", STR("{\"TableName\":\"tab\"}")),
+			   "Table.ItemCount"),
+		150);
+	kv_fault_set(w->kv, &(struct kv_fault_options){.no_delay = true});
+	EXPECT_INT(number_at(&a, forward, "Count"), 150);
+	EXPECT_INT(number_at(&a, backward, "Count"), 150);
+	/* Each once and in order. */
+	for (int i = 0; i < 150; i++) {
+		struct json_value *f, *b;
+
+		ASSERT(json_parse(&a, forward, 100, &f, NULL) == 0);
+		ASSERT(json_parse(&a, backward, 100, &b, NULL) == 0);
+		EXPECT_STR(json_text(json_get_path(
+				   json_at(json_get(f, STR("Items")), (size_t)i), STR("s.N"))),
+			arena_printf(&a, "%d", i));
+		EXPECT_STR(json_text(json_get_path(
+				   json_at(json_get(b, STR("Items")), (size_t)i), STR("s.N"))),
+			arena_printf(&a, "%d", 149 - i));
+	}
+}
+
+TEST(dynamodb, pages_outlive_given_up_scans)
+{
+	ddb_run(7, query_over_conflicts, NULL);
+}
+
+/* ---- deleted tables ---- */
+
+struct late {
+	struct ddb *w;
+	unsigned running;
+	struct rt_event ended;
+};
+
+static void put_late(void *arg)
+{
+	struct late *late = arg;
+	struct arena a cleanup(arena_done_p);
+
+	arena_init(&a, SIZE_MAX);
+	for (int i = 0; i < 30; i++)
+		ddb_send(late->w, &a, STR("PutItem"),
+			arena_printf(&a,
+				"{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"k%d\"},\"s\":{"
+				"\"N\":\"1\"}}}",
+				i));
+	if (--late->running == 0)
+		rt_event_set(&late->ended);
+}
+
+/* Writers go on while the table is deleted and made again; nothing stays under a dead id. */
+static void delete_under_writers(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	struct late late = {.w = w, .running = 8};
+
+	arena_init(&a, SIZE_MAX);
+	rt_event_init(&late.ended);
+	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	/* Commits take up to 50 ms, so that they end long after the first sweep. */
+	kv_fault_set(w->kv, &(struct kv_fault_options){
+				    .delay_min_ns = RT_NS_MS, .delay_max_ns = 50 * RT_NS_MS});
+	for (unsigned i = 0; i < 8; i++)
+		check(rt_spawn(put_late, &late) == 0);
+	for (int i = 0; i < 5; i++) {
+		check(rt_sleep_until(rt_after_ms(100)) == 0);
+		ddb_expect(w, &a, 200, "DeleteTable", STR("{\"TableName\":\"tab\"}"));
+		ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	}
+	ddb_expect(w, &a, 200, "DeleteTable", STR("{\"TableName\":\"tab\"}"));
+	rt_event_wait_sure(&late.ended);
+	for (int i = 0; i < 1000 && keys_in(w, KEYSPACE_DYNAMODB_META, STR("sweep")); i++)
+		check(rt_sleep_until(rt_after_ms(100)) == 0);
+	EXPECT_INT(keys_in(w, KEYSPACE_DYNAMODB_META, STR("sweep")), 0);
+	EXPECT_INT(keys_in(w, KEYSPACE_DYNAMODB_ITEMS, STR_NULL), 0);
+	EXPECT_INT(keys_in(w, KEYSPACE_DYNAMODB_META, STR("count")), 0);
+}
+
+TEST(dynamodb, late_writes_to_deleted_tables_are_swept)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++)
+		ddb_run(seed, delete_under_writers, NULL);
+}
+
+/* The service stops while a sweep and a count are under way. */
+static void stop_early(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	for (int i = 0; i < 1200; i++)
+		put(w, "k", i, 10);
+	kv_fault_set(w->kv, &(struct kv_fault_options){
+				    .delay_min_ns = RT_NS_MS, .delay_max_ns = 50 * RT_NS_MS});
+	EXPECT_INT(number_at(&a,
+			   ddb_expect(w, &a, 200, "DescribeTable", STR("{\"TableName\":\"tab\"}")),
+			   "Table.ItemCount"),
+		0);
+	ddb_expect(w, &a, 200, "DeleteTable", STR("{\"TableName\":\"tab\"}"));
+}
+
+TEST(dynamodb, stops_under_background_work)
+{
+	for (uint64_t seed = 1; seed <= 5; seed++)
+		ddb_run(seed, stop_early, NULL);
+}
+
+/* ---- figures ---- */
+
+static int64_t described(struct ddb *w, const char *path)
+{
+	struct arena a cleanup(arena_done_p);
+
+	arena_init(&a, SIZE_MAX);
+	return number_at(
+		&a, ddb_expect(w, &a, 200, "DescribeTable", STR("{\"TableName\":\"tab\"}")), path);
+}
+
+static void count_large(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	for (int i = 0; i < 1000; i++)
+		put(w, "k", i, 10);
+	EXPECT_INT(described(w, "Table.ItemCount"), 1000); /* at once */
+	for (int i = 1000; i < 5000; i++)
+		put(w, "k", i, 10);
+	EXPECT_INT(described(w, "Table.ItemCount"), 0); /* begins the count */
+	check(rt_sleep_until(rt_after_ms(5000)) == 0);
+	EXPECT_INT(described(w, "Table.ItemCount"), 5000);
+	/* "p" 1, "k" 1, "s" 1, "v" 1, 10; numbers of 1 and 2 digits have 2 bytes, of 3 and 4 3. */
+	EXPECT(described(w, "Table.TableSizeBytes") >= 5000 * (14 + 2));
+	put(w, "k", 5000, 10);
+	EXPECT_INT(described(w, "Table.ItemCount"), 5000); /* too early for another */
+	check(rt_sleep_until(rt_after_ms(3600 * 1000)) == 0);
+	EXPECT_INT(described(w, "Table.ItemCount"), 5000);
+	check(rt_sleep_until(rt_after_ms(5000)) == 0);
+	EXPECT_INT(described(w, "Table.ItemCount"), 5001);
+}
+
+TEST(dynamodb, large_tables_are_counted_in_the_background)
+{
+	ddb_run(3, count_large, NULL);
+}
+
+/* ---- policies look at the table that the handler uses ---- */
+
+TEST(dynamodb, peeked_table_is_the_one_that_counts)
+{
+	static const struct {
+		str body, table;
+	} cases[] = {
+		{STR_INIT("{\"TableName\":\"a\"}"), STR_INIT("a")},
+		{STR_INIT("{\"TableName\":\"a\",\"TableName\":\"b\"}"), STR_INIT("b")},
+		{STR_INIT("{\"TableName\":\"a\",\"TableName\":null}"), STR_INIT("a")},
+		{STR_INIT("{\"TableName\":\"a\",\"Table\\u004eame\":\"b\"}"), STR_INIT("b")},
+		{STR_INIT("{\"Item\":{\"TableName\":\"b\"},\"TableName\":\"a\"}"), STR_INIT("a")},
+		{STR_INIT("{}"), STR_INIT("")},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct arena a cleanup(arena_done_p);
+		struct call c = {.magic = CALL_MAGIC, .arena = &a, .body = cases[i].body};
+
+		arena_init(&a, SIZE_MAX);
+		EXPECT_STR(dynamodb_peek_table(&c), cases[i].table);
+	}
+}

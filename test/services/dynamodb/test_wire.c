@@ -1,0 +1,319 @@
+/*
+ * See wire.h: the world, the runner of case files, and the files.
+ */
+#include "test/services/dynamodb/wire.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "kv/kv.h"
+#include "services/dynamodb/dynamodb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FILE_BYTES_MAX = 1 << 20, BODY_BYTES_MAX = 20 << 20 };
+
+/* ---- the world ---- */
+
+static int64_t wall_ms(void)
+{
+	return rt_wall() / RT_NS_MS;
+}
+
+struct start {
+	struct ddb *w;
+	void (*fn)(struct ddb *w);
+};
+
+static void run(void *arg)
+{
+	struct start *start = arg;
+	struct ddb *w = start->w;
+	const struct gate_options options = {.auth = GATE_OPEN,
+		.region_default = STR("us-east-1"),
+		.wall_ms = wall_ms,
+		.monotonic_ns = rt_now,
+		.random = rt_random_bytes};
+	struct kv *memory;
+
+	check(kv_open_memory(&(struct kv_memory_options){.seed = 1}, &memory) == 0);
+	check(kv_open_fault(memory, &(struct kv_fault_options){.no_delay = true}, &w->kv) == 0);
+	check(dynamodb_start(w->dynamodb, w->kv) == 0);
+	w->gate = gate_new(&options, &w->ports);
+	gate_register(w->gate, dynamodb_service(w->dynamodb));
+	start->fn(w);
+	dynamodb_stop(w->dynamodb);
+	kv_close(w->kv);
+	rt_stop(w->rt);
+}
+
+void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
+{
+	struct ddb w = {.arg = arg};
+	struct start start = {&w, fn};
+	const struct rt_options options = {.mode = RT_SIMULATED, .loops = 1, .seed = seed};
+
+	check(rt_new(&options, &w.rt) == 0);
+	w.dynamodb = dynamodb_new(w.rt);
+	EXPECT_INT(rt_run(w.rt, run, &start), 0);
+	gate_free(w.gate);
+	dynamodb_free(w.dynamodb);
+	rt_free(w.rt);
+}
+
+static int give_body(void *arg, size_t max, str *ret_body)
+{
+	const str *body = arg;
+
+	if (body->n > max)
+		return ERR_TOO_LARGE;
+	*ret_body = *body;
+	return 0;
+}
+
+static bool crc_is_right(struct arena *a, const struct gate_response *r)
+{
+	for (uint32_t i = 0; i < r->header_count; i++)
+		if (str_eq(r->headers[i].name, STR("x-amz-crc32")))
+			return str_eq(
+				r->headers[i].value, arena_printf(a, "%u", crc32_add(0, r->body)));
+	return false;
+}
+
+struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str body)
+{
+	static const struct gate_trust trust = {.loopback = true};
+	struct gate_response response = {0};
+	struct http_header headers[] = {{.name = STR("Host"), .value = STR("localhost:4566")},
+		{.name = STR("X-Amz-Date"), .value = STR("20260101T000000Z")},
+		{.name = STR("X-Amz-Target"),
+			.value = arena_printf(a, "DynamoDB_20120810.%.*s", STR_ARG(operation))},
+		{.name = STR("Authorization"),
+			.value = STR("AWS4-HMAC-SHA256 "
+				     "Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
+				     "SignedHeaders=host;x-amz-date;x-amz-target, Signature="
+				     "00000000000000000000000000000000000000000000000000000000000"
+				     "00000")}};
+	struct gate_request request = {.method = STR("POST"),
+		.path = STR("/"),
+		.query = STR_NULL,
+		.headers = headers,
+		.header_count = ARRAY_SIZE(headers),
+		.peer = STR("127.0.0.1"),
+		.trust = &trust,
+		.body = give_body,
+		.body_arg = &body,
+		.body_length = body.n};
+
+	gate_handle(w->gate, a, &request, &response);
+	return (struct ddb_answer){
+		response.status, arena_str(a, response.body), crc_is_right(a, &response)};
+}
+
+str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *operation, str body)
+{
+	struct ddb_answer answer = ddb_send(w, a, str_c(operation), body);
+
+	if (answer.status != status)
+		test_fail(__FILE__, __LINE__, "%s %.*s\n\tis %u %.*s", operation,
+			(int)MIN(body.n, (size_t)300), body.p, answer.status, STR_ARG(answer.body));
+	return answer.body;
+}
+
+/* ---- case files ---- */
+
+struct file {
+	const char *path;
+	str rest, title;
+	int line;
+	bool update;
+	unsigned cases;
+	struct arena *arena; /* of one request and its answer */
+	struct ddb_answer answer;
+	str request;
+};
+
+static bool same(const struct json_value *want, const struct json_value *got);
+
+static bool same_members(const struct json_value *want, const struct json_value *got)
+{
+	for (uint32_t i = 0; i < want->count; i++) {
+		const struct json_value *v = json_get(got, want->members[i].key);
+
+		if (!v || !same(&want->members[i].value, v))
+			return false;
+	}
+	return want->count == got->count;
+}
+
+static bool same(const struct json_value *want, const struct json_value *got)
+{
+	if (want->kind == JSON_STRING && str_eq(want->text, STR("*")))
+		return true;
+	if (want->kind != got->kind)
+		return false;
+	switch (want->kind) {
+	case JSON_NULL: return true;
+	case JSON_BOOL: return want->boolean == got->boolean;
+	case JSON_NUMBER:
+	case JSON_STRING: return str_eq(want->text, got->text);
+	case JSON_OBJECT: return same_members(want, got);
+	case JSON_ARRAY:
+		if (want->count != got->count)
+			return false;
+		for (uint32_t i = 0; i < want->count; i++)
+			if (!same(&want->items[i], &got->items[i]))
+				return false;
+		return true;
+	}
+	check_unreachable();
+}
+
+/* $(x*1000), $i and $I. */
+static str expanded(struct arena *a, str text, int64_t number)
+{
+	struct buf out;
+
+	buf_init(&out, a, BODY_BYTES_MAX);
+	while (text.n) {
+		ptrdiff_t end, star;
+		uint64_t times;
+
+		if (text.p[0] != '$') {
+			size_t n = 1;
+
+			while (n < text.n && text.p[n] != '$')
+				n++;
+			buf_put(&out, str_sub(text, 0, n));
+			text = str_from(text, n);
+			continue;
+		}
+		if (str_starts(text, STR("$i")) || str_starts(text, STR("$I"))) {
+			buf_printf(&out, text.p[1] == 'i' ? "%lld" : "%03lld", (long long)number);
+			text = str_from(text, 2);
+			continue;
+		}
+		end = str_find(text, ')');
+		star = str_find(text, '*');
+		check(str_starts(text, STR("$(")) && end > 0 && star > 2 && star < end);
+		check(str_to_u64(str_sub(text, (size_t)star + 1, (size_t)(end - star) - 1),
+			      BODY_BYTES_MAX, &times) == 0);
+		while (times--)
+			buf_put(&out, str_sub(text, 2, (size_t)star - 2));
+		text = str_from(text, (size_t)end + 1);
+	}
+	check(!out.over);
+	return buf_str(&out);
+}
+
+static void check_answer(struct file *f, str status, str want)
+{
+	struct json_value *w, *g;
+	uint64_t code;
+
+	f->cases++;
+	if (str_to_u64(status, 999, &code) < 0 ||
+		json_parse(f->arena, expanded(f->arena, want, 0), JSON_DEPTH_MAX, &w, NULL) < 0) {
+		test_fail(f->path, f->line, "the answer cannot be read");
+		return;
+	}
+	if (json_parse(f->arena, f->answer.body, JSON_DEPTH_MAX, &g, NULL) < 0 ||
+		f->answer.status != code || !same(w, g))
+		test_fail(f->path, f->line, "%.*s: %.*s\n\tis   %u %.*s\n\twant %.*s %.*s",
+			STR_ARG(f->title), (int)MIN(f->request.n, (size_t)1000), f->request.p,
+			f->answer.status, (int)MIN(f->answer.body.n, (size_t)3000),
+			f->answer.body.p, STR_ARG(status), STR_ARG(want));
+	if (!f->answer.crc_is_right)
+		test_fail(f->path, f->line, "the checksum of the answer is wrong");
+}
+
+/* "1..30", with which line of `>` begins; 0..0 otherwise. */
+static bool range_of(str text, int64_t *ret_from, int64_t *ret_to)
+{
+	ptrdiff_t dots = str_find_str(text, STR(".."));
+
+	*ret_from = *ret_to = 0;
+	if (text.n == 0)
+		return true;
+	return dots > 0 && str_to_i64(str_sub(text, 0, (size_t)dots), ret_from) == 0 &&
+	       str_to_i64(str_from(text, (size_t)dots + 2), ret_to) == 0;
+}
+
+static void send_line(struct ddb *w, struct file *f, str line)
+{
+	str range, operation;
+	int64_t from, to;
+
+	if (!str_split(&line, ' ', &range) || !range_of(range, &from, &to) ||
+		!str_split(&line, ' ', &operation)) {
+		test_fail(f->path, f->line, "the request cannot be read");
+		return;
+	}
+	f->request = line;
+	for (int64_t i = from; i <= to; i++) {
+		arena_done(f->arena);
+		f->answer = ddb_send(w, f->arena, operation, expanded(f->arena, line, i));
+		if (from != to && f->answer.status != 200)
+			test_fail(f->path, f->line, "%lld: %u %.*s", (long long)i, f->answer.status,
+				STR_ARG(f->answer.body));
+	}
+	if (f->update && from == to)
+		printf("< %u %.*s\n", f->answer.status, STR_ARG(f->answer.body));
+}
+
+/* One world: to the next "###". */
+static void run_cases(struct ddb *w)
+{
+	struct file *f = w->arg;
+	str before, line;
+
+	for (;;) {
+		before = f->rest;
+		if (!str_split(&f->rest, '\n', &line))
+			return;
+		if (str_starts(line, STR("### ")) && f->title.p) {
+			f->rest = before;
+			return;
+		}
+		f->line++;
+		if (f->update && !str_starts(line, STR("<")) && f->rest.p)
+			printf("%.*s\n", STR_ARG(line));
+		if (str_starts(line, STR("### "))) {
+			f->title = str_from(line, 4);
+		} else if (str_starts(line, STR(">"))) {
+			send_line(w, f, str_from(line, 1));
+		} else if (str_starts(line, STR("< "))) {
+			str status;
+
+			line = str_from(line, 2);
+			if (str_split(&line, ' ', &status))
+				check_answer(f, status, line);
+		} else if (line.n && line.p[0] != '#') {
+			test_fail(f->path, f->line, "not understood: %.*s", STR_ARG(line));
+		}
+	}
+}
+
+void ddb_file(const char *path, unsigned cases_min)
+{
+	struct arena text, request;
+	struct file f = {.path = path, .arena = &request, .update = getenv("UPDATE") != NULL};
+	FILE *in = fopen(path, "rb");
+	char *bytes;
+
+	arena_init(&text, SIZE_MAX);
+	arena_init(&request, SIZE_MAX);
+	bytes = arena_bytes(&text, FILE_BYTES_MAX);
+	f.rest = str_of(bytes, in ? fread(bytes, 1, FILE_BYTES_MAX, in) : 0);
+	if (in)
+		fclose(in);
+	while (f.rest.n) {
+		f.title = STR_NULL;
+		ddb_run(1, run_cases, &f);
+	}
+	if (!f.update && f.cases < cases_min)
+		test_fail(path, f.line, "%u cases, expected at least %u", f.cases, cases_min);
+	arena_done(&request);
+	arena_done(&text);
+}

@@ -1,0 +1,54 @@
+/*
+ * DynamoDB behind a gate on the memory store, in one simulated thread: requests as clients send
+ * them, exact answers.
+ */
+#ifndef TEST_SERVICES_DYNAMODB_WIRE_H
+#define TEST_SERVICES_DYNAMODB_WIRE_H
+
+#include "aws/gate.h"
+#include "rt/rt.h"
+#include "test/test.h"
+
+struct kv;
+struct dynamodb;
+
+struct ddb {
+	struct rt *rt;
+	struct kv *kv; /* a fault twin without faults around the memory store */
+	struct ports ports;
+	struct gate *gate;
+	struct dynamodb *dynamodb;
+	void *arg;
+};
+
+struct ddb_answer {
+	unsigned status;
+	str body; /* in the arena of the call */
+	bool crc_is_right;
+};
+
+/* Runs `fn` in a fiber of a new world; `arg` is w->arg. */
+void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg);
+
+/* One request of key "test", from account 000000000000 in us-east-1. Suspends. */
+struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str body);
+/* As above; the answer has to be `status`. */
+str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *operation, str body);
+
+/*
+ * Runs a file of cases:
+ *
+ *     ### what it shows             begins with a new, empty server
+ *     > PutItem {"TableName":...}   a request
+ *     >1..30 PutItem {...}          many of them, each answered with 200; $i is the number, $I has
+ *                                   three digits
+ *     < 200 {}                      the answer: status and JSON; order of keys does not count
+ *     # comment
+ *
+ * $(x*1000) stands for a thousand x, in requests and answers; the string "*" in an answer for any
+ * value. Fails when there are fewer than `cases_min` answers. UPDATE=1 in the environment prints
+ * the file with the answers that came.
+ */
+void ddb_file(const char *path, unsigned cases_min);
+
+#endif
