@@ -78,6 +78,24 @@ int runtimes_install(const char *data_folder)
 	return 0;
 }
 
+int runtimes_check(const struct options *options, str *ret_message)
+{
+	const char *chosen[] = {options->runtime_node, options->runtime_python};
+
+	for (size_t i = 0; i < ARRAY_SIZE(chosen); i++) {
+		if (!*chosen[i])
+			continue;
+		if (!str_starts(str_c(chosen[i]), STR("/usr/")) || access(chosen[i], X_OK) != 0) {
+			*ret_message = i == 0 ? STR("--runtime-node: not a program below /usr, "
+						    "which is what containers see")
+					      : STR("--runtime-python: not a program below /usr, "
+						    "which is what containers see");
+			return ERR_INVALID;
+		}
+	}
+	return 0;
+}
+
 /* The option's path, else the first that exists; NULL without. */
 static const char *program(const char *chosen, const char *const *places)
 {

@@ -13,6 +13,12 @@
  */
 must_use int runtimes_install(const char *data_folder);
 
+/*
+ * Are the interpreters that were chosen ones that containers can see? They have the host's /usr.
+ * ERR_INVALID and *ret_message otherwise.
+ */
+must_use int runtimes_check(const struct options *options, str *ret_message);
+
 /* The interpreter for functions: the option's path, or the usual places; NULL: there is none. */
 const char *runtimes_node(const struct options *options);
 const char *runtimes_python(const struct options *options);
