@@ -14,6 +14,7 @@
 #include "base/rc.h"
 #include "rt/stream.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -29,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAUSE_FIRST_MS = 50, PAUSE_MAX_MS = 5000, HEALTHY_SECONDS = 60 };
+enum { PAUSE_FIRST_MS = 50, PAUSE_MAX_MS = 5000, HEALTHY_SECONDS = 60, TREE_DEPTH_MAX = 128 };
 
 static int64_t now_ms(void)
 {
@@ -144,6 +145,28 @@ static str with_bound_port(struct arena *arena, str address, int fd)
 					   : ((struct sockaddr_in *)&bound)->sin_port;
 	return arena_printf(
 		arena, "%.*s:%u", (int)str_find_last(address, ':'), address.p, ntohs(port));
+}
+
+/* Removes a folder and what is in it, following no links: the worker's user could have laid some.
+ */
+static void remove_tree(int parent, const char *name, unsigned depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (dir && depth > 0 && (entry = readdir(dir)) != NULL) {
+		if (str_eq(str_c(entry->d_name), STR(".")) ||
+			str_eq(str_c(entry->d_name), STR("..")))
+			continue;
+		if (unlinkat(fd, entry->d_name, 0) < 0)
+			remove_tree(fd, entry->d_name, depth - 1);
+	}
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 static int open_sockets(struct supervised *s, struct arena *arena, str *ret_message)
@@ -265,14 +288,44 @@ static int run_generation(struct supervised *s, const sigset_t *signals, bool *s
 	return status;
 }
 
+/* Generation after generation, until the end: our exit status. */
+static int supervise(
+	struct supervised *s, const sigset_t *signals, const struct supervisor_roles *roles)
+{
+	int64_t pause_ms = PAUSE_FIRST_MS;
+	bool stopping = false;
+
+	for (;;) {
+		int64_t started_ms = now_ms();
+		int status = run_generation(s, signals, &stopping, roles);
+		struct timespec pause;
+		int signal;
+
+		if (WIFEXITED(status) &&
+			(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == SUPERVISOR_EXIT_CONFIG))
+			return WEXITSTATUS(status);
+		if (stopping)
+			return 1;
+		if (now_ms() - started_ms > HEALTHY_SECONDS * 1000)
+			pause_ms = PAUSE_FIRST_MS;
+		s->crashes++;
+		log_error("supervisor", "the worker crashed and is started again",
+			"status=%d pause_ms=%lld", status, (long long)pause_ms);
+		pause = (struct timespec){pause_ms / 1000, pause_ms % 1000 * 1000000};
+		signal = sigtimedwait(signals, NULL, &pause);
+		if (signal == SIGTERM || signal == SIGINT)
+			return 1;
+		pause_ms = MIN(pause_ms * 2, (int64_t)PAUSE_MAX_MS);
+	}
+}
+
 int supervisor_run(const struct options *options, const struct supervisor_roles *roles)
 {
 	struct supervised s = {.options = options};
-	int64_t pause_ms = PAUSE_FIRST_MS;
-	bool stopping = false;
 	struct arena arena cleanup(arena_done_p);
 	sigset_t signals;
 	str message;
+	int status;
 
 	arena_init(&arena, 1 << 20);
 	if (find_user(&s, &arena, &message) < 0 || open_sockets(&s, &arena, &message) < 0 ||
@@ -284,26 +337,8 @@ int supervisor_run(const struct options *options, const struct supervisor_roles 
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	for (;;) {
-		int64_t started_ms = now_ms();
-		int status = run_generation(&s, &signals, &stopping, roles);
-		struct timespec pause;
-		int signal;
-
-		if (WIFEXITED(status) &&
-			(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == SUPERVISOR_EXIT_CONFIG))
-			return WEXITSTATUS(status);
-		if (stopping)
-			return 1;
-		if (now_ms() - started_ms > HEALTHY_SECONDS * 1000)
-			pause_ms = PAUSE_FIRST_MS;
-		s.crashes++;
-		log_error("supervisor", "the worker crashed and is started again",
-			"status=%d pause_ms=%lld", status, (long long)pause_ms);
-		pause = (struct timespec){pause_ms / 1000, pause_ms % 1000 * 1000000};
-		signal = sigtimedwait(&signals, NULL, &pause);
-		if (signal == SIGTERM || signal == SIGINT)
-			return 1;
-		pause_ms = MIN(pause_ms * 2, (int64_t)PAUSE_MAX_MS);
-	}
+	status = supervise(&s, &signals, roles);
+	if (options->ephemeral)
+		remove_tree(AT_FDCWD, s.data_folder, TREE_DEPTH_MAX);
+	return status;
 }
