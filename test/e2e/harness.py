@@ -37,8 +37,9 @@ def free_port():
 class Server:
     """One server with its data folder; `stop(kill=True)` is kill -9, `start()` starts it again."""
 
-    def __init__(self, *options, environment=None, endpoint=ENDPOINT):
+    def __init__(self, *options, environment=None, endpoint=ENDPOINT, prefix=()):
         self.options = list(options)
+        self.prefix = list(prefix)  # of the command line: setpriv ...
         self.environment = environment or {}
         self.process = None
         self.last_log = ""
@@ -66,7 +67,7 @@ class Server:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, wait=True):
-        command = [BINARY, "serve", "--listen", f"127.0.0.1:{self.port}",
+        command = [*self.prefix, BINARY, "serve", "--listen", f"127.0.0.1:{self.port}",
                    "--data", os.path.join(self.folder, "data"), *self.options]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("CIRRUS_", "AWS_"))}
         environment.update(self.environment)

@@ -2,8 +2,12 @@
 """Control-plane calls that no other end-to-end test makes, through boto3."""
 import io
 import json
+import os
+import shutil
+import unittest.mock
 import zipfile
 
+import harness
 from harness import error_of, expect, main
 
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{
@@ -62,6 +66,31 @@ def test_role_boundary(server):
     expect(role["PermissionsBoundary"]["PermissionsBoundaryArn"], boundary)
     iam.delete_role_permissions_boundary(RoleName="r")
     expect("PermissionsBoundary" in iam.get_role(RoleName="r")["Role"], False)
+
+
+def test_as_ordinary_user(server):
+    """The whole server without root: containers by user namespaces, limits by other means."""
+    if os.geteuid() != 0:
+        return  # then every test is this one
+    ordinary = harness.Server(endpoint=None, prefix=[
+        "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+    os.chmod(ordinary.folder, 0o777)
+    binary = os.path.join(ordinary.folder, "cirrus")
+    shutil.copy(harness.BINARY, binary)  # the build folder may be closed to others
+    os.chmod(binary, 0o755)
+    with unittest.mock.patch.object(harness, "BINARY", binary), ordinary:
+        functions = ordinary.client("lambda")
+        for runtime, name, text in (
+                ("python3.11", "a.py", "def b(e, c): return {'python': e['n']}\n"),
+                ("nodejs20.x", "a.js", "exports.b = async (e) => ({node: e.n});\n")):
+            function = name.replace(".", "-")
+            functions.create_function(FunctionName=function, Runtime=runtime, Handler="a.b",
+                                      Role="arn:aws:iam::000000000000:role/none", Timeout=20,
+                                      Code={"ZipFile": zip_of(name, text)})
+            functions.get_waiter("function_active_v2").wait(FunctionName=function)
+            answer = functions.invoke(FunctionName=function, Payload=b'{"n":7}')
+            expect("FunctionError" in answer, False)
+            expect(list(json.load(answer["Payload"]).values()), [7])
 
 
 if __name__ == "__main__":
