@@ -137,7 +137,7 @@ crash: $(BUILD)/crash $(BUILD)/crash-shim.so ## crash tests: kill -9, power cuts
 	timeout 600 $(BUILD)/crash power $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
 	timeout 600 $(BUILD)/crash fail $(CRASH_ROUNDS) $(abspath $(BUILD)/crash-shim.so)
 	timeout 600 $(BUILD)/crash unsynced 6 $(abspath $(BUILD)/crash-shim.so)
-	@echo "crash: 4 passed, 0 failed"
+	@echo "4 passed, 0 failed"
 
 unit: ## unit tests under sanitizers; ONLY="json decimal.compare" picks some
 	@$(MAKE) --no-print-directory -j$(JOBS) KIND=asan build/asan/unit
