@@ -152,7 +152,7 @@ static int update(struct change *change, struct table *t)
 int dynamodb_update_table(struct call *c)
 {
 	/* The figures of a count may be written: the sweep has to know. */
-	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
+	struct flight flight unused_arg cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
 	struct change change cleanup(change_done) = {.c = c, .apply = update};
 	struct table_figures figures;
 	str name;

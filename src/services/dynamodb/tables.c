@@ -350,7 +350,7 @@ int dynamodb_table(struct call *c, str given, struct table **ret_table)
 int dynamodb_describe_table(struct call *c)
 {
 	/* The figures of a count may be written: the sweep has to know. */
-	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
+	struct flight flight unused_arg cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
 	struct table_figures figures;
 	str name;
@@ -432,7 +432,7 @@ int dynamodb_delete_table(struct call *c)
 {
 	struct dynamodb *d = dynamodb_of(c);
 	/* Until the catalog knows: who finds the table before that is among those waited for. */
-	struct flight flight cleanup(flight_leave) = flight_enter(&d->flights);
+	struct flight flight unused_arg cleanup(flight_leave) = flight_enter(&d->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
 	struct deletion deletion = {.c = c};
 	struct table_figures figures;
