@@ -183,6 +183,10 @@ static void query_over_conflicts(struct ddb *w)
 	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
 	for (int i = 0; i < 150; i++)
 		put(w, "k", i, 5000);
+	for (int i = 0; i < 40; i++)
+		ddb_expect(w, &a, 200, "CreateTable",
+			arena_printf(&a, "{\"TableName\":\"%0*d\",%s", 200, i,
+				TABLE_BODY + sizeof("{\"TableName\":\"tab\",") - 1));
 	kv_fault_set(w->kv,
 		&(struct kv_fault_options){.no_delay = true, .scan_conflict_per_mille = 400});
 	forward = ddb_expect(w, &a, 200, "Query",
@@ -203,6 +207,16 @@ static void query_over_conflicts(struct ddb *w)
 			   ddb_expect(w, &a, 200, "DescribeTable", STR("{\"TableName\":\"tab\"}")),
 			   "Table.ItemCount"),
 		150);
+	for (int i = 0; i < 10; i++) {
+		struct json_value *v;
+
+		ASSERT(json_parse(&a, ddb_expect(w, &a, 200, "ListTables", STR("{\"Limit\":39}")),
+			       100, &v, NULL) == 0);
+		EXPECT_INT(json_get(v, STR("TableNames"))->count, 39);
+		for (uint32_t k = 0; k < 39; k++)
+			EXPECT_STR(json_text(json_at(json_get(v, STR("TableNames")), k)),
+				arena_printf(&a, "%0*u", 200, k));
+	}
 	kv_fault_set(w->kv, &(struct kv_fault_options){.no_delay = true});
 	EXPECT_INT(number_at(&a, forward, "Count"), 150);
 	EXPECT_INT(number_at(&a, backward, "Count"), 150);
