@@ -186,7 +186,7 @@ static void query_over_conflicts(struct ddb *w)
 	for (int i = 0; i < 40; i++)
 		ddb_expect(w, &a, 200, "CreateTable",
 			arena_printf(&a, "{\"TableName\":\"%0*d\",%s", 200, i,
-				TABLE_BODY + sizeof("{\"TableName\":\"tab\",") - 1));
+				&TABLE_BODY[sizeof("{\"TableName\":\"tab\",") - 1]));
 	kv_fault_set(w->kv,
 		&(struct kv_fault_options){.no_delay = true, .scan_conflict_per_mille = 400});
 	forward = ddb_expect(w, &a, 200, "Query",
