@@ -176,7 +176,8 @@ static bool plausible(struct item_request *q)
 	       (!needs_key || q->key.p) && (q->operation != OPERATION_PUT || q->item.p) &&
 	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
 	       within(q->segments, 1, 1000000) &&
-	       (!q->index.p || (q->index.n >= 3 && q->index.n <= 255));
+	       (!q->index.p ||
+		       (q->index.n >= 3 && q->index.n <= 255 && dynamodb_is_name(q->index)));
 }
 
 /* "ConditionExpression is null": which expressions could use values, and that none is there. */

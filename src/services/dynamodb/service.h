@@ -41,6 +41,9 @@ static inline struct dynamodb *dynamodb_of(const struct call *c)
  */
 must_use int dynamodb_table_name(struct call *c, str given, str *ret_name);
 
+/* Only characters that names of tables and indexes may have. */
+bool dynamodb_is_name(str name);
+
 /*
  * The table for an item operation, with a reference; ERR_FAULT with ResourceNotFoundException
  * ("Requested resource not found").

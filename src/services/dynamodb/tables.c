@@ -295,10 +295,16 @@ int dynamodb_create_table(struct call *c)
 	return 0;
 }
 
-static bool is_name_character(char c)
+bool dynamodb_is_name(str name)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '_' || c == '.' || c == '-';
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    c == '_' || c == '.' || c == '-'))
+			return false;
+	}
+	return true;
 }
 
 int dynamodb_table_name(struct call *c, str given, str *ret_name)
@@ -311,12 +317,11 @@ int dynamodb_table_name(struct call *c, str given, str *ret_name)
 				BAD_NAME "Member must have length %s than or equal to %d",
 				STR_ARG(given), given.n < NAME_BYTES_MIN ? "greater" : "less",
 				given.n < NAME_BYTES_MIN ? NAME_BYTES_MIN : NAME_BYTES_MAX);
-		for (size_t i = 0; i < given.n; i++)
-			if (!is_name_character(given.p[i]))
-				return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-					BAD_NAME "Member must satisfy regular expression pattern: "
-						 "[a-zA-Z0-9_.-]+",
-					STR_ARG(given));
+		if (!dynamodb_is_name(given))
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				BAD_NAME "Member must satisfy regular expression pattern: "
+					 "[a-zA-Z0-9_.-]+",
+				STR_ARG(given));
 		*ret_name = given;
 		return 0;
 	}
