@@ -340,10 +340,10 @@ TEST(aws_codec, depth_is_bounded)
 
 	arena_init(&a, SIZE_MAX);
 	v = value_new(&a, m, "PutItemInput");
-	EXPECT_INT(codec_json_read(v, nested(&a, 30), &message), 0);
+	EXPECT_INT(codec_json_read(v, nested(&a, 34), &message), 0);
 	EXPECT_INT(validate(v, &message), 0);
 	v = value_new(&a, m, "PutItemInput");
-	EXPECT(codec_json_read(v, nested(&a, 31), &message) < 0);
+	EXPECT(codec_json_read(v, nested(&a, 35), &message) < 0);
 	EXPECT(str_starts(message, STR("The body is not valid JSON: nested too deeply at byte ")));
 	v = value_new(&a, m, "PutItemInput");
 	EXPECT(codec_json_read(v, nested(&a, 20000), &message) < 0);

@@ -245,5 +245,43 @@ def test_second_server_is_refused(server):
         raise AssertionError(f"exit {code}: {text}")
 
 
+def test_batches(server):
+    client = server.client("dynamodb")
+    make_table(client, "batch", sort="sk", sort_type="N")
+    for start in range(0, 60, 20):
+        answer = client.batch_write_item(RequestItems={"batch": [
+            {"PutRequest": {"Item": {"pk": {"S": "p"}, "sk": {"N": str(i)}}}}
+            for i in range(start, start + 20)]})
+        expect(answer["UnprocessedItems"], {})
+    client.batch_write_item(RequestItems={"batch": [
+        {"DeleteRequest": {"Key": {"pk": {"S": "p"}, "sk": {"N": "7"}}}}]})
+    keys = [{"pk": {"S": "p"}, "sk": {"N": str(i)}} for i in range(60)]
+    got = client.batch_get_item(RequestItems={"batch": {"Keys": keys, "ConsistentRead": True}})
+    expect(sorted(int(item["sk"]["N"]) for item in got["Responses"]["batch"]),
+           [i for i in range(60) if i != 7])
+    expect(got["UnprocessedKeys"], {})
+    expect(client.describe_table(TableName="batch")["Table"]["ItemCount"], 59)
+
+
+def test_table_settings(server):
+    client = server.client("dynamodb")
+    make_table(client, "settings")
+    arn = client.describe_table(TableName="settings")["Table"]["TableArn"]
+    client.update_table(TableName="settings", BillingMode="PROVISIONED",
+                        DeletionProtectionEnabled=True,
+                        ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 2})
+    client.get_waiter("table_exists").wait(TableName="settings")
+    table = client.describe_table(TableName="settings")["Table"]
+    expect(table["ProvisionedThroughput"]["WriteCapacityUnits"], 2)
+    expect(error_of(client.delete_table, TableName="settings")[0], "ValidationException")
+    client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])
+    expect(client.list_tags_of_resource(ResourceArn=arn)["Tags"], [{"Key": "a", "Value": "1"}])
+    client.untag_resource(ResourceArn=arn, TagKeys=["a"])
+    expect(client.list_tags_of_resource(ResourceArn=arn)["Tags"], [])
+    expect(client.describe_limits()["TableMaxReadCapacityUnits"], 40000)
+    client.update_table(TableName="settings", DeletionProtectionEnabled=False)
+    client.delete_table(TableName="settings")
+
+
 if __name__ == "__main__":
     harness.main(globals())

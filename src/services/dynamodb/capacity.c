@@ -24,11 +24,17 @@ void capacity_put(struct json_writer *w, const struct item_request *q, double un
 	if (q->capacity == CAPACITY_NONE)
 		return;
 	json_put_key(w, STR("ConsumedCapacity"));
+	capacity_put_object(w, q->capacity, q->table, units);
+}
+
+void capacity_put_object(
+	struct json_writer *w, enum return_capacity capacity, str table, double units)
+{
 	json_put_object_begin(w);
-	json_put_key_string(w, STR("TableName"), q->table);
+	json_put_key_string(w, STR("TableName"), table);
 	json_put_key(w, STR("CapacityUnits"));
 	json_put_double(w, units);
-	if (q->capacity == CAPACITY_INDEXES) {
+	if (capacity == CAPACITY_INDEXES) {
 		json_put_key(w, STR("Table"));
 		json_put_object_begin(w);
 		json_put_key(w, STR("CapacityUnits"));

@@ -14,5 +14,8 @@ double capacity_read(size_t bytes, bool consistent);
 
 /* Writes the ConsumedCapacity member when the request asks for it. */
 void capacity_put(struct json_writer *w, const struct item_request *q, double units);
+/* Writes one such object; `capacity` is not CAPACITY_NONE, `table` is as it was given. */
+void capacity_put_object(
+	struct json_writer *w, enum return_capacity capacity, str table, double units);
 
 #endif

@@ -198,8 +198,8 @@ static void begin_count(struct dynamodb *d, const struct table *t)
 		background_end(b);
 }
 
-int dynamodb_count(
-	struct dynamodb *d, struct table *t, int64_t deadline, struct table_figures *ret_figures)
+int dynamodb_count(struct dynamodb *d, const struct table *t, bool renew, int64_t deadline,
+	struct table_figures *ret_figures)
 {
 	struct count now cleanup(count_done) = {.table_id = 0};
 	struct stored_figures last = {.at_ms = 0};
@@ -221,7 +221,7 @@ int dynamodb_count(
 	}
 	TRY(read_figures(d, t->id, &last));
 	age_max = MIN(MAX((int64_t)FRESH_MS, last.took_ms * COST_FACTOR), (int64_t)OLD_MS);
-	if (rt_wall() / RT_NS_MS - last.at_ms >= age_max)
+	if (renew && rt_wall() / RT_NS_MS - last.at_ms >= age_max)
 		begin_count(d, t);
 	*ret_figures = last.figures;
 	return 0;

@@ -21,9 +21,12 @@ enum {
 	COUNT_NOW_BYTES = 1 << 20,
 };
 
-/* Within `deadline`; zeros while a large table's first count is still under way. */
-must_use mayyield int dynamodb_count(
-	struct dynamodb *d, struct table *t, int64_t deadline, struct table_figures *ret_figures);
+/*
+ * Within `deadline`; zeros while a large table's first count is still under way. `renew`: old
+ * figures begin another count.
+ */
+must_use mayyield int dynamodb_count(struct dynamodb *d, const struct table *t, bool renew,
+	int64_t deadline, struct table_figures *ret_figures);
 /* Where the figures are; the sweep of the table removes them. */
 str dynamodb_count_key(struct arena *a, uint64_t table_id);
 

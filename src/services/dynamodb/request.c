@@ -56,7 +56,7 @@ static const struct member_row *row_of(str name, enum item_operation operation)
 }
 
 /* What the models' decoder and validator say of the body: ERR_FAULT with their text, or 0. */
-static int check_by_model(struct call *c)
+int dynamodb_check_by_model(struct call *c)
 {
 	const struct model *m = c->service->model;
 	struct value *in = value_new_shape(c->arena, m, c->operation->input);
@@ -176,7 +176,8 @@ static bool plausible(struct item_request *q)
 	       (!needs_key || q->key.p) && (q->operation != OPERATION_PUT || q->item.p) &&
 	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
 	       within(q->segments, 1, 1000000) &&
-	       (!q->index.p || (q->index.n >= 3 && q->index.n <= 255));
+	       (!q->index.p ||
+		       (q->index.n >= 3 && q->index.n <= 255 && dynamodb_is_name(q->index)));
 }
 
 /* "ConditionExpression is null": which expressions could use values, and that none is there. */
@@ -225,7 +226,7 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 	if (rc == ERR_FAULT)
 		return rc;
 	if (rc < 0 || !plausible(&q)) {
-		TRY(check_by_model(c));
+		TRY(dynamodb_check_by_model(c));
 		/* The model takes it: only a depth beyond the reader's can be left. */
 		if (rc == ERR_TOO_LARGE)
 			return rc;

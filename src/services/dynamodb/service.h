@@ -41,6 +41,9 @@ static inline struct dynamodb *dynamodb_of(const struct call *c)
  */
 must_use int dynamodb_table_name(struct call *c, str given, str *ret_name);
 
+/* Only characters that names of tables and indexes may have. */
+bool dynamodb_is_name(str name);
+
 /*
  * The table for an item operation, with a reference; ERR_FAULT with ResourceNotFoundException
  * ("Requested resource not found").
@@ -50,6 +53,9 @@ must_use mayyield int dynamodb_table(struct call *c, str given, struct table **r
 /* TableName of an undecoded body, for policies; empty when there is none (the handler will tell).
  */
 str dynamodb_peek_table(struct call *c);
+
+/* What the models' decoder and validator say of an undecoded body: ERR_FAULT, or 0. */
+must_use int dynamodb_check_by_model(struct call *c);
 
 /* ERR_FAULT with a NotImplemented fault that names the member. */
 int dynamodb_not_implemented(struct call *c, const char *member);
@@ -86,6 +92,8 @@ int dynamodb_put_item(struct call *c);
 int dynamodb_get_item(struct call *c);
 int dynamodb_delete_item(struct call *c);
 int dynamodb_update_item(struct call *c);
+int dynamodb_batch_write(struct call *c);
+int dynamodb_batch_get(struct call *c);
 int dynamodb_query(struct call *c);
 int dynamodb_scan(struct call *c);
 

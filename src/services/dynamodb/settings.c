@@ -152,7 +152,8 @@ static int update(struct change *change, struct table *t)
 int dynamodb_update_table(struct call *c)
 {
 	/* The figures of a count may be written: the sweep has to know. */
-	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
+	struct flight flight unused_arg cleanup(flight_leave) =
+		flight_enter(&dynamodb_of(c)->flights);
 	struct change change cleanup(change_done) = {.c = c, .apply = update};
 	struct table_figures figures;
 	str name;
@@ -167,7 +168,7 @@ int dynamodb_update_table(struct call *c)
 			"required");
 	if (!TRY(change_table(&change, name)))
 		return dynamodb_table_not_found(c, name);
-	TRY(dynamodb_count(dynamodb_of(c), change.table, c->deadline_ns, &figures));
+	TRY(dynamodb_count(dynamodb_of(c), change.table, true, c->deadline_ns, &figures));
 	table_describe(change.table, change.settles ? "ACTIVE" : "UPDATING", &figures, c->wall_ms,
 		value_put_struct(c->out, "TableDescription"));
 	return 0;

@@ -295,10 +295,16 @@ int dynamodb_create_table(struct call *c)
 	return 0;
 }
 
-static bool is_name_character(char c)
+bool dynamodb_is_name(str name)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '_' || c == '.' || c == '-';
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    c == '_' || c == '.' || c == '-'))
+			return false;
+	}
+	return true;
 }
 
 int dynamodb_table_name(struct call *c, str given, str *ret_name)
@@ -311,12 +317,11 @@ int dynamodb_table_name(struct call *c, str given, str *ret_name)
 				BAD_NAME "Member must have length %s than or equal to %d",
 				STR_ARG(given), given.n < NAME_BYTES_MIN ? "greater" : "less",
 				given.n < NAME_BYTES_MIN ? NAME_BYTES_MIN : NAME_BYTES_MAX);
-		for (size_t i = 0; i < given.n; i++)
-			if (!is_name_character(given.p[i]))
-				return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-					BAD_NAME "Member must satisfy regular expression pattern: "
-						 "[a-zA-Z0-9_.-]+",
-					STR_ARG(given));
+		if (!dynamodb_is_name(given))
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				BAD_NAME "Member must satisfy regular expression pattern: "
+					 "[a-zA-Z0-9_.-]+",
+				STR_ARG(given));
 		*ret_name = given;
 		return 0;
 	}
@@ -350,7 +355,8 @@ int dynamodb_table(struct call *c, str given, struct table **ret_table)
 int dynamodb_describe_table(struct call *c)
 {
 	/* The figures of a count may be written: the sweep has to know. */
-	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
+	struct flight flight unused_arg cleanup(flight_leave) =
+		flight_enter(&dynamodb_of(c)->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
 	struct table_figures figures;
 	str name;
@@ -358,40 +364,77 @@ int dynamodb_describe_table(struct call *c)
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
 		return dynamodb_table_not_found(c, name);
-	TRY(dynamodb_count(dynamodb_of(c), t, c->deadline_ns, &figures));
+	TRY(dynamodb_count(dynamodb_of(c), t, true, c->deadline_ns, &figures));
 	table_describe(t, "ACTIVE", &figures, c->wall_ms, value_put_struct(c->out, "Table"));
+	return 0;
+}
+
+/* ListTables, while it reads. */
+struct listing {
+	struct call *c;
+	struct kv_range range;
+	size_t prefix_bytes;
+	struct value *names;
+	int64_t left; /* how many more the page may have */
+	str last;     /* name; STR_NULL: none yet */
+	bool more;
+};
+
+static str behind_name(struct call *c, str name)
+{
+	return ARENA_CONCAT(c->arena, table_key(c->arena, c->account, c->region, name), STR("\0"));
+}
+
+static int list_some(struct listing *l)
+{
+	struct call *c = l->c;
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	str key, document;
+
+	TRY(kv_scan_open(dynamodb_of(c)->kv, &l->range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &document))) {
+		str rest = str_from(arena_str(c->arena, key), l->prefix_bytes), name;
+
+		l->more = l->left == 0;
+		if (l->more)
+			return 0;
+		if (!keyspace_take(c->arena, &rest, &name))
+			return ERR_CORRUPT;
+		value_add_str(l->names, name);
+		l->last = name;
+		l->left--;
+	}
 	return 0;
 }
 
 int dynamodb_list_tables(struct call *c)
 {
-	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
-	int64_t limit = value_int(c->in, "Limit", LIST_TABLES_MAX);
-	struct value *names = value_put_list(c->out, "TableNames");
-	str start = value_str(c->in, "ExclusiveStartTableName"), last = STR_NULL, key, document;
-	struct kv_range range = {.limit = (unsigned)limit + 1};
+	struct listing l = {.c = c,
+		.names = value_put_list(c->out, "TableNames"),
+		.left = value_int(c->in, "Limit", LIST_TABLES_MAX),
+		.last = STR_NULL};
+	str start = value_str(c->in, "ExclusiveStartTableName");
 	struct buf prefix;
+	int rc;
 
 	buf_init(&prefix, c->arena, KEYSPACE_KEY_MAX);
 	keyspace_begin(&prefix, KEYSPACE_DYNAMODB_TABLES, c->account, c->region);
-	range.to = keyspace_prefix_end(c->arena, buf_str(&prefix));
-	range.from = buf_str(&prefix);
-	if (start.p) /* the first key behind it */
-		range.from = ARENA_CONCAT(
-			c->arena, table_key(c->arena, c->account, c->region, start), STR("\0"));
-	TRY(kv_scan_open(dynamodb_of(c)->kv, &range, &scan));
-	while (TRY(kv_scan_next(scan, &key, &document))) {
-		str rest = str_from(arena_str(c->arena, key), prefix.n), name;
-
-		if (limit-- == 0) {
-			value_put_str(c->out, "LastEvaluatedTableName", last);
+	l.prefix_bytes = prefix.n;
+	l.range.to = keyspace_prefix_end(c->arena, buf_str(&prefix));
+	l.range.from = start.p ? behind_name(c, start) : buf_str(&prefix);
+	for (;;) {
+		l.range.limit = (unsigned)l.left + 1;
+		rc = list_some(&l);
+		if (rc != ERR_CONFLICT)
 			break;
-		}
-		if (!keyspace_take(c->arena, &rest, &name))
-			return ERR_CORRUPT;
-		value_add_str(names, name);
-		last = name;
+		if (rt_now() >= c->deadline_ns)
+			return ERR_TIMEOUT;
+		if (l.last.p) /* the engine gave the scan up: another one goes on */
+			l.range.from = behind_name(c, l.last);
 	}
+	TRY(rc);
+	if (l.more)
+		value_put_str(c->out, "LastEvaluatedTableName", l.last);
 	return 0;
 }
 
@@ -432,7 +475,7 @@ int dynamodb_delete_table(struct call *c)
 {
 	struct dynamodb *d = dynamodb_of(c);
 	/* Until the catalog knows: who finds the table before that is among those waited for. */
-	struct flight flight cleanup(flight_leave) = flight_enter(&d->flights);
+	struct flight flight unused_arg cleanup(flight_leave) = flight_enter(&d->flights);
 	struct table *t cleanup(table_unref_p) = NULL;
 	struct deletion deletion = {.c = c};
 	struct table_figures figures;
@@ -444,7 +487,9 @@ int dynamodb_delete_table(struct call *c)
 		return dynamodb_table_not_found(c, name);
 	if (t->deletion_protection)
 		return is_protected(c);
-	TRY(dynamodb_count(d, t, c->deadline_ns, &figures));
+	/* What cannot be counted, because it is damaged perhaps, can be deleted all the same. */
+	if (dynamodb_count(d, t, false, c->deadline_ns, &figures) < 0)
+		figures = (struct table_figures){0, 0};
 	deletion.id = t->id;
 	deletion.key = table_key(c->arena, c->account, c->region, name);
 	deletion.sweep_key = dynamodb_sweep_key(c->arena, t->id);

@@ -42,6 +42,11 @@ TEST(dynamodb, wire_settings)
 	ddb_file(FOLDER "settings.txt", 55);
 }
 
+TEST(dynamodb, wire_batch)
+{
+	ddb_file(FOLDER "batch.txt", 50);
+}
+
 /* ---- members ---- */
 
 static const struct {
@@ -178,6 +183,10 @@ static void query_over_conflicts(struct ddb *w)
 	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
 	for (int i = 0; i < 150; i++)
 		put(w, "k", i, 5000);
+	for (int i = 0; i < 40; i++)
+		ddb_expect(w, &a, 200, "CreateTable",
+			arena_printf(&a, "{\"TableName\":\"%0*d\",%s", 200, i,
+				&TABLE_BODY[sizeof("{\"TableName\":\"tab\",") - 1]));
 	kv_fault_set(w->kv,
 		&(struct kv_fault_options){.no_delay = true, .scan_conflict_per_mille = 400});
 	forward = ddb_expect(w, &a, 200, "Query",
@@ -198,6 +207,16 @@ static void query_over_conflicts(struct ddb *w)
 			   ddb_expect(w, &a, 200, "DescribeTable", STR("{\"TableName\":\"tab\"}")),
 			   "Table.ItemCount"),
 		150);
+	for (int i = 0; i < 10; i++) {
+		struct json_value *v;
+
+		ASSERT(json_parse(&a, ddb_expect(w, &a, 200, "ListTables", STR("{\"Limit\":39}")),
+			       100, &v, NULL) == 0);
+		EXPECT_INT(json_get(v, STR("TableNames"))->count, 39);
+		for (uint32_t k = 0; k < 39; k++)
+			EXPECT_STR(json_text(json_at(json_get(v, STR("TableNames")), k)),
+				arena_printf(&a, "%0*u", 200, k));
+	}
 	kv_fault_set(w->kv, &(struct kv_fault_options){.no_delay = true});
 	EXPECT_INT(number_at(&a, forward, "Count"), 150);
 	EXPECT_INT(number_at(&a, backward, "Count"), 150);
@@ -341,6 +360,123 @@ static void count_large(struct ddb *w)
 TEST(dynamodb, large_tables_are_counted_in_the_background)
 {
 	ddb_run(3, count_large, NULL);
+}
+
+/* ---- answers that are too large for one ---- */
+
+/* 100 items of 390 KB: what does not fit is given back, and asking for that gets the rest. */
+static void get_large(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	unsigned got = 0, calls = 0;
+	struct buf body;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	for (int i = 0; i < 100; i++)
+		put(w, "k", i, 390 * 1024);
+	buf_init(&body, &a, 1 << 20);
+	buf_put(&body, STR("{\"tab\":{\"ConsistentRead\":true,\"ProjectionExpression\":\"#s\","
+			   "\"ExpressionAttributeNames\":{\"#s\":\"s\"},\"Keys\":["));
+	for (int i = 0; i < 100; i++)
+		buf_printf(&body, "%s{\"p\":{\"S\":\"k\"},\"s\":{\"N\":\"%d\"}}", i ? "," : "", i);
+	buf_put(&body, STR("]}}"));
+	for (str items = buf_str(&body); items.n > 2 && calls < 10; calls++) {
+		const struct json_value *list, *rest;
+		struct json_value *v;
+		struct json_writer json;
+		struct buf text;
+		str answer = ddb_expect(w, &a, 200, "BatchGetItem",
+			arena_printf(&a, "{\"RequestItems\":%.*s}", STR_ARG(items)));
+
+		ASSERT(json_parse(&a, answer, 100, &v, NULL) == 0);
+		list = json_get_path(v, STR("Responses.tab"));
+		ASSERT(list != NULL);
+		for (uint32_t i = 0; i < list->count; i++)
+			EXPECT_STR(json_text(json_get_path(json_at(list, i), STR("s.N"))),
+				arena_printf(&a, "%u", got + i));
+		got += list->count;
+		rest = json_get(v, STR("UnprocessedKeys"));
+		buf_init(&text, &a, 1 << 20);
+		json_writer_init(&json, &text);
+		json_put_value(&json, rest);
+		items = buf_str(&text);
+	}
+	EXPECT_INT(got, 100);
+	EXPECT_INT(calls, 3); /* 16 MB are 42 of them, less the room for one of 400 KB */
+}
+
+TEST(dynamodb, batches_of_large_items_come_in_parts)
+{
+	ddb_run(5, get_large, NULL);
+}
+
+/* The largest batches fit into the memory of a request, again when each item is replaced. */
+static void write_large(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p), text cleanup(arena_done_p);
+	struct buf body;
+
+	arena_init(&text, SIZE_MAX);
+	arena_init(&a, 64 << 20); /* as an HTTP exchange has */
+	ddb_expect(w, &text, 200, "CreateTable", STR(TABLE_BODY));
+	buf_init(&body, &text, 16 << 20);
+	buf_put(&body, STR("{\"RequestItems\":{\"tab\":["));
+	for (int i = 0; i < 25; i++)
+		buf_printf(&body,
+			"%s{\"PutRequest\":{\"Item\":{\"p\":{\"S\":\"k\"},\"s\":{\"N\":\"%d\"},"
+			"\"v\":{\"S\":"
+			"\"%0*d\"}}}}",
+			i ? "," : "", i, 390 * 1024, 0);
+	buf_put(&body, STR("]},\"ReturnConsumedCapacity\":\"TOTAL\"}"));
+	for (int i = 0; i < 2; i++) {
+		ddb_expect(w, &a, 200, "BatchWriteItem", buf_str(&body));
+		EXPECT(!arena_over(&a));
+		arena_done(&a);
+	}
+	EXPECT_INT(keys_in(w, KEYSPACE_DYNAMODB_ITEMS, STR_NULL), 25);
+}
+
+TEST(dynamodb, largest_batch_fits)
+{
+	ddb_run(5, write_large, NULL);
+}
+
+/* 25 items of 300 KB that are six times as long in JSON. */
+static void get_escaped(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	struct json_value *v;
+	struct buf body;
+	char *text;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(TABLE_BODY));
+	text = arena_bytes(&a, 300 * 1024 * 6);
+	for (int i = 0; i < 300 * 1024; i++)
+		memcpy(text + i * 6, "\\u0001", 6);
+	for (int i = 0; i < 25; i++)
+		ddb_expect(w, &a, 200, "PutItem",
+			ARENA_CONCAT(&a,
+				STR("{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"k\"},"),
+				arena_printf(&a, "\"s\":{\"N\":\"%d\"},\"v\":{\"S\":\"", i),
+				str_of(text, 300 * 1024 * 6), STR("\"}}}")));
+	buf_init(&body, &a, 1 << 20);
+	buf_put(&body, STR("{\"RequestItems\":{\"tab\":{\"Keys\":["));
+	for (int i = 0; i < 25; i++)
+		buf_printf(&body, "%s{\"p\":{\"S\":\"k\"},\"s\":{\"N\":\"%d\"}}", i ? "," : "", i);
+	buf_put(&body, STR("]}}}"));
+	ASSERT(json_parse(&a, ddb_expect(w, &a, 200, "BatchGetItem", buf_str(&body)), 100, &v,
+		       NULL) == 0);
+	EXPECT_INT(json_get_path(v, STR("Responses.tab"))->count +
+			   json_get_path(v, STR("UnprocessedKeys.tab.Keys"))->count,
+		25);
+	EXPECT(json_get_path(v, STR("Responses.tab"))->count >= 10);
+}
+
+TEST(dynamodb, batches_of_long_json_come_in_parts)
+{
+	ddb_run(5, get_escaped, NULL);
 }
 
 /* ---- policies look at the table that the handler uses ---- */

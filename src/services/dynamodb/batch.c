@@ -1,0 +1,535 @@
+/*
+ * BatchWriteItem and BatchGetItem.
+ *
+ * The writes of a batch are one transaction and one commit: each is atomic, as AWS promises, and
+ * all are, which it does not. The gets are single look-ups. What does not fit into one answer (16
+ * MB of items) is given back as UnprocessedKeys; writes are refused as a whole when the server is
+ * busy, so UnprocessedItems is always empty.
+ *
+ * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+ * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+ */
+#include "services/dynamodb/capacity.h"
+#include "services/dynamodb/record.h"
+#include "services/dynamodb/request.h"
+#include "services/dynamodb/service.h"
+
+#include "base/check.h"
+#include "kv/kv.h"
+
+#include <stdlib.h>
+
+enum {
+	WRITES_MAX = 25,
+	GETS_MAX = 100,
+	ANSWER_ITEM_BYTES_MAX = 16 * 1024 * 1024,
+	ANSWER_BYTES_MAX = 24 * 1024 * 1024, /* JSON can be several times as long as the items */
+	BATCH_DEPTH_MAX = 100
+};
+
+/* One table of the request. */
+struct part {
+	str given; /* name or ARN */
+	struct table *table;
+	unsigned first, count; /* its entries */
+	double units;
+	/* BatchGetItem */
+	bool consistent;
+	str projection_text, names_text; /* names: as JSON */
+	struct expr expr;
+	const struct expr_projection *projection;
+};
+
+/* One write or get. */
+struct entry {
+	struct part *part;
+	str attributes; /* the Item or the Key */
+	bool is_put;
+	str key;          /* of the store */
+	size_t old_bytes; /* of the item that a write has replaced */
+};
+
+struct batch {
+	struct call *c;
+	struct flight flight;
+	struct part *parts; /* WRITES_MAX or GETS_MAX */
+	struct entry *entries;
+	unsigned part_count, entry_count, entries_max;
+	str return_capacity, return_metrics;
+	enum return_capacity capacity;
+	struct attr_decoder decoder;
+	struct json_reader json;
+	bool odd; /* the model has to say what is wrong */
+	bool too_many, refused, has_items;
+};
+
+static void batch_done(struct batch *b)
+{
+	flight_leave(&b->flight);
+	for (unsigned i = 0; i < b->part_count; i++)
+		table_unref(b->parts[i].table);
+}
+
+static int invalid(struct batch *b, const char *text)
+{
+	return call_fault(b->c, DYNAMODB_FAULT(VALIDATION), "%s", text);
+}
+
+/* ---- reading ---- */
+
+/* An entry whose attributes come next. */
+static int read_entry(struct batch *b, struct part *part, bool is_put)
+{
+	struct buf item;
+
+	buf_init(&item, b->c->arena, ITEM_ENCODED_MAX);
+	TRY(item_read_json(&b->decoder, &b->json, &item));
+	if (item.over)
+		return ERR_TOO_LARGE;
+	if (b->entry_count == b->entries_max) {
+		b->too_many = true;
+		return 0;
+	}
+	b->entries[b->entry_count++] =
+		(struct entry){.part = part, .attributes = buf_str(&item), .is_put = is_put};
+	part->count++;
+	return 0;
+}
+
+/* {"Item": ...} or {"Key": ...}; true in *ret_found when the member is there. */
+static int read_request(struct batch *b, struct part *part, bool is_put, unsigned *found)
+{
+	str name;
+
+	TRY(json_object_begin(&b->json));
+	while (TRY(json_object_next(&b->json, &name))) {
+		if (!str_eq(name, is_put ? STR("Item") : STR("Key")) ||
+			TRY(json_peek(&b->json)) == JSON_NULL) {
+			TRY(json_skip(&b->json));
+			continue;
+		}
+		TRY(read_entry(b, part, is_put));
+		(*found)++;
+	}
+	return 0;
+}
+
+static int read_write(struct batch *b, struct part *part)
+{
+	unsigned found = 0;
+	str name;
+
+	TRY(json_object_begin(&b->json));
+	while (TRY(json_object_next(&b->json, &name))) {
+		bool is_put = str_eq(name, STR("PutRequest"));
+
+		if ((!is_put && !str_eq(name, STR("DeleteRequest"))) ||
+			TRY(json_peek(&b->json)) == JSON_NULL)
+			TRY(json_skip(&b->json));
+		else
+			TRY(read_request(b, part, is_put, &found));
+	}
+	b->odd |= found != 1;
+	return 0;
+}
+
+static int read_writes(struct batch *b, struct part *part)
+{
+	TRY(json_array_begin(&b->json));
+	while (TRY(json_array_next(&b->json)))
+		TRY(read_write(b, part));
+	b->odd |= part->count < 1;
+	return 0;
+}
+
+static int read_keys(struct batch *b, struct part *part)
+{
+	TRY(json_array_begin(&b->json));
+	while (TRY(json_array_next(&b->json)))
+		TRY(read_entry(b, part, false));
+	return 0;
+}
+
+static int read_names(struct batch *b, struct part *part)
+{
+	struct json_reader names;
+
+	TRY(json_raw(&b->json, &part->names_text));
+	json_reader_init(&names, part->names_text, b->c->arena, BATCH_DEPTH_MAX);
+	return expr_read_names(&part->expr, &names);
+}
+
+static int read_gets(struct batch *b, struct part *part)
+{
+	str name;
+
+	TRY(json_object_begin(&b->json));
+	while (TRY(json_object_next(&b->json, &name))) {
+		if (TRY(json_peek(&b->json)) == JSON_NULL)
+			TRY(json_skip(&b->json));
+		else if (str_eq(name, STR("Keys")))
+			TRY(read_keys(b, part));
+		else if (str_eq(name, STR("ConsistentRead")))
+			TRY(json_bool(&b->json, &part->consistent));
+		else if (str_eq(name, STR("ProjectionExpression")))
+			TRY(json_string(&b->json, &part->projection_text));
+		else if (str_eq(name, STR("ExpressionAttributeNames")))
+			TRY(read_names(b, part));
+		else {
+			b->refused |= str_eq(name, STR("AttributesToGet"));
+			TRY(json_skip(&b->json));
+		}
+	}
+	b->odd |= part->count < 1;
+	return 0;
+}
+
+typedef int read_part(struct batch *b, struct part *part);
+
+static int read_items(struct batch *b, read_part *read)
+{
+	str name;
+
+	b->has_items = true;
+	TRY(json_object_begin(&b->json));
+	while (TRY(json_object_next(&b->json, &name))) {
+		struct part *part;
+
+		if (b->part_count == b->entries_max) {
+			b->odd = true;
+			TRY(json_skip(&b->json));
+			continue;
+		}
+		for (unsigned i = 0; i < b->part_count; i++)
+			if (str_eq(b->parts[i].given, name))
+				return call_fault(b->c, DYNAMODB_FAULT(SERIALIZATION),
+					"RequestItems names a table twice");
+		part = &b->parts[b->part_count++];
+		part->given = name;
+		part->first = b->entry_count;
+		expr_init(&part->expr, b->c->arena, &b->c->fault);
+		b->odd |= name.n < 3 || name.n > 1024;
+		TRY(read(b, part));
+	}
+	b->odd |= b->part_count == 0;
+	return 0;
+}
+
+static int read_body(struct batch *b, read_part *read)
+{
+	str name;
+
+	json_reader_init(&b->json, b->c->body, b->c->arena, BATCH_DEPTH_MAX);
+	TRY(json_object_begin(&b->json));
+	while (TRY(json_object_next(&b->json, &name))) {
+		if (TRY(json_peek(&b->json)) == JSON_NULL)
+			TRY(json_skip(&b->json));
+		else if (str_eq(name, STR("RequestItems")) && !b->has_items)
+			TRY(read_items(b, read));
+		else if (str_eq(name, STR("ReturnConsumedCapacity")))
+			TRY(json_string(&b->json, &b->return_capacity));
+		else if (str_eq(name, STR("ReturnItemCollectionMetrics")))
+			TRY(json_string(&b->json, &b->return_metrics));
+		else
+			TRY(json_skip(&b->json));
+	}
+	return json_end(&b->json);
+}
+
+static bool one_of(str text, str a, str b, str c)
+{
+	return !text.p || str_eq(text, a) || str_eq(text, b) || str_eq(text, c);
+}
+
+static int batch_read(struct batch *b, unsigned max, read_part *read)
+{
+	struct call *c = b->c;
+	int rc;
+
+	b->entries_max = max;
+	b->parts = arena_new_array(c->arena, struct part, max);
+	b->entries = arena_new_array(c->arena, struct entry, max);
+	attr_decoder_init(&b->decoder, c->arena, &c->fault);
+	rc = read_body(b, read);
+	if (rc == ERR_FAULT || rc == ERR_TOO_LARGE)
+		return rc;
+	if (rc < 0 || b->odd || b->too_many || !b->has_items ||
+		!one_of(b->return_capacity, STR("NONE"), STR("TOTAL"), STR("INDEXES")) ||
+		!one_of(b->return_metrics, STR("NONE"), STR("SIZE"), STR("SIZE"))) {
+		TRY(dynamodb_check_by_model(c));
+		if (rc < 0)
+			return call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
+				"The request body could not be read: %s", rc_text(rc));
+		if (b->too_many)
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				"Too many items requested for the %.*s call",
+				STR_ARG(model_str(c->service->model, c->operation->name)));
+		return invalid(b, "Supplied WriteRequest is not valid, must contain exactly one of "
+				  "PutRequest and DeleteRequest");
+	}
+	if (b->refused)
+		return dynamodb_not_implemented(c, "AttributesToGet");
+	if (b->decoder.rule.p)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(b->decoder.rule));
+	b->capacity = str_eq(b->return_capacity, STR("TOTAL"))     ? CAPACITY_TOTAL
+		      : str_eq(b->return_capacity, STR("INDEXES")) ? CAPACITY_INDEXES
+								   : CAPACITY_NONE;
+	return 0;
+}
+
+/* ---- places ---- */
+
+static int authorize(struct call *c, str name)
+{
+	return call_authorize(c,
+		ARENA_CONCAT(c->arena, STR("dynamodb:"),
+			model_str(c->service->model, c->operation->name)),
+		arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(c->region),
+			STR_ARG(c->account), STR_ARG(name)));
+}
+
+/* May the caller touch all the tables? Before anything is said of them. */
+static int authorize_all(struct batch *b)
+{
+	for (unsigned i = 0; i < b->part_count; i++) {
+		str name;
+
+		TRY(dynamodb_table_name(b->c, b->parts[i].given, &name));
+		TRY(authorize(b->c, name));
+	}
+	return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return str_cmp((*(struct entry *const *)a)->key, (*(struct entry *const *)b)->key);
+}
+
+static int check_distinct(struct batch *b)
+{
+	struct entry *sorted[GETS_MAX];
+
+	for (unsigned i = 0; i < b->entry_count; i++)
+		sorted[i] = &b->entries[i];
+	qsort(sorted, b->entry_count, sizeof *sorted, by_key);
+	for (unsigned i = 1; i < b->entry_count; i++)
+		if (str_eq(sorted[i - 1]->key, sorted[i]->key))
+			return invalid(b, "Provided list of item keys contains duplicates");
+	return 0;
+}
+
+/* The tables, and each entry's key in the store. */
+static int find_places(struct batch *b)
+{
+	struct call *c = b->c;
+
+	for (unsigned i = 0; i < b->part_count; i++)
+		TRY(dynamodb_table(c, b->parts[i].given, &b->parts[i].table));
+	for (unsigned i = 0; i < b->entry_count; i++) {
+		struct entry *e = &b->entries[i];
+		const struct table *t = e->part->table;
+		struct buf key;
+
+		buf_init(&key, c->arena, KEY_BYTES_MAX);
+		key_put_table(&key, t->id);
+		if (e->is_put)
+			TRY(key_put_item(&key, &t->keys, e->attributes, c->arena, &c->fault));
+		else
+			TRY(key_put_exact(&key, &t->keys, e->attributes, c->arena, &c->fault));
+		e->key = buf_str(&key);
+	}
+	return check_distinct(b);
+}
+
+static void put_capacities(struct json_writer *w, const struct batch *b)
+{
+	if (b->capacity == CAPACITY_NONE)
+		return;
+	json_put_key(w, STR("ConsumedCapacity"));
+	json_put_array_begin(w);
+	for (unsigned i = 0; i < b->part_count; i++)
+		capacity_put_object(w, b->capacity, b->parts[i].given, b->parts[i].units);
+	json_put_array_end(w);
+}
+
+/* ---- BatchWriteItem ---- */
+
+/* With memory of its own: old and new records of a whole batch are more than a request may have. */
+static int write_one(struct kv_txn *txn, struct entry *e)
+{
+	struct arena a cleanup(arena_done_p);
+	uint64_t replaced;
+	str old_item;
+
+	arena_init(&a, SIZE_MAX);
+	TRY(record_read_txn(txn, e->key, &a, &old_item, &replaced));
+	e->old_bytes = old_item.p ? item_size(old_item) : 0;
+	if (e->is_put)
+		record_put_txn(txn, e->key, &a, e->attributes, replaced);
+	else if (old_item.p)
+		kv_txn_delete(txn, e->key);
+	return 0;
+}
+
+static int write_in_store(struct kv_txn *txn, void *arg)
+{
+	struct batch *b = arg;
+
+	for (unsigned i = 0; i < b->entry_count; i++)
+		TRY(write_one(txn, &b->entries[i]));
+	return 0;
+}
+
+static int commit(struct batch *b)
+{
+	struct call *c = b->c;
+	str keys[WRITES_MAX];
+	int rc;
+
+	for (unsigned i = 0; i < b->entry_count; i++)
+		keys[i] = b->entries[i].key;
+	rc = kv_run(dynamodb_of(c)->kv, keys, b->entry_count, write_in_store, b, c->deadline_ns);
+	flight_leave(&b->flight);
+	if (rc == ERR_CONFLICT) /* until the deadline */
+		return call_fault(c, DYNAMODB_FAULT(THROTTLING),
+			"The items are being written by other requests.");
+	return rc;
+}
+
+int dynamodb_batch_write(struct call *c)
+{
+	struct batch b cleanup(batch_done) = {.c = c};
+	struct json_writer json;
+
+	TRY(batch_read(&b, WRITES_MAX, read_writes));
+	TRY(authorize_all(&b));
+	for (unsigned i = 0; i < b.entry_count; i++)
+		if (b.entries[i].is_put && item_size(b.entries[i].attributes) > ITEM_SIZE_MAX)
+			return invalid(&b, "Item size has exceeded the maximum allowed size");
+	b.flight = flight_enter(&dynamodb_of(c)->flights);
+	TRY(find_places(&b));
+	TRY(commit(&b));
+	for (unsigned i = 0; i < b.entry_count; i++) {
+		const struct entry *e = &b.entries[i];
+		size_t after = e->is_put ? item_size(e->attributes) : 0;
+
+		e->part->units += capacity_write(MAX(e->old_bytes, after));
+	}
+	json_writer_init(&json, &c->raw_out);
+	json_put_object_begin(&json);
+	json_put_key(&json, STR("UnprocessedItems"));
+	json_put_object_begin(&json);
+	json_put_object_end(&json);
+	put_capacities(&json, &b);
+	json_put_object_end(&json);
+	return 0;
+}
+
+/* ---- BatchGetItem ---- */
+
+static int parse_projections(struct batch *b)
+{
+	for (unsigned i = 0; i < b->part_count; i++) {
+		struct part *part = &b->parts[i];
+
+		if (part->names_text.p && !part->projection_text.p)
+			return invalid(b,
+				"ExpressionAttributeNames can only be specified when using "
+				"expressions");
+		TRY(expr_check_placeholders(&part->expr));
+		if (part->projection_text.p)
+			TRY(expr_parse_projection(
+				&part->expr, part->projection_text, &part->projection));
+		TRY(expr_check_used(&part->expr));
+	}
+	return 0;
+}
+
+/* Reads one item and renders it; *bytes counts what was read. */
+static int get_one(struct batch *b, const struct entry *e, struct json_writer *json, size_t *bytes)
+{
+	struct arena a cleanup(arena_done_p);
+	struct part *part = e->part;
+	struct buf projected;
+	size_t size;
+	str item;
+
+	arena_init(&a, SIZE_MAX);
+	TRY(record_read(dynamodb_of(b->c)->kv, e->key, &a, &item));
+	size = item.p ? item_size(item) : 0;
+	part->units += capacity_read(size, part->consistent);
+	*bytes += size;
+	if (!item.p)
+		return 0;
+	if (part->projection) {
+		buf_init(&projected, &a, ITEM_ENCODED_MAX);
+		expr_project(part->projection, item, &projected);
+		item = buf_str(&projected);
+	}
+	item_write_json(json, item);
+	return 0;
+}
+
+/* What was not read of a part, as it was asked for. */
+static void put_unprocessed(
+	struct json_writer *w, const struct batch *b, const struct part *part, unsigned from)
+{
+	json_put_key(w, part->given);
+	json_put_object_begin(w);
+	json_put_key(w, STR("Keys"));
+	json_put_array_begin(w);
+	for (unsigned i = MAX(from, part->first); i < part->first + part->count; i++)
+		item_write_json(w, b->entries[i].attributes);
+	json_put_array_end(w);
+	if (part->consistent) {
+		json_put_key(w, STR("ConsistentRead"));
+		json_put_bool(w, true);
+	}
+	if (part->projection_text.p)
+		json_put_key_string(w, STR("ProjectionExpression"), part->projection_text);
+	if (part->names_text.p) {
+		json_put_key(w, STR("ExpressionAttributeNames"));
+		json_put_raw(w, part->names_text);
+	}
+	json_put_object_end(w);
+}
+
+int dynamodb_batch_get(struct call *c)
+{
+	struct batch b cleanup(batch_done) = {.c = c};
+	struct json_writer json;
+	unsigned next = 0;
+	size_t bytes = 0;
+
+	TRY(batch_read(&b, GETS_MAX, read_gets));
+	TRY(authorize_all(&b));
+	TRY(parse_projections(&b));
+	TRY(find_places(&b));
+	json_writer_init(&json, &c->raw_out);
+	json_put_object_begin(&json);
+	json_put_key(&json, STR("Responses"));
+	json_put_object_begin(&json);
+	for (unsigned i = 0; i < b.part_count; i++) {
+		const struct part *part = &b.parts[i];
+
+		json_put_key(&json, part->given);
+		json_put_array_begin(&json);
+		/* Items of 400 KB at most: the next one always fits into what is left. */
+		for (; next < part->first + part->count &&
+			bytes + ITEM_SIZE_MAX <= ANSWER_ITEM_BYTES_MAX &&
+			c->raw_out.n <= ANSWER_BYTES_MAX;
+			next++)
+			TRY(get_one(&b, &b.entries[next], &json, &bytes));
+		json_put_array_end(&json);
+	}
+	json_put_object_end(&json);
+	json_put_key(&json, STR("UnprocessedKeys"));
+	json_put_object_begin(&json);
+	for (unsigned i = 0; i < b.part_count; i++)
+		if (next < b.parts[i].first + b.parts[i].count)
+			put_unprocessed(&json, &b, &b.parts[i], next);
+	json_put_object_end(&json);
+	put_capacities(&json, &b);
+	json_put_object_end(&json);
+	return 0;
+}
