@@ -300,7 +300,7 @@ FUNCTIONS = {
 
 
 def native_bootstrap():
-    path = os.path.join(ROOT, "build", "release", "native_bootstrap")
+    path = os.path.join(ROOT, "build", "test", "lambda-bootstrap")
     if not os.path.exists(path):
         return None
     with open(path, "rb") as f:
@@ -310,6 +310,7 @@ def native_bootstrap():
 def create_function(server, name, runtime, handler, code):
     functions = server.client("lambda")
     functions.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Timeout=30,
+                              MemorySize=1769,  # one processor: the share follows the memory
                               Role="arn:aws:iam::000000000000:role/bench", Code={"ZipFile": code})
     functions.get_waiter("function_active_v2").wait(FunctionName=name)
     return functions
@@ -344,7 +345,7 @@ def section_invoke(seconds, folder):
                                    for _ in range(ROUNDS)])
                     table.append((f"warm Invoke, {kind}", f"{warm['rate']:,.0f}",
                                   f"{warm['p50']:.0f}", f"{warm['p99']:.0f}"))
-                cold = cold_starts(server, functions, "f" + kind, 50)
+                cold = cold_starts(server, functions, "f" + kind, 20)
                 table.append((f"cold Invoke, {kind}, " + ("pool" if pool != "0" else "pool empty"),
                               "", f"{cold[0]:.0f}", f"{cold[1]:.0f}"))
     rows["Invoke"] = table
