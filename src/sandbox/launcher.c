@@ -731,6 +731,8 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 	if (!l->context.options.uid_first)
 		l->context.options.uid_first = 0x70000000;
 	l->slots = mem_zero(l->context.options.containers_max + 1);
+	/* Before the mounts are pruned. Missing, it is told by whoever unpacks. */
+	(void)unpack_preload();
 	if (set_up(l, &error) < 0) {
 		greet(l, ERR_UNSUPPORTED, error.text);
 		_exit(1);

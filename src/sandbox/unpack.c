@@ -345,9 +345,19 @@ static int give_everything_up(const struct unpack_limits *limits, const struct f
 	return filter_install(filter);
 }
 
+static void *open_library(void)
+{
+	return dlopen("libarchive.so.13", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+bool unpack_preload(void)
+{
+	return open_library() != NULL;
+}
+
 static bool load(struct libarchive *lib)
 {
-	void *handle = dlopen("libarchive.so.13", RTLD_NOW | RTLD_LOCAL);
+	void *handle = open_library();
 
 	if (!handle)
 		return false;
@@ -379,7 +389,8 @@ noreturn_fn static void child(int archive, int folder, int report_fd, uint64_t p
 	loaded = load(&u.lib);
 	rc = give_everything_up(limits, filter);
 	if (!loaded)
-		refuse(&u, ERR_UNSUPPORTED, "libarchive is not installed (package libarchive13)");
+		refuse(&u, ERR_UNSUPPORTED,
+			"libarchive could not be loaded (package libarchive13): %s", dlerror());
 	else if (rc < 0)
 		refuse(&u, ERR_UNSUPPORTED,
 			"cannot unpack in isolation: %s; run as root or allow user namespaces",

@@ -46,6 +46,11 @@ must_use int unpack_zip(int archive_fd, int folder_fd, const char *name,
 must_use mayyield int sandbox_unpack(struct sandbox *s, int archive_fd, int folder_fd,
 	const char *name, const struct unpack_limits *limits, int64_t deadline,
 	struct unpack_result *ret_result, struct sandbox_error *error);
+/*
+ * Loads libarchive into this process, so that unpacking processes forked from it have it: for the
+ * launcher, whose own mounts no longer show the library. False when it is not installed.
+ */
+bool unpack_preload(void);
 /* Removes what a crash left behind in `folder_fd`; at start, before the first unpack_zip(). */
 must_use int unpack_sweep(int folder_fd);
 
