@@ -13,13 +13,18 @@ const struct model *model_named(str name)
 	return NULL;
 }
 
-int model_operation(const struct model *m, str name)
+/*
+ * Binary search in a table that is sorted by name: `name_at` points to the name (an offset of the
+ * pool) of entry 0, `stride` is the size of an entry. The index, or -1.
+ */
+static int named(
+	const struct model *m, const void *name_at, size_t stride, int low, int high, str name)
 {
-	int low = 0, high = m->operation_count;
-
 	while (low < high) {
 		int middle = (low + high) / 2;
-		int order = str_cmp(name, model_str(m, m->operations[middle].name));
+		const uint32_t *at =
+			(const uint32_t *)((const char *)name_at + (size_t)middle * stride);
+		int order = str_cmp(name, model_str(m, *at));
 
 		if (order == 0)
 			return middle;
@@ -31,22 +36,15 @@ int model_operation(const struct model *m, str name)
 	return -1;
 }
 
+int model_operation(const struct model *m, str name)
+{
+	return named(m, &m->operations->name, sizeof *m->operations, 0, m->operation_count, name);
+}
+
 int model_shape_named(const struct model *m, str name)
 {
-	int low = 1, high = m->shape_count;
-
-	while (low < high) {
-		int middle = (low + high) / 2;
-		int order = str_cmp(name, model_str(m, m->shapes[middle].name));
-
-		if (order == 0)
-			return middle;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return -1;
+	/* Shape 0 means "none". */
+	return named(m, &m->shapes->name, sizeof *m->shapes, 1, m->shape_count, name);
 }
 
 int model_member(const struct model *m, unsigned shape, str name)

@@ -145,13 +145,50 @@ static void serve_api(struct front *f, struct http_exchange *x, const struct gat
 	respond(x, &response);
 }
 
+/* Is the Host this machine's, or one of our suffixes? A name rebound to loopback is neither. */
+static bool host_is_ours(const struct front *f, const struct http_exchange *x)
+{
+	str host = without_port(x->host), rest;
+	struct rt_address address;
+	char text[RT_ADDRESS_TEXT];
+
+	if (str_eq_nocase(host, STR("localhost")) ||
+		str_eq_nocase(host, STR("localhost.localstack.cloud")) ||
+		ends_with_suffix(f, host, &rest))
+		return true;
+	for (size_t i = 0; i < f->options.host_suffix_count; i++)
+		if (str_eq_nocase(host, f->options.host_suffixes[i]))
+			return true;
+	if (host.n + 2 > sizeof text)
+		return false;
+	memcpy(text, host.p, host.n);
+	memcpy(text + host.n, ":0", 2);
+	return rt_address_parse(str_of(text, host.n + 2), &address) == 0 &&
+	       rt_address_is_loopback(&address);
+}
+
+/* True when the request was for one of our own pages; then it is answered. */
+static bool serve_own_page(struct front *f, struct http_exchange *x)
+{
+	int rc;
+
+	if (f->options.open && !host_is_ours(f, x) &&
+		(str_starts(x->path, STR("/_cirrus/")) ||
+			str_starts(x->path, STR("/_localstack/")))) {
+		rc = http_respond(x, 403, NULL, 0,
+			STR("the Host header names neither this machine nor a --host-suffix\n"));
+		(void)rc; /* the client has left */
+		return true;
+	}
+	return f->options.own_page(f->options.own_page_arg, x);
+}
+
 void front_serve(struct front *f, struct http_exchange *x, const struct gate_trust *trust)
 {
 	const struct port_host *host;
 	struct host_match match;
 
-	if (str_starts(x->path, STR("/_")) && !trust->function &&
-		f->options.own_page(f->options.own_page_arg, x))
+	if (str_starts(x->path, STR("/_")) && !trust->function && serve_own_page(f, x))
 		return;
 	host = match_path(f, x, &match);
 	if (!host)

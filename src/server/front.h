@@ -21,6 +21,8 @@ struct front_options {
 	const str *host_suffixes; /* beyond localhost and localhost.localstack.cloud */
 	size_t host_suffix_count;
 	str region_default;
+	/* Open mode: our own pages are only for hosts that a page from elsewhere cannot have. */
+	bool open;
 	/* Answers our own pages: true when the path was one of them. */
 	bool (*own_page)(void *arg, struct http_exchange *x) mayyield;
 	void *own_page_arg;

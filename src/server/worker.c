@@ -135,6 +135,7 @@ static void make_gate(struct worker *w)
 		.loop_index = rt_loop_index,
 	};
 	struct front_options front = {
+		.open = !w->strict,
 		.ports = &w->ports,
 		.host_suffixes = w->host_suffixes,
 		.host_suffix_count = o->host_suffix.n,
@@ -166,10 +167,9 @@ static void on_refusal(enum http_refusal why, struct http_refusal_answer *answer
 		{.name = STR_INIT("Content-Type"), .value = STR_INIT("application/x-amz-json-1.0")},
 		{.name = STR_INIT("Retry-After"), .value = STR_INIT("1")}};
 
-	(void)arg;
+	(void)why, (void)arg;
 	if (answer->status != 503)
 		return;
-	(void)why;
 	answer->headers = headers;
 	answer->header_count = ARRAY_SIZE(headers);
 	answer->body = STR("{\"__type\":\"ThrottlingException\",\"message\":\"Rate exceeded\"}");

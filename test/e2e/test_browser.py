@@ -173,6 +173,10 @@ def test_foreign_marks(server):
         "Action": "ListUsers", "Version": "2010-05-08"}), Host=evil)
     if status != 403 or "Host" not in text:
         raise AssertionError(f"rebound host: {status} {text}")
+    # Our own pages tell nothing to a rebound name either.
+    for page in ("/_cirrus/health", "/_cirrus/metrics", "/_localstack/health"):
+        expect(status_of(f"http://{host}{page}", Host=evil)[0], 403)
+        expect(status_of(f"http://{host}{page}", Host=f"localhost:{server.port}")[0], 200)
 
 
 if __name__ == "__main__":

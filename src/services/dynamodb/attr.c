@@ -181,20 +181,9 @@ int attr_list_at(str list, uint64_t index, str *ret_value)
 int attr_map_find(str map, str name, str *ret_value)
 {
 	struct attr_iter it = attr_iter_of(map);
-	str n, v;
 
 	check(it.tag == ATTR_TAG_M);
-	while (attr_next(&it, &n, &v)) {
-		int c = str_cmp(n, name);
-
-		if (c < 0)
-			continue;
-		if (c > 0)
-			return 0;
-		*ret_value = v;
-		return 1;
-	}
-	return 0;
+	return attr_find_sorted(it, name, ret_value);
 }
 
 /* One byte for two digits, of which the encoding has a byte each, and one more. */

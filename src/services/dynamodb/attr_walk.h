@@ -44,4 +44,23 @@ static inline str attr_take_decimal(str *rest)
 	return part;
 }
 
+/* The value under a name among entries in the order of their names (a map's, an item's): 1, or 0.
+ */
+static inline int attr_find_sorted(struct attr_iter it, str name, str *ret_value)
+{
+	str n, v;
+
+	while (attr_next(&it, &n, &v)) {
+		int c = str_cmp(n, name);
+
+		if (c < 0)
+			continue;
+		if (c > 0)
+			return 0;
+		*ret_value = v;
+		return 1;
+	}
+	return 0;
+}
+
 #endif

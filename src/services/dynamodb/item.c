@@ -15,20 +15,7 @@ struct attr_iter item_iter(str item)
 
 int item_find(str item, str name, str *ret_value)
 {
-	struct attr_iter it = item_iter(item);
-	str n, v;
-
-	while (attr_next(&it, &n, &v)) {
-		int c = str_cmp(n, name);
-
-		if (c < 0)
-			continue;
-		if (c > 0)
-			return 0;
-		*ret_value = v;
-		return 1;
-	}
-	return 0;
+	return attr_find_sorted(item_iter(item), name, ret_value);
 }
 
 size_t item_count(str item)

@@ -64,26 +64,3 @@ int endpoint_open(struct lambda_service *s)
 
 	return http_server_new(&options, &s->endpoint_server);
 }
-
-static void on_accept(struct rt_stream *stream, void *arg)
-{
-	struct lambda_service *s = arg;
-
-	http_server_take(s->endpoint_server, stream);
-}
-
-int endpoint_listen(struct instance *i, int fd, struct rt_listener **ret_listener)
-{
-	struct rt_listen_options options = {
-		.fds = &fd,
-		.fd_count = 1,
-		.one_loop = true,
-		.tag = (void *)(uintptr_t)i->number,
-		.on_accept = on_accept,
-		.arg = i->service,
-		.open_count = &i->connections[LAMBDA_LISTEN_ENDPOINT],
-		.open_max = LAMBDA_CONNECTIONS_MAX,
-	};
-
-	return rt_listen(&options, ret_listener);
-}

@@ -10,14 +10,9 @@
 
 #include "base/attr.h"
 
-struct instance;
 struct lambda_service;
-struct rt_listener;
 
 /* At start, from a fiber. */
 must_use int endpoint_open(struct lambda_service *s) mayyield;
-/* Takes over the container's listening socket. */
-must_use int endpoint_listen(
-	struct instance *i, int fd, struct rt_listener **ret_listener) mayyield;
 
 #endif

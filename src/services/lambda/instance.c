@@ -737,14 +737,35 @@ static int adopt_pipe(
 	return 0;
 }
 
+static void on_accept(struct rt_stream *stream, void *arg)
+{
+	http_server_take(arg, stream);
+}
+
+/* Serves one of the container's listening sockets; requests carry the instance's number. */
+static int listen_inside(struct instance *i, enum lambda_listen which, struct http_server *server)
+{
+	int fd = sandbox_take_listener(i->container, which);
+	struct rt_listen_options options = {
+		.fds = &fd,
+		.fd_count = 1,
+		.one_loop = true,
+		.tag = (void *)(uintptr_t)i->number,
+		.on_accept = on_accept,
+		.arg = server,
+		.open_count = &i->connections[which],
+		.open_max = LAMBDA_CONNECTIONS_MAX,
+	};
+
+	return rt_listen(&options, &i->listeners[which]);
+}
+
 static int connect_container(struct boot *b)
 {
 	struct instance *i = b->instance;
 
-	TRY(runtime_api_listen(i, sandbox_take_listener(i->container, LAMBDA_LISTEN_RUNTIME_API),
-		&i->listeners[LAMBDA_LISTEN_RUNTIME_API]));
-	TRY(endpoint_listen(i, sandbox_take_listener(i->container, LAMBDA_LISTEN_ENDPOINT),
-		&i->listeners[LAMBDA_LISTEN_ENDPOINT]));
+	TRY(listen_inside(i, LAMBDA_LISTEN_RUNTIME_API, i->service->runtime_server));
+	TRY(listen_inside(i, LAMBDA_LISTEN_ENDPOINT, i->service->endpoint_server));
 	TRY(adopt_pipe(i, 0, on_output, &i->output));
 	if (b->launch.pipe_count > 1)
 		TRY(adopt_pipe(i, 1, on_telemetry, &i->telemetry));

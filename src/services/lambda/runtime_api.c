@@ -282,26 +282,3 @@ int runtime_api_open(struct lambda_service *s)
 
 	return http_server_new(&options, &s->runtime_server);
 }
-
-static void on_accept(struct rt_stream *stream, void *arg)
-{
-	struct lambda_service *s = arg;
-
-	http_server_take(s->runtime_server, stream);
-}
-
-int runtime_api_listen(struct instance *i, int fd, struct rt_listener **ret_listener)
-{
-	struct rt_listen_options options = {
-		.fds = &fd,
-		.fd_count = 1,
-		.one_loop = true,
-		.tag = (void *)(uintptr_t)i->number,
-		.on_accept = on_accept,
-		.arg = i->service,
-		.open_count = &i->connections[LAMBDA_LISTEN_RUNTIME_API],
-		.open_max = LAMBDA_CONNECTIONS_MAX,
-	};
-
-	return rt_listen(&options, ret_listener);
-}

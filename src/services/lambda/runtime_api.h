@@ -16,14 +16,9 @@
 
 #include "base/attr.h"
 
-struct instance;
 struct lambda_service;
-struct rt_listener;
 
 /* At start, from a fiber. */
 must_use int runtime_api_open(struct lambda_service *s) mayyield;
-/* Takes over the container's listening socket. */
-must_use int runtime_api_listen(
-	struct instance *i, int fd, struct rt_listener **ret_listener) mayyield;
 
 #endif
