@@ -83,7 +83,7 @@ static int refuse_unbuilt(struct call *c)
 
 static int same_units(struct call *c, const struct table *t)
 {
-	long long read = t->read_units, write = t->write_units;
+	long long read = t->units.read_units, write = t->units.write_units;
 
 	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 		"The provisioned throughput for the table will not change. The requested value "
@@ -96,14 +96,15 @@ static int same_units(struct call *c, const struct table *t)
 
 static void set_units(struct table *t, int64_t now, int64_t read, int64_t write)
 {
-	if (read > t->read_units || write > t->write_units)
-		t->increased_ms = now;
-	if (read < t->read_units || write < t->write_units) {
-		t->decreases = now / DAY_MS == t->decreased_ms / DAY_MS ? t->decreases + 1 : 1;
-		t->decreased_ms = now;
+	if (read > t->units.read_units || write > t->units.write_units)
+		t->units.increased_ms = now;
+	if (read < t->units.read_units || write < t->units.write_units) {
+		t->units.decreases =
+			now / DAY_MS == t->units.decreased_ms / DAY_MS ? t->units.decreases + 1 : 1;
+		t->units.decreased_ms = now;
 	}
-	t->read_units = read;
-	t->write_units = write;
+	t->units.read_units = read;
+	t->units.write_units = write;
 }
 
 static int update_billing(struct call *c, struct table *t)
@@ -122,11 +123,11 @@ static int update_billing(struct call *c, struct table *t)
 		t->on_demand = on_demand;
 		if (on_demand)
 			t->on_demand_since_ms = c->wall_ms;
-		t->read_units = read;
-		t->write_units = write;
+		t->units.read_units = read;
+		t->units.write_units = write;
 		return 0;
 	}
-	if (read == t->read_units && write == t->write_units)
+	if (read == t->units.read_units && write == t->units.write_units)
 		return same_units(c, t);
 	set_units(t, c->wall_ms, read, write);
 	return 0;

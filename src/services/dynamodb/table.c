@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rc.h"
+#include "services/dynamodb/expr.h"
 
 enum { DOCUMENT_VERSION = 1, DAY_MS = 24 * 3600 * 1000 };
 
@@ -47,14 +48,84 @@ static void put_number(struct json_writer *w, const char *key, int64_t number)
 	json_put_i64(w, number);
 }
 
-static void put_attribute(struct json_writer *w, const char *key, const struct table_attribute *at)
+/* A member that may be absent. */
+static void put_given(struct json_writer *w, const char *key, str text)
+{
+	if (text.p)
+		put_text(w, key, text);
+}
+
+static void put_attribute(struct json_writer *w, str name, str type)
+{
+	json_put_object_begin(w);
+	put_text(w, "name", name);
+	put_text(w, "type", type);
+	json_put_object_end(w);
+}
+
+static void put_key_attribute(
+	struct json_writer *w, const char *key, const struct table_attribute *at)
 {
 	if (!at->name.p)
 		return;
 	json_put_key(w, str_c(key));
+	put_attribute(w, at->name, str_of(&at->type, 1));
+}
+
+static void put_key_attributes(
+	struct json_writer *w, const char *key, const struct key_attribute *list, unsigned count)
+{
+	json_put_key(w, str_c(key));
+	json_put_array_begin(w);
+	for (unsigned i = 0; i < count; i++)
+		put_attribute(w, list[i].name, attr_type_name(list[i].type));
+	json_put_array_end(w);
+}
+
+static void put_units(struct json_writer *w, const struct table_throughput *units)
+{
+	put_number(w, "read_units", units->read_units);
+	put_number(w, "write_units", units->write_units);
+	put_number(w, "increased_ms", units->increased_ms);
+	put_number(w, "decreased_ms", units->decreased_ms);
+	put_number(w, "decreases", units->decreases);
+	put_number(w, "read_max", units->read_max);
+	put_number(w, "write_max", units->write_max);
+	put_number(w, "warm_read", units->warm_read);
+	put_number(w, "warm_write", units->warm_write);
+}
+
+static void put_index(struct json_writer *w, const struct table_index *i)
+{
 	json_put_object_begin(w);
-	put_text(w, "name", at->name);
-	put_text(w, "type", str_of(&at->type, 1));
+	put_number(w, "id", (int64_t)i->id);
+	put_text(w, "name", i->name);
+	json_put_key(w, STR("local"));
+	json_put_bool(w, i->local);
+	put_key_attributes(w, "partition", i->keys.partition, i->keys.partitions);
+	put_key_attributes(w, "sort", i->keys.sort, i->keys.sorts);
+	put_number(w, "projection", i->projection);
+	json_put_key(w, STR("include"));
+	json_put_array_begin(w);
+	for (size_t k = 0; k < i->include_count; k++)
+		json_put_string(w, i->include[k]);
+	json_put_array_end(w);
+	put_number(w, "status", i->status);
+	json_put_key(w, STR("backfilling"));
+	json_put_bool(w, i->backfilling);
+	put_units(w, &i->units);
+	json_put_object_end(w);
+}
+
+static void put_stream(struct json_writer *w, const struct table_stream *stream)
+{
+	if (!stream->id)
+		return;
+	json_put_key(w, STR("stream"));
+	json_put_object_begin(w);
+	put_number(w, "id", (int64_t)stream->id);
+	put_text(w, "label", stream->label);
+	put_number(w, "view", stream->view);
 	json_put_object_end(w);
 }
 
@@ -73,22 +144,27 @@ str table_encode(struct arena *a, const struct table *t)
 	put_text(&w, "region", t->region);
 	put_text(&w, "name", t->name);
 	put_text(&w, "uuid", t->uuid);
-	put_attribute(&w, "partition", &t->partition);
-	put_attribute(&w, "sort", &t->sort);
+	put_key_attribute(&w, "partition", &t->partition);
+	put_key_attribute(&w, "sort", &t->sort);
+	json_put_key(&w, STR("indexes"));
+	json_put_array_begin(&w);
+	for (size_t i = 0; i < t->index_count; i++)
+		put_index(&w, &t->indexes[i]);
+	json_put_array_end(&w);
+	put_stream(&w, &t->stream);
+	put_given(&w, "last_stream_label", t->last_stream_label);
+	put_given(&w, "ttl_attribute", t->ttl_attribute);
+	put_number(&w, "ttl_changed_ms", t->ttl_changed_ms);
 	json_put_key(&w, STR("on_demand"));
 	json_put_bool(&w, t->on_demand);
-	put_number(&w, "read_units", t->read_units);
-	put_number(&w, "write_units", t->write_units);
+	put_units(&w, &t->units);
 	put_number(&w, "created_ms", t->created_ms);
 	put_number(&w, "on_demand_since_ms", t->on_demand_since_ms);
-	put_number(&w, "increased_ms", t->increased_ms);
-	put_number(&w, "decreased_ms", t->decreased_ms);
-	put_number(&w, "decreases", t->decreases);
 	put_number(&w, "class_since_ms", t->class_since_ms);
 	json_put_key(&w, STR("deletion_protection"));
 	json_put_bool(&w, t->deletion_protection);
-	if (t->table_class.p)
-		put_text(&w, "class", t->table_class);
+	put_given(&w, "class", t->table_class);
+	put_given(&w, "sse_key", t->sse_key);
 	json_put_key(&w, STR("tags"));
 	json_put_array_begin(&w);
 	for (size_t i = 0; i < t->tag_count; i++) {
@@ -125,17 +201,137 @@ static struct table_attribute attribute_of(const struct json_value *v)
 		.name = json_text(json_get(v, STR("name"))), .type = type.n == 1 ? type.p[0] : 0};
 }
 
+/* Elements of a list; 0 when it is none. */
+static size_t count_of(const struct json_value *list)
+{
+	return list && list->kind == JSON_ARRAY ? list->count : 0;
+}
+
 static void decode_tags(struct table *t, const struct json_value *list)
 {
 	struct table_tag *tags;
 
-	t->tag_count = list && list->kind == JSON_ARRAY ? list->count : 0;
+	t->tag_count = count_of(list);
 	tags = arena_new_array(&t->arena, struct table_tag, t->tag_count);
 	for (size_t i = 0; i < t->tag_count; i++) {
 		tags[i].key = json_text(json_get(json_at(list, i), STR("key")));
 		tags[i].value = json_text(json_get(json_at(list, i), STR("value")));
 	}
 	t->tags = tags;
+}
+
+static struct table_throughput units_of(const struct json_value *v)
+{
+	return (struct table_throughput){.read_units = number_of(json_get(v, STR("read_units"))),
+		.write_units = number_of(json_get(v, STR("write_units"))),
+		.increased_ms = number_of(json_get(v, STR("increased_ms"))),
+		.decreased_ms = number_of(json_get(v, STR("decreased_ms"))),
+		.decreases = number_of(json_get(v, STR("decreases"))),
+		.read_max = number_of(json_get(v, STR("read_max"))),
+		.write_max = number_of(json_get(v, STR("write_max"))),
+		.warm_read = number_of(json_get(v, STR("warm_read"))),
+		.warm_write = number_of(json_get(v, STR("warm_write")))};
+}
+
+static int decode_key_attributes(
+	const struct json_value *list, struct key_attribute *to, uint8_t *ret_count)
+{
+	size_t n = count_of(list);
+
+	if (n > KEY_ATTRIBUTES_MAX)
+		return ERR_CORRUPT;
+	for (size_t i = 0; i < n; i++) {
+		to[i].name = json_text(json_get(json_at(list, i), STR("name")));
+		if (attr_type_from_name(
+			    json_text(json_get(json_at(list, i), STR("type"))), &to[i].type) != 1)
+			return ERR_CORRUPT;
+	}
+	*ret_count = (uint8_t)n;
+	return 0;
+}
+
+static size_t add_names(const struct key_attribute *list, unsigned count, str *names, size_t n)
+{
+	for (unsigned i = 0; i < count; i++) {
+		size_t at = 0;
+
+		while (at < n && !str_eq(names[at], list[i].name))
+			at++;
+		names[at] = list[i].name;
+		n += at == n;
+	}
+	return n;
+}
+
+void table_index_finish(struct arena *a, const struct table *t, struct table_index *i)
+{
+	str *names;
+	size_t n = 0;
+
+	i->arn = arena_printf(a, "%.*s/index/%.*s", STR_ARG(t->arn), STR_ARG(i->name));
+	if (i->projection == PROJECTION_ALL)
+		return;
+	names = arena_new_array(a, str, 4 * KEY_ATTRIBUTES_MAX + i->include_count);
+	n = add_names(i->keys.partition, i->keys.partitions, names, n);
+	n = add_names(i->keys.sort, i->keys.sorts, names, n);
+	n = add_names(t->keys.partition, t->keys.partitions, names, n);
+	n = add_names(t->keys.sort, t->keys.sorts, names, n);
+	for (size_t k = 0; k < i->include_count; k++)
+		n = add_names(&(struct key_attribute){.name = i->include[k]}, 1, names, n);
+	i->stored = expr_projection_of(a, names, n);
+}
+
+/* After the table's own keys and name. */
+static int decode_index(struct table *t, const struct json_value *v, struct table_index *i)
+{
+	const struct json_value *include = json_get(v, STR("include"));
+	str *names;
+
+	i->id = (uint64_t)number_of(json_get(v, STR("id")));
+	i->name = json_text(json_get(v, STR("name")));
+	i->local = bool_of(json_get(v, STR("local")));
+	TRY(decode_key_attributes(
+		json_get(v, STR("partition")), i->keys.partition, &i->keys.partitions));
+	TRY(decode_key_attributes(json_get(v, STR("sort")), i->keys.sort, &i->keys.sorts));
+	i->projection = (enum table_projection)number_of(json_get(v, STR("projection")));
+	i->include_count = count_of(include);
+	names = arena_new_array(&t->arena, str, i->include_count);
+	for (size_t k = 0; k < i->include_count; k++)
+		names[k] = json_text(json_at(include, k));
+	i->include = names;
+	i->status = (enum table_index_status)number_of(json_get(v, STR("status")));
+	i->backfilling = bool_of(json_get(v, STR("backfilling")));
+	i->units = units_of(v);
+	if (!i->id || !i->name.n || !i->keys.partitions ||
+		(unsigned)i->projection > PROJECTION_INCLUDE ||
+		(unsigned)i->status > INDEX_DELETING)
+		return ERR_CORRUPT;
+	table_index_finish(&t->arena, t, i);
+	return 0;
+}
+
+static int decode_indexes(struct table *t, const struct json_value *list)
+{
+	struct table_index *indexes;
+
+	t->index_count = count_of(list);
+	if (t->index_count > TABLE_INDEXES_MAX)
+		return ERR_CORRUPT;
+	indexes = arena_new_array(&t->arena, struct table_index, t->index_count);
+	for (size_t i = 0; i < t->index_count; i++) {
+		TRY(decode_index(t, json_at(list, i), &indexes[i]));
+		if (indexes[i].local && t->local_count++ != i) /* local ones come first */
+			return ERR_CORRUPT;
+	}
+	t->indexes = indexes;
+	return 0;
+}
+
+static struct table_stream stream_of(const struct json_value *v)
+{
+	return (struct table_stream){.id = (uint64_t)number_of(json_get(v, STR("id"))),
+		.label = json_text(json_get(v, STR("label"))),
+		.view = (enum table_stream_view)number_of(json_get(v, STR("view")))};
 }
 
 static void add_key(const struct table_attribute *at, struct key_attribute *to, uint8_t *count)
@@ -147,18 +343,13 @@ static void add_key(const struct table_attribute *at, struct key_attribute *to, 
 	*count = 1;
 }
 
-int table_decode(str document, struct table **ret_table)
+static int decode(struct table *t, str document)
 {
-	struct table *t = mem_new(struct table);
 	struct json_value *v;
 
-	arena_init(&t->arena, SIZE_MAX);
-	t->refs = 1;
 	if (json_parse(&t->arena, arena_str(&t->arena, document), 8, &v, NULL) < 0 ||
-		number_of(json_get(v, STR("version"))) != DOCUMENT_VERSION) {
-		table_unref(t);
+		number_of(json_get(v, STR("version"))) != DOCUMENT_VERSION)
 		return ERR_CORRUPT;
-	}
 	t->id = (uint64_t)number_of(json_get(v, STR("id")));
 	t->account = json_text(json_get(v, STR("account")));
 	t->region = json_text(json_get(v, STR("region")));
@@ -167,27 +358,49 @@ int table_decode(str document, struct table **ret_table)
 	t->partition = attribute_of(json_get(v, STR("partition")));
 	t->sort = attribute_of(json_get(v, STR("sort")));
 	t->on_demand = bool_of(json_get(v, STR("on_demand")));
-	t->read_units = number_of(json_get(v, STR("read_units")));
-	t->write_units = number_of(json_get(v, STR("write_units")));
+	t->units = units_of(v);
 	t->created_ms = number_of(json_get(v, STR("created_ms")));
 	t->on_demand_since_ms = number_of(json_get(v, STR("on_demand_since_ms")));
-	t->increased_ms = number_of(json_get(v, STR("increased_ms")));
-	t->decreased_ms = number_of(json_get(v, STR("decreased_ms")));
-	t->decreases = number_of(json_get(v, STR("decreases")));
 	t->class_since_ms = number_of(json_get(v, STR("class_since_ms")));
 	t->deletion_protection = bool_of(json_get(v, STR("deletion_protection")));
 	t->table_class = json_text(json_get(v, STR("class")));
+	t->sse_key = json_text(json_get(v, STR("sse_key")));
+	t->stream = stream_of(json_get(v, STR("stream")));
+	t->last_stream_label = json_text(json_get(v, STR("last_stream_label")));
+	t->ttl_attribute = json_text(json_get(v, STR("ttl_attribute")));
+	t->ttl_changed_ms = number_of(json_get(v, STR("ttl_changed_ms")));
 	decode_tags(t, json_get(v, STR("tags")));
-	if (!t->id || !t->partition.name.n || !t->partition.type || !t->name.n) {
-		table_unref(t);
+	if (!t->id || !t->partition.name.n || !t->partition.type || !t->name.n)
 		return ERR_CORRUPT;
-	}
 	add_key(&t->partition, t->keys.partition, &t->keys.partitions);
 	add_key(&t->sort, t->keys.sort, &t->keys.sorts);
 	t->arn = arena_printf(&t->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s",
 		STR_ARG(t->region), STR_ARG(t->account), STR_ARG(t->name));
+	return decode_indexes(t, json_get(v, STR("indexes")));
+}
+
+int table_decode(str document, struct table **ret_table)
+{
+	struct table *t = mem_new(struct table);
+	int rc;
+
+	arena_init(&t->arena, SIZE_MAX);
+	t->refs = 1;
+	rc = decode(t, document);
+	if (rc < 0) {
+		table_unref(t);
+		return rc;
+	}
 	*ret_table = t;
 	return 0;
+}
+
+const struct table_index *table_index_named(const struct table *t, str name)
+{
+	for (size_t i = 0; i < t->index_count; i++)
+		if (str_eq(t->indexes[i].name, name))
+			return &t->indexes[i];
+	return NULL;
 }
 
 /* The answer is rendered when the table may be gone: nothing in it points into the table. */
@@ -211,17 +424,17 @@ static void describe_key(const struct table_attribute *at, const char *role,
 	put_copy(v, "KeyType", str_c(role));
 }
 
-static void describe_units(const struct table *t, int64_t now_ms, struct value *units)
+static void describe_units(const struct table_throughput *u, int64_t now_ms, struct value *units)
 {
-	bool today = now_ms / DAY_MS == t->decreased_ms / DAY_MS;
+	bool today = now_ms / DAY_MS == u->decreased_ms / DAY_MS;
 
-	if (t->increased_ms)
-		value_put_time_ms(units, "LastIncreaseDateTime", t->increased_ms);
-	if (t->decreased_ms)
-		value_put_time_ms(units, "LastDecreaseDateTime", t->decreased_ms);
-	value_put_int(units, "NumberOfDecreasesToday", today ? t->decreases : 0);
-	value_put_int(units, "ReadCapacityUnits", t->read_units);
-	value_put_int(units, "WriteCapacityUnits", t->write_units);
+	if (u->increased_ms)
+		value_put_time_ms(units, "LastIncreaseDateTime", u->increased_ms);
+	if (u->decreased_ms)
+		value_put_time_ms(units, "LastDecreaseDateTime", u->decreased_ms);
+	value_put_int(units, "NumberOfDecreasesToday", today ? u->decreases : 0);
+	value_put_int(units, "ReadCapacityUnits", u->read_units);
+	value_put_int(units, "WriteCapacityUnits", u->write_units);
 }
 
 static void describe_class(const struct table *t, struct value *class)
@@ -245,7 +458,7 @@ void table_describe(const struct table *t, const char *status, const struct tabl
 	}
 	put_copy(d, "TableName", t->name);
 	put_copy(d, "TableStatus", str_c(status));
-	describe_units(t, now_ms, value_put_struct(d, "ProvisionedThroughput"));
+	describe_units(&t->units, now_ms, value_put_struct(d, "ProvisionedThroughput"));
 	value_put_int(d, "TableSizeBytes", figures->bytes);
 	value_put_int(d, "ItemCount", figures->items);
 	put_copy(d, "TableArn", t->arn);

@@ -13,7 +13,15 @@
 #include "services/dynamodb/key.h"
 
 enum {
-	TABLE_TAGS_MAX = 50, /* tags of a resource; Tagging.html */
+	/* of a resource; Tagging.html */
+	TABLE_TAGS_MAX = 50,
+	/* "Secondary indexes", ServiceQuotas.html; the first may be raised by request, ours is it
+	 */
+	TABLE_GLOBAL_INDEXES_MAX = 20,
+	TABLE_LOCAL_INDEXES_MAX = 5,
+	TABLE_INDEXES_MAX = TABLE_GLOBAL_INDEXES_MAX + TABLE_LOCAL_INDEXES_MAX,
+	/* non-key attributes that are projected into all indexes of a table together */
+	TABLE_PROJECTED_MAX = 100,
 	TABLE_DOCUMENT_MAX = 256 * 1024
 };
 
@@ -27,6 +35,48 @@ struct table_tag {
 	str key, value;
 };
 
+/* ProvisionedThroughput, OnDemandThroughput and WarmThroughput of a table or a global index. */
+struct table_throughput {
+	int64_t read_units, write_units;    /* provisioned; 0 on demand */
+	int64_t increased_ms, decreased_ms; /* 0: never */
+	int64_t decreases;                  /* on the (UTC) day of decreased_ms */
+	int64_t read_max, write_max;        /* on demand; 0: not set, -1: set to no limit */
+	int64_t warm_read, warm_write;      /* 0: not set, the default is shown */
+};
+
+enum table_projection { PROJECTION_ALL, PROJECTION_KEYS_ONLY, PROJECTION_INCLUDE };
+/* ACTIVE is 0. A deleted index is DELETING until its entries are gone. */
+enum table_index_status { INDEX_ACTIVE, INDEX_CREATING, INDEX_UPDATING, INDEX_DELETING };
+
+/*
+ * A secondary index. Its entries are written with the item (write.h), from the moment that the
+ * table's record names it; a global one that is made later is filled in the background
+ * (backfill.c), and cannot be read until it is ACTIVE.
+ */
+struct table_index {
+	uint64_t id; /* of its entries' keys; from the same numbers as tables' ids */
+	str name, arn;
+	bool local;
+	struct key_schema keys;
+	enum table_projection projection;
+	const str *include; /* NonKeyAttributes, as given */
+	size_t include_count;
+	/* What an entry holds unless all: key attributes of index and table, and `include`. */
+	const struct expr_projection *stored;
+	enum table_index_status status;
+	bool backfilling;
+	struct table_throughput units; /* global ones */
+};
+
+enum table_stream_view { VIEW_KEYS_ONLY, VIEW_NEW_IMAGE, VIEW_OLD_IMAGE, VIEW_NEW_AND_OLD_IMAGES };
+
+/* The stream that writes go to; earlier ones have records of their own (stream.h). */
+struct table_stream {
+	uint64_t id; /* of its records' keys; 0: no stream is enabled */
+	str label;   /* "2026-11-28T03:28:57.123" */
+	enum table_stream_view view;
+};
+
 struct table {
 	struct arena arena; /* owns the strings */
 	unsigned refs;      /* of one loop's fibers and its catalog */
@@ -34,14 +84,23 @@ struct table {
 	str account, region, name, arn, uuid;
 	struct table_attribute partition, sort;
 	struct key_schema keys; /* the same, as key.h wants it */
+	/* Local indexes first, each kind in the order in which it was made. */
+	const struct table_index *indexes;
+	size_t index_count, local_count;
+	struct table_stream stream;
+	str last_stream_label; /* LatestStreamLabel, kept after disabling; STR_NULL: never had one
+				*/
+	/* Time to live: the attribute; STR_NULL: not enabled. Entries of DYNAMODB_EXPIRY are kept
+	 * for it (write.h) from the moment that it stands here. */
+	str ttl_attribute;
+	int64_t ttl_changed_ms; /* 0: never */
 	bool on_demand;         /* BillingMode PAY_PER_REQUEST */
-	int64_t read_units, write_units;
+	struct table_throughput units;
 	int64_t created_ms, on_demand_since_ms;
-	int64_t increased_ms, decreased_ms; /* throughput; 0: never */
-	int64_t decreases;                  /* on the (UTC) day of decreased_ms */
-	int64_t class_since_ms;             /* 0: since it was made */
+	int64_t class_since_ms; /* 0: since it was made */
 	bool deletion_protection;
 	str table_class; /* "STANDARD" unless chosen; STR_NULL: not shown */
+	str sse_key;     /* ARN; STR_NULL: the key that AWS owns, and nothing is shown */
 	const struct table_tag *tags;
 	size_t tag_count;
 };
@@ -68,6 +127,14 @@ struct table_figures {
 /* Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription). */
 void table_describe(const struct table *t, const char *status, const struct table_figures *figures,
 	int64_t now_ms, struct value *description);
+
+/*
+ * Fills what follows from the other members: arn, stored. The table has its arn and keys; memory is
+ * the arena's.
+ */
+void table_index_finish(struct arena *a, const struct table *t, struct table_index *i);
+/* The index of that name, or NULL. */
+const struct table_index *table_index_named(const struct table *t, str name);
 
 /* Key of the record in the store. */
 str table_key(struct arena *a, str account, str region, str name);

@@ -75,8 +75,8 @@ static int read_billing(struct call *c, struct table *t)
 		t->on_demand_since_ms = c->wall_ms;
 		return 0;
 	}
-	t->read_units = value_int(units, "ReadCapacityUnits", 0);
-	t->write_units = value_int(units, "WriteCapacityUnits", 0);
+	t->units.read_units = value_int(units, "ReadCapacityUnits", 0);
+	t->units.write_units = value_int(units, "WriteCapacityUnits", 0);
 	return 0;
 }
 
