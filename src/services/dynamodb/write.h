@@ -4,12 +4,11 @@
  * its expiry entry and its collection's size are always of one transaction.
  *
  *     item              [ITEMS][table id][hash][partition key][sort key]      record header, item
- *     index entry       [INDEX][index id][hash][index keys][item keys]        record header, what is
- *                       projected; all of the key attributes are among it
- *     stream record     [STREAM_RECORDS][stream id][bucket][stamp]            stream.h
- *     expiry entry      [EXPIRY][table id][second, 8 bytes][item key behind the table id]   empty
- *     collection        [META]["collection"][table id][hash][partition key]   bytes of a partition's
- *                       items and local index entries; only for tables with local indexes
+ *     index entry       [INDEX][index id][hash][index keys][item keys]        record header, what
+ * is projected; all of the key attributes are among it stream record     [STREAM_RECORDS][stream
+ * id][bucket][stamp]            stream.h expiry entry      [EXPIRY][table id][second, 8 bytes][item
+ * key behind the table id]   empty collection        [META]["collection"][table id][hash][partition
+ * key]   bytes of a partition's items and local index entries; only for tables with local indexes
  *
  * All but the item and the collection are covered by the item's key (kv.h): nobody else writes
  * them. Private to this folder; runs in a transaction, in the caller's fiber.
