@@ -3,12 +3,17 @@
  * PartiQL, expiry, imports) comes through here, so an item, its index entries, its stream record,
  * its expiry entry and its collection's size are always of one transaction.
  *
- *     item              [ITEMS][table id][hash][partition key][sort key]      record header, item
- *     index entry       [INDEX][index id][hash][index keys][item keys]        record header, what
- * is projected; all of the key attributes are among it stream record     [STREAM_RECORDS][stream
- * id][bucket][stamp]            stream.h expiry entry      [EXPIRY][table id][second, 8 bytes][item
- * key behind the table id]   empty collection        [META]["collection"][table id][hash][partition
- * key]   bytes of a partition's items and local index entries; only for tables with local indexes
+ *     item            [ITEMS][table id][hash][partition key][sort key]
+ *                     record header, item
+ *     index entry     [INDEX][index id][hash][index keys][item keys]
+ *                     record header, what is projected, with all the key attributes
+ *     stream record   [STREAM_RECORDS][stream id][bucket][stamp]
+ *                     see stream.h
+ *     expiry entry    [EXPIRY][table id][second, 8 bytes][item key behind the table id]
+ *                     empty
+ *     collection      [META]["collection"][table id][hash][partition key]
+ *                     bytes of a partition's items and local index entries; only for tables
+ *                     with local indexes
  *
  * All but the item and the collection are covered by the item's key (kv.h): nobody else writes
  * them. Private to this folder; runs in a transaction, in the caller's fiber.
