@@ -93,6 +93,9 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 	rt_event_init(&d->sweep_wanted);
 	rt_event_init(&d->sweeper_ended);
 	rt_event_init(&d->count_ended);
+	rt_event_init(&d->streams_wanted);
+	rt_event_init(&d->stream_worker_ended);
+	stream_waits_init(&d->stream_waits);
 	return d;
 }
 
@@ -126,6 +129,7 @@ void dynamodb_free(struct dynamodb *d)
 {
 	if (!d)
 		return;
+	stream_waits_done(&d->stream_waits);
 	catalog_free(d->catalog);
 	mem_free(d);
 }

@@ -9,6 +9,7 @@
 #include "services/dynamodb/catalog.h"
 #include "services/dynamodb/faults.h"
 #include "services/dynamodb/flight.h"
+#include "services/dynamodb/stream.h"
 
 #define DYNAMODB_FAULT(id) (&dynamodb_faults[DYNAMODB_##id])
 
@@ -24,6 +25,10 @@ struct dynamodb {
 	_Atomic bool counting;
 	struct rt_event count_ended;
 	struct flights flights;
+	/* A stream has begun or ended (stream_worker.c). */
+	struct rt_event streams_wanted;
+	struct rt_event stream_worker_ended;
+	struct stream_waits stream_waits;
 	_Atomic bool stopping;
 	bool started;
 };
