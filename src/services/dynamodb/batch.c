@@ -10,6 +10,7 @@
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
  */
 #include "services/dynamodb/capacity.h"
+#include "services/dynamodb/item_write.h"
 #include "services/dynamodb/record.h"
 #include "services/dynamodb/request.h"
 #include "services/dynamodb/service.h"
@@ -32,8 +33,10 @@ struct part {
 	str given; /* name or ARN */
 	struct table *table;
 	unsigned first, count; /* its entries */
-	double units;
+	/* BatchWriteItem: the sum of its writes. */
+	struct write_cost *cost;
 	/* BatchGetItem */
+	double units;
 	bool consistent;
 	str projection_text, names_text; /* names: as JSON */
 	struct expr expr;
@@ -45,8 +48,8 @@ struct entry {
 	struct part *part;
 	str attributes; /* the Item or the Key */
 	bool is_put;
-	str key;          /* of the store */
-	size_t old_bytes; /* of the item that a write has replaced */
+	str key;                  /* of the store */
+	int64_t collection_bytes; /* after a write, as in struct write_cost */
 };
 
 struct batch {
@@ -318,6 +321,15 @@ static int check_distinct(struct batch *b)
 	return 0;
 }
 
+/* The write of an entry; of a get, as far as its place goes. */
+static struct item_write item_of(const struct entry *e)
+{
+	return (struct item_write){.kind = e->is_put ? ITEM_PUT : ITEM_DELETE,
+		.table = e->part->table,
+		.attributes = e->attributes,
+		.key = e->key};
+}
+
 /* The tables, and each entry's key in the store. */
 static int find_places(struct batch *b)
 {
@@ -326,19 +338,20 @@ static int find_places(struct batch *b)
 	for (unsigned i = 0; i < b->part_count; i++)
 		TRY(dynamodb_table(c, b->parts[i].given, &b->parts[i].table));
 	for (unsigned i = 0; i < b->entry_count; i++) {
-		struct entry *e = &b->entries[i];
-		const struct table *t = e->part->table;
-		struct buf key;
+		struct item_write w = item_of(&b->entries[i]);
 
-		buf_init(&key, c->arena, KEY_BYTES_MAX);
-		key_put_table(&key, t->id);
-		if (e->is_put)
-			TRY(key_put_item(&key, &t->keys, e->attributes, c->arena, &c->fault));
-		else
-			TRY(key_put_exact(&key, &t->keys, e->attributes, c->arena, &c->fault));
-		e->key = buf_str(&key);
+		TRY(item_write_place(&w, c->arena, &c->fault));
+		b->entries[i].key = w.key;
 	}
 	return check_distinct(b);
+}
+
+static void put_capacity(struct json_writer *w, const struct batch *b, const struct part *part)
+{
+	const struct write_cost *cost = part->cost;
+
+	capacity_put_object(w, b->capacity, part->given, part->table,
+		cost ? cost->table : part->units, cost ? cost->index : NULL);
 }
 
 static void put_capacities(struct json_writer *w, const struct batch *b)
@@ -348,26 +361,29 @@ static void put_capacities(struct json_writer *w, const struct batch *b)
 	json_put_key(w, STR("ConsumedCapacity"));
 	json_put_array_begin(w);
 	for (unsigned i = 0; i < b->part_count; i++)
-		capacity_put_object(w, b->capacity, b->parts[i].given, b->parts[i].units);
+		put_capacity(w, b, &b->parts[i]);
 	json_put_array_end(w);
 }
 
 /* ---- BatchWriteItem ---- */
 
 /* With memory of its own: old and new records of a whole batch are more than a request may have. */
-static int write_one(struct kv_txn *txn, struct entry *e)
+static int write_one(struct kv_txn *txn, struct batch *b, struct entry *e)
 {
 	struct arena a cleanup(arena_done_p);
-	uint64_t replaced;
-	str old_item;
+	struct write_cost *sum = e->part->cost;
+	struct item_write w = item_of(e);
+	int rc;
 
 	arena_init(&a, SIZE_MAX);
-	TRY(record_read_txn(txn, e->key, &a, &old_item, &replaced));
-	e->old_bytes = old_item.p ? item_size(old_item) : 0;
-	if (e->is_put)
-		record_put_txn(txn, e->key, &a, e->attributes, replaced);
-	else if (old_item.p)
-		kv_txn_delete(txn, e->key);
+	rc = item_write_run(txn, &a, &w, &b->c->fault);
+	if (rc == ERR_FAULT) /* its text goes with the arena */
+		b->c->fault.message = arena_str(b->c->arena, b->c->fault.message);
+	TRY(rc);
+	sum->table += w.cost.table;
+	for (size_t i = 0; i < w.table->index_count; i++)
+		sum->index[i] += w.cost.index[i];
+	e->collection_bytes = w.cost.collection_bytes;
 	return 0;
 }
 
@@ -375,25 +391,71 @@ static int write_in_store(struct kv_txn *txn, void *arg)
 {
 	struct batch *b = arg;
 
+	for (unsigned i = 0; i < b->part_count; i++)
+		*b->parts[i].cost = (struct write_cost){.collection_bytes = -1};
 	for (unsigned i = 0; i < b->entry_count; i++)
-		TRY(write_one(txn, &b->entries[i]));
+		TRY(write_one(txn, b, &b->entries[i]));
 	return 0;
 }
 
 static int commit(struct batch *b)
 {
 	struct call *c = b->c;
-	str keys[WRITES_MAX];
+	str keys[WRITES_MAX * WRITE_KEYS_MAX];
+	size_t n = 0;
 	int rc;
 
-	for (unsigned i = 0; i < b->entry_count; i++)
-		keys[i] = b->entries[i].key;
-	rc = kv_run(dynamodb_of(c)->kv, keys, b->entry_count, write_in_store, b, c->deadline_ns);
+	for (unsigned i = 0; i < b->part_count; i++)
+		b->parts[i].cost = arena_new(c->arena, struct write_cost);
+	for (unsigned i = 0; i < b->entry_count; i++) {
+		const struct entry *e = &b->entries[i];
+
+		n += write_keys(e->part->table, e->key, c->arena, &keys[n]);
+	}
+	rc = kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, b, c->deadline_ns);
 	flight_leave(&b->flight);
 	if (rc == ERR_CONFLICT) /* until the deadline */
 		return call_fault(c, DYNAMODB_FAULT(THROTTLING),
 			"The items are being written by other requests.");
 	return rc;
+}
+
+/* Is there a later write to the same collection, which knows its size better? */
+static bool is_followed(const struct batch *b, const struct part *part, unsigned at)
+{
+	const struct key_schema *keys = &part->table->keys;
+	str collection = key_collection(b->entries[at].key, keys);
+
+	for (unsigned i = at + 1; i < part->first + part->count; i++)
+		if (str_eq(key_collection(b->entries[i].key, keys), collection))
+			return true;
+	return false;
+}
+
+static void put_metrics(struct json_writer *w, const struct batch *b)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < b->part_count; i++) {
+		const struct part *part = &b->parts[i];
+
+		if (part->table->local_count == 0 || !str_eq(b->return_metrics, STR("SIZE")))
+			continue;
+		if (!any) {
+			json_put_key(w, STR("ItemCollectionMetrics"));
+			json_put_object_begin(w);
+		}
+		any = true;
+		json_put_key(w, part->given);
+		json_put_array_begin(w);
+		for (unsigned k = part->first; k < part->first + part->count; k++)
+			if (!is_followed(b, part, k))
+				capacity_put_collection(w, part->table, b->entries[k].attributes,
+					b->entries[k].collection_bytes);
+		json_put_array_end(w);
+	}
+	if (any)
+		json_put_object_end(w);
 }
 
 int dynamodb_batch_write(struct call *c)
@@ -409,17 +471,12 @@ int dynamodb_batch_write(struct call *c)
 	b.flight = flight_enter(&dynamodb_of(c)->flights);
 	TRY(find_places(&b));
 	TRY(commit(&b));
-	for (unsigned i = 0; i < b.entry_count; i++) {
-		const struct entry *e = &b.entries[i];
-		size_t after = e->is_put ? item_size(e->attributes) : 0;
-
-		e->part->units += capacity_write(MAX(e->old_bytes, after));
-	}
 	json_writer_init(&json, &c->raw_out);
 	json_put_object_begin(&json);
 	json_put_key(&json, STR("UnprocessedItems"));
 	json_put_object_begin(&json);
 	json_put_object_end(&json);
+	put_metrics(&json, &b);
 	put_capacities(&json, &b);
 	json_put_object_end(&json);
 	return 0;

@@ -3,6 +3,8 @@
  */
 #include "services/dynamodb/capacity.h"
 
+#include "base/check.h"
+
 enum { WRITE_UNIT_BYTES = 1024, READ_UNIT_BYTES = 4096 };
 
 double capacity_write(size_t item_bytes)
@@ -19,27 +21,84 @@ double capacity_read(size_t bytes, bool consistent)
 	return (double)MAX(units, (size_t)1) * (consistent ? 1.0 : 0.5);
 }
 
-void capacity_put(struct json_writer *w, const struct item_request *q, double units)
+static void put_units(struct json_writer *w, str name, double units)
+{
+	json_put_key(w, name);
+	json_put_object_begin(w);
+	json_put_key(w, STR("CapacityUnits"));
+	json_put_double(w, units);
+	json_put_object_end(w);
+}
+
+/* The indexes of one kind that have units; nothing when there is none. */
+static void put_indexes(struct json_writer *w, str member, const struct table *t, size_t from,
+	size_t to, const double *units)
+{
+	bool any = false;
+
+	for (size_t i = from; i < to; i++) {
+		if (units[i] == 0)
+			continue;
+		if (!any) {
+			json_put_key(w, member);
+			json_put_object_begin(w);
+		}
+		any = true;
+		put_units(w, t->indexes[i].name, units[i]);
+	}
+	if (any)
+		json_put_object_end(w);
+}
+
+void capacity_put_object(struct json_writer *w, enum return_capacity capacity, str name,
+	const struct table *t, double table_units, const double *index_units)
+{
+	double sum = table_units;
+
+	for (size_t i = 0; index_units && i < t->index_count; i++)
+		sum += index_units[i];
+	json_put_object_begin(w);
+	json_put_key_string(w, STR("TableName"), name);
+	json_put_key(w, STR("CapacityUnits"));
+	json_put_double(w, sum);
+	if (capacity == CAPACITY_INDEXES) {
+		put_units(w, STR("Table"), table_units);
+		if (index_units) {
+			put_indexes(
+				w, STR("LocalSecondaryIndexes"), t, 0, t->local_count, index_units);
+			put_indexes(w, STR("GlobalSecondaryIndexes"), t, t->local_count,
+				t->index_count, index_units);
+		}
+	}
+	json_put_object_end(w);
+}
+
+void capacity_put(struct json_writer *w, const struct item_request *q, const struct table *t,
+	double table_units, const double *index_units)
 {
 	if (q->capacity == CAPACITY_NONE)
 		return;
 	json_put_key(w, STR("ConsumedCapacity"));
-	capacity_put_object(w, q->capacity, q->table, units);
+	capacity_put_object(w, q->capacity, q->table, t, table_units, index_units);
 }
 
-void capacity_put_object(
-	struct json_writer *w, enum return_capacity capacity, str table, double units)
+void capacity_put_collection(
+	struct json_writer *w, const struct table *t, str attributes, int64_t bytes)
 {
+	int64_t lower = bytes >> 30;
+	str value;
+
+	check(item_find(attributes, t->partition.name, &value));
 	json_put_object_begin(w);
-	json_put_key_string(w, STR("TableName"), table);
-	json_put_key(w, STR("CapacityUnits"));
-	json_put_double(w, units);
-	if (capacity == CAPACITY_INDEXES) {
-		json_put_key(w, STR("Table"));
-		json_put_object_begin(w);
-		json_put_key(w, STR("CapacityUnits"));
-		json_put_double(w, units);
-		json_put_object_end(w);
-	}
+	json_put_key(w, STR("ItemCollectionKey"));
+	json_put_object_begin(w);
+	json_put_key(w, t->partition.name);
+	attr_write_json(w, value);
+	json_put_object_end(w);
+	json_put_key(w, STR("SizeEstimateRangeGB"));
+	json_put_array_begin(w);
+	json_put_i64(w, lower);
+	json_put_i64(w, lower + 1);
+	json_put_array_end(w);
 	json_put_object_end(w);
 }

@@ -9,6 +9,7 @@
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
  */
 #include "services/dynamodb/capacity.h"
+#include "services/dynamodb/item_write.h"
 #include "services/dynamodb/record.h"
 #include "services/dynamodb/request.h"
 #include "services/dynamodb/service.h"
@@ -23,12 +24,7 @@ struct write {
 	struct item_request q;
 	struct flight flight; /* from before the table is looked up to the end of the commit */
 	struct table *table;
-	str key;  /* of the store */
-	str base; /* the key attributes as an item: what an update of nothing starts from */
-	const struct expr_condition *condition;
-	const struct expr_update *update;
-	/* Filled by the transaction. */
-	str old_item, new_item; /* STR_NULL: none */
+	struct item_write item;
 };
 
 static void write_done(struct write *w)
@@ -44,9 +40,10 @@ static int parse_write(struct write *w)
 
 	TRY(expr_check_placeholders(&q->expr));
 	if (q->update.p)
-		TRY(expr_parse_update(&q->expr, q->update, &w->update));
+		TRY(expr_parse_update(&q->expr, q->update, &w->item.update));
 	if (q->condition.p)
-		TRY(expr_parse_condition(&q->expr, EXPR_CONDITION, q->condition, &w->condition));
+		TRY(expr_parse_condition(
+			&q->expr, EXPR_CONDITION, q->condition, &w->item.condition));
 	return expr_check_used(&q->expr);
 }
 
@@ -56,99 +53,73 @@ static int too_large(struct call *c)
 		c, DYNAMODB_FAULT(VALIDATION), "Item size has exceeded the maximum allowed size");
 }
 
-/* Finds the table and makes the item's key in the store. `exact`: from a Key, else from an Item. */
-static int find_place(struct write *w, str attributes, bool exact)
+/* Finds the table and makes the item's key in the store. */
+static int find_place(struct write *w, enum item_write_kind kind, str attributes)
 {
 	struct call *c = w->c;
-	struct buf key;
 
 	w->flight = flight_enter(&dynamodb_of(c)->flights);
 	TRY(dynamodb_table(c, w->q.table, &w->table));
-	buf_init(&key, c->arena, KEY_BYTES_MAX);
-	key_put_table(&key, w->table->id);
-	if (exact)
-		TRY(key_put_exact(&key, &w->table->keys, attributes, c->arena, &c->fault));
-	else
-		TRY(key_put_item(&key, &w->table->keys, attributes, c->arena, &c->fault));
-	if (w->update)
-		TRY(expr_check_update_keys(&w->q.expr, w->update, &w->table->keys));
-	w->key = buf_str(&key);
-	return 0;
+	w->item.kind = kind;
+	w->item.table = w->table;
+	w->item.attributes = attributes;
+	w->item.expr = &w->q.expr;
+	return item_write_place(&w->item, c->arena, &c->fault);
 }
 
-/* ConditionalCheckFailedException, with the item where the request asks for it. */
-static int condition_failed(struct write *w)
+/* Adds the item to a ConditionalCheckFailedException where the request asks for it. */
+static void show_failed(struct write *w)
 {
 	struct call *c = w->c;
 	struct json_writer json;
 	struct buf text;
 	str message;
-	int rc = call_fault(c, DYNAMODB_FAULT(CONDITION_FAILED), "The conditional request failed");
 
-	if (!w->old_item.p || !str_eq(w->q.return_on_failure, STR("ALL_OLD")))
-		return rc;
+	if (!w->item.old_item.p || !str_eq(w->q.return_on_failure, STR("ALL_OLD")))
+		return;
 	c->fault.members =
 		value_new(c->arena, c->service->model, "ConditionalCheckFailedException");
 	buf_init(&text, c->arena, ITEM_ENCODED_MAX);
 	json_writer_init(&json, &text);
 	json_put_object_begin(&json);
 	json_put_key(&json, STR("Item"));
-	item_write_json(&json, w->old_item);
+	item_write_json(&json, w->item.old_item);
 	json_put_object_end(&json);
 	check(codec_json_read(c->fault.members, buf_str(&text), &message) == 0);
-	return rc;
 }
 
 /* The transaction of every write. May run again after a conflict, in the same arena. */
 static int write_in_store(struct kv_txn *txn, void *arg)
 {
 	struct write *w = arg;
-	struct call *c = w->c;
-	uint64_t replaced;
-	struct buf item;
 
-	if (arena_over(c->arena))
-		return ERR_BUDGET;
-	TRY(record_read_txn(txn, w->key, c->arena, &w->old_item, &replaced));
-	if (w->condition && !expr_matches(w->condition, w->old_item))
-		return condition_failed(w);
-	switch (w->q.operation) {
-	case OPERATION_PUT: w->new_item = w->q.item; break;
-	case OPERATION_DELETE: w->new_item = STR_NULL; break;
-	default:
-		w->new_item = w->old_item.p ? w->old_item : w->base;
-		if (w->update) {
-			buf_init(&item, c->arena, ITEM_ENCODED_MAX);
-			TRY(expr_apply_update(&w->q.expr, w->update, w->new_item, &item));
-			w->new_item = buf_str(&item);
-		}
-	}
-	if (w->new_item.p)
-		record_put_txn(txn, w->key, c->arena, w->new_item, replaced);
-	else if (w->old_item.p)
-		kv_txn_delete(txn, w->key);
-	return 0;
+	return item_write_run(txn, w->c->arena, &w->item, &w->c->fault);
 }
 
 static int commit(struct write *w)
 {
 	struct call *c = w->c;
-	int rc = kv_run(dynamodb_of(c)->kv, &w->key, 1, write_in_store, w, c->deadline_ns);
+	str keys[WRITE_KEYS_MAX];
+	size_t n = item_write_keys(&w->item, c->arena, keys);
+	int rc = kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, w, c->deadline_ns);
 
 	flight_leave(&w->flight);
 	if (rc == ERR_CONFLICT) /* until the deadline */
 		return call_fault(c, DYNAMODB_FAULT(TRANSACTION_CONFLICT),
 			"Transaction is ongoing for the item");
+	if (rc == ERR_FAULT && w->item.condition_failed)
+		show_failed(w);
 	return rc;
 }
 
 /* What ReturnValues asks for; STR_NULL: no Attributes member. */
 static str returned(struct write *w)
 {
-	const struct expr_projection *touched = w->update ? expr_update_touched(w->update) : NULL;
+	const struct expr_update *update = w->item.update;
+	const struct expr_projection *touched = update ? expr_update_touched(update) : NULL;
 	bool old = w->q.returns == RETURN_ALL_OLD || w->q.returns == RETURN_UPDATED_OLD;
 	bool all = w->q.returns == RETURN_ALL_OLD || w->q.returns == RETURN_ALL_NEW;
-	str item = old ? w->old_item : w->new_item;
+	str item = old ? w->item.old_item : w->item.new_item;
 	struct buf part;
 
 	if (w->q.returns == RETURN_NONE || !item.p)
@@ -164,8 +135,7 @@ static str returned(struct write *w)
 
 static void render_write(struct write *w)
 {
-	size_t old_bytes = w->old_item.p ? item_size(w->old_item) : 0;
-	size_t new_bytes = w->new_item.p ? item_size(w->new_item) : 0;
+	const struct write_cost *cost = &w->item.cost;
 	str attributes = returned(w);
 	struct json_writer json;
 
@@ -175,8 +145,12 @@ static void render_write(struct write *w)
 		json_put_key(&json, STR("Attributes"));
 		item_write_json(&json, attributes);
 	}
-	if (w->q.capacity != CAPACITY_NONE)
-		capacity_put(&json, &w->q, capacity_write(MAX(old_bytes, new_bytes)));
+	capacity_put(&json, &w->q, w->table, cost->table, cost->index);
+	if (w->q.metrics && cost->collection_bytes >= 0) {
+		json_put_key(&json, STR("ItemCollectionMetrics"));
+		capacity_put_collection(
+			&json, w->table, w->item.attributes, cost->collection_bytes);
+	}
 	json_put_object_end(&json);
 }
 
@@ -188,7 +162,7 @@ int dynamodb_put_item(struct call *c)
 	if (item_size(w.q.item) > ITEM_SIZE_MAX)
 		return too_large(c);
 	TRY(parse_write(&w));
-	TRY(find_place(&w, w.q.item, false));
+	TRY(find_place(&w, ITEM_PUT, w.q.item));
 	TRY(commit(&w));
 	render_write(&w);
 	return 0;
@@ -200,7 +174,7 @@ int dynamodb_delete_item(struct call *c)
 
 	TRY(item_request_read(c, OPERATION_DELETE, &w.q));
 	TRY(parse_write(&w));
-	TRY(find_place(&w, w.q.key, true));
+	TRY(find_place(&w, ITEM_DELETE, w.q.key));
 	TRY(commit(&w));
 	render_write(&w);
 	return 0;
@@ -212,8 +186,7 @@ int dynamodb_update_item(struct call *c)
 
 	TRY(item_request_read(c, OPERATION_UPDATE, &w.q));
 	TRY(parse_write(&w));
-	TRY(find_place(&w, w.q.key, true));
-	w.base = w.q.key;
+	TRY(find_place(&w, ITEM_UPDATE, w.q.key));
 	TRY(commit(&w));
 	render_write(&w);
 	return 0;
@@ -243,9 +216,9 @@ static int get(struct call *c, struct item_request *q, struct table *t,
 		}
 		json_put_key(&json, STR("Item"));
 		item_write_json(&json, item);
-		capacity_put(&json, q, capacity_read(bytes, q->consistent));
+		capacity_put(&json, q, t, capacity_read(bytes, q->consistent), NULL);
 	} else {
-		capacity_put(&json, q, capacity_read(0, q->consistent));
+		capacity_put(&json, q, t, capacity_read(0, q->consistent), NULL);
 	}
 	json_put_object_end(&json);
 	return 0;

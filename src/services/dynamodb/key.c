@@ -244,11 +244,10 @@ static int find_index_part(const struct key_attribute *a, str index_name, str it
 	return 1;
 }
 
-int key_put_index_item(struct buf *out, const struct key_schema *index,
-	const struct key_schema *table, str index_name, str item, struct arena *arena,
-	struct fault *fault)
+int key_put_index_values(struct buf *out, const struct key_schema *index, str index_name, str item,
+	struct arena *arena, struct fault *fault)
 {
-	struct key_values v, primary;
+	struct key_values v;
 	bool present = true;
 
 	/* All are looked at: a wrong type is refused even when another attribute is absent. */
@@ -263,16 +262,32 @@ int key_put_index_item(struct buf *out, const struct key_schema *index,
 	if (!present)
 		return 0;
 	TRY(check_sizes(index, &v, arena, fault));
+	put_values(out, index, &v, false);
+	return 1;
+}
+
+int key_put_index_item(struct buf *out, const struct key_schema *index,
+	const struct key_schema *table, str index_name, str item, struct arena *arena,
+	struct fault *fault)
+{
+	struct key_values primary;
+
 	for (unsigned i = 0; i < table->partitions; i++)
 		TRY(find_part(&table->partition[i], item, arena, fault, &primary.partition[i]));
 	for (unsigned i = 0; i < table->sorts; i++)
 		TRY(find_part(&table->sort[i], item, arena, fault, &primary.sort[i]));
-	put_values(out, index, &v, false);
+	if (!TRY(key_put_index_values(out, index, index_name, item, arena, fault)))
+		return 0;
 	for (unsigned i = 0; i < table->partitions; i++)
 		put_partition_part(out, primary.partition[i]);
 	for (unsigned i = 0; i < table->sorts; i++)
 		put_sort_part(out, primary.sort[i], i + 1 == table->sorts);
 	return 1;
+}
+
+str key_values(str key)
+{
+	return str_from(key, HEAD_BYTES + HASH_BYTES);
 }
 
 /* ---- back ---- */
@@ -452,6 +467,18 @@ int key_index_to_table(str key, const struct key_schema *index, const struct key
 	buf_put_be32(out, hash_of(partition));
 	buf_put(out, primary);
 	return 0;
+}
+
+str key_collection(str key, const struct key_schema *table)
+{
+	str rest = key_values(key);
+	struct key_part part;
+
+	for (unsigned i = 0; i < table->partitions; i++) {
+		part.attribute = &table->partition[i];
+		check(take_partition_part(&rest, &part) == 0);
+	}
+	return str_sub(key, HEAD_BYTES, key.n - HEAD_BYTES - rest.n);
 }
 
 /* ---- ranges ---- */

@@ -68,6 +68,17 @@ must_use int key_put_index_item(struct buf *out, const struct key_schema *index,
 	struct fault *fault);
 
 /*
+ * The first half of that, for whoever has the item's own key already: hash and index keys, behind
+ * which key_values() of the item's key has to come. Results as above.
+ */
+must_use int key_put_index_values(struct buf *out, const struct key_schema *index, str index_name,
+	str item, struct arena *arena, struct fault *fault);
+/* What follows the hash in the key of an item (or entry): its key attributes' values. */
+str key_values(str key);
+/* Hash and partition key of an item's key: what the items of one collection share. */
+str key_collection(str key, const struct key_schema *table);
+
+/*
  * Back from a store key (from its first byte on) to an item of the key attributes: for
  * LastEvaluatedKey, and for indexes that project keys only. ERR_CORRUPT.
  */

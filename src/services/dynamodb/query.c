@@ -241,7 +241,7 @@ static int render_page(struct page *p)
 		json_put_key(json, STR("LastEvaluatedKey"));
 		item_write_json(json, buf_str(&last));
 	}
-	capacity_put(json, &p->q, capacity_read(p->bytes, p->q.consistent));
+	capacity_put(json, &p->q, p->table, capacity_read(p->bytes, p->q.consistent), NULL);
 	json_put_object_end(json);
 	return 0;
 }

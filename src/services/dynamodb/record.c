@@ -45,9 +45,9 @@ int record_read_txn(struct kv_txn *txn, str key, struct arena *a, str *ret_item,
 	return record_item(value, ret_item, ret_time);
 }
 
-void record_put_txn(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t replaced)
+static str record_of(struct arena *a, str item, uint64_t time)
 {
-	struct record_header header = {.time = record_time_next(rt_wall(), replaced)};
+	struct record_header header = {.time = time};
 	struct buf value;
 
 	check(item.n && item.p[0] == ITEM_VERSION);
@@ -55,5 +55,18 @@ void record_put_txn(struct kv_txn *txn, str key, struct arena *a, str item, uint
 	record_put(&value, &header);
 	buf_put(&value, item);
 	check(!value.over);
-	kv_txn_put(txn, key, buf_str(&value));
+	return buf_str(&value);
+}
+
+uint64_t record_put_txn(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t replaced)
+{
+	uint64_t time = record_time_next(rt_wall(), replaced);
+
+	kv_txn_put(txn, key, record_of(a, item, time));
+	return time;
+}
+
+void record_put_covered(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t time)
+{
+	kv_txn_put_covered(txn, key, record_of(a, item, time));
 }

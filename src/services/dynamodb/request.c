@@ -156,6 +156,7 @@ static bool understand_words(struct item_request *q)
 
 	q->returns = (enum return_values)MAX(returns, 0);
 	q->capacity = (enum return_capacity)MAX(capacity, 0);
+	q->metrics = str_eq(q->return_metrics, STR("SIZE"));
 	return returns >= 0 && capacity >= 0 &&
 	       word_of(q->return_metrics, metrics, ARRAY_SIZE(metrics)) >= 0 &&
 	       word_of(q->return_on_failure, values, 2) >= 0 &&

@@ -47,6 +47,7 @@ struct item_request {
 	/* The same, understood. */
 	enum return_values returns;
 	enum return_capacity capacity;
+	bool metrics; /* ReturnItemCollectionMetrics SIZE */
 };
 
 /*

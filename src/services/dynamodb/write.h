@@ -48,35 +48,45 @@ struct item_change {
 	bool by_expiry;         /* the stream says who deleted it */
 };
 
-/* The keys that a transaction has to declare for a change of the item at `key`: returns how many.
+/*
+ * The keys that a transaction has to declare for a change of the item at `key`: returns how many.
  */
 size_t write_keys(const struct table *t, str key, struct arena *a, str ret_keys[WRITE_KEYS_MAX]);
 
 /*
  * May the item stand in the table's indexes? An attribute that is a key of an index has the index's
- * type, is not empty and within the limits of keys. Before the table is written to; `item` has been
- * checked against the table's own keys. An index whose status is CREATING or DELETING is passed
- * over: the item is then not in it. ERR_FAULT with PutItem's messages.
+ * type, is not empty and within the limits of keys, and item and local entries together are not
+ * larger than an item may be. Before the table is written to; `item` has been checked against the
+ * table's own keys. An index whose status is CREATING or DELETING is passed over: the item is then
+ * not in it. ERR_FAULT with PutItem's messages.
  */
 must_use int write_check_item(
+	const struct table *t, str item, struct arena *a, struct fault *fault);
+/* The same of what an update has made, with the words of UpdateItem. */
+must_use int write_check_update(
 	const struct table *t, str item, struct arena *a, struct fault *fault);
 
 /*
  * Makes the change in the transaction: item and everything that hangs on it. A change that changes
- * nothing (equal items, or neither old nor new) writes no stream record. *ret_cost may be NULL.
- * ERR_FAULT: the collection would become too large. Suspends only to read the collection's size.
+ * nothing (equal items, or neither old nor new) touches no entry and writes no stream record.
+ * *ret_cost may be NULL. ERR_FAULT: the collection would become too large. Suspends only to read
+ * the collection's size.
  */
 must_use mayyield int write_item(struct kv_txn *txn, struct arena *a,
 	const struct item_change *change, struct write_cost *ret_cost, struct fault *fault);
 
 /*
  * For backfilling: puts only the entry of `index` for an item that is in the table already
- * (nothing when it does not belong into the index). The item's key is declared.
+ * (nothing when it does not belong into the index). The item's key is declared; `time` is that of
+ * the item's record.
  */
-must_use int write_index_entry(struct kv_txn *txn, struct arena *a, const struct table *t,
-	const struct table_index *index, str key, str item, uint64_t time);
+void write_index_entry(struct kv_txn *txn, struct arena *a, const struct table_index *index,
+	str key, str item, uint64_t time);
 /* The same for the expiry entry of a table whose time to live has just been enabled. */
-must_use int write_expiry_entry(
+void write_expiry_entry(
 	struct kv_txn *txn, struct arena *a, const struct table *t, str key, str item);
+
+/* Below it are the collections of a table: to be swept with its items. */
+str write_collection_prefix(struct arena *a, uint64_t table_id);
 
 #endif

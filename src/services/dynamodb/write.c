@@ -1,0 +1,362 @@
+/*
+ * Changes of items, with all that hangs on them.
+ *
+ * What an index holds of an item follows from the item alone (entry_of), so what has to be done is
+ * the difference between the entries of the old item and of the new one; nothing is read for it.
+ */
+#include "services/dynamodb/write.h"
+
+#include "aws/keyspace.h"
+#include "base/check.h"
+#include "kv/kv.h"
+#include "rt/rt.h"
+#include "services/dynamodb/capacity.h"
+#include "services/dynamodb/expiry.h"
+#include "services/dynamodb/expr.h"
+#include "services/dynamodb/faults.h"
+#include "services/dynamodb/record.h"
+
+#define UPDATED "The update expression attempted to update "
+
+enum { COLLECTION_VERSION = 1 };
+#define COLLECTION_BYTES_MAX ((int64_t)COLLECTION_GIB_MAX << 30)
+
+/* ---- collections ---- */
+
+static void put_collection_prefix(struct buf *key, uint64_t table_id)
+{
+	keyspace_area(key, KEYSPACE_DYNAMODB_META);
+	keyspace_put(key, STR("collection"));
+	buf_put_be64(key, table_id);
+}
+
+str write_collection_prefix(struct arena *a, uint64_t table_id)
+{
+	struct buf key;
+
+	buf_init(&key, a, KEYSPACE_KEY_MAX);
+	put_collection_prefix(&key, table_id);
+	return buf_str(&key);
+}
+
+/* Of the collection that the item at `item_key` is in. */
+static str collection_key(const struct table *t, str item_key, struct arena *a)
+{
+	struct buf key;
+
+	buf_init(&key, a, KEYSPACE_KEY_MAX);
+	put_collection_prefix(&key, t->id);
+	buf_put(&key, key_collection(item_key, &t->keys));
+	check(!key.over);
+	return buf_str(&key);
+}
+
+size_t write_keys(const struct table *t, str key, struct arena *a, str ret_keys[WRITE_KEYS_MAX])
+{
+	ret_keys[0] = key;
+	if (t->local_count == 0)
+		return 1;
+	ret_keys[1] = collection_key(t, key, a);
+	return 2;
+}
+
+static int take_collection(str value, int64_t *ret_bytes)
+{
+	uint8_t version;
+	uint64_t bytes;
+
+	if (!str_take_u8(&value, &version) || version != COLLECTION_VERSION ||
+		!str_take_be64(&value, &bytes) || value.n || bytes > INT64_MAX)
+		return ERR_CORRUPT;
+	*ret_bytes = (int64_t)bytes;
+	return 0;
+}
+
+static void put_collection(struct kv_txn *txn, struct arena *a, str key, int64_t bytes)
+{
+	struct buf value;
+
+	if (bytes == 0) {
+		kv_txn_delete(txn, key);
+		return;
+	}
+	buf_init(&value, a, 16);
+	buf_put_char(&value, COLLECTION_VERSION);
+	buf_put_be64(&value, (uint64_t)bytes);
+	kv_txn_put(txn, key, buf_str(&value));
+}
+
+/* Adds `grown` bytes to the collection; *ret_bytes: what it has then. */
+static int write_collection(struct kv_txn *txn, struct arena *a, const struct item_change *c,
+	int64_t grown, int64_t *ret_bytes, struct fault *fault)
+{
+	str key = collection_key(c->table, c->key, a), value;
+	int64_t bytes = 0;
+
+	if (TRY(kv_txn_get(txn, key, a, &value)))
+		TRY(take_collection(value, &bytes));
+	bytes += grown;
+	if (bytes < 0)
+		return ERR_CORRUPT;
+	if (grown > 0 && bytes > COLLECTION_BYTES_MAX)
+		return fault_set(fault, a, &dynamodb_faults[DYNAMODB_ITEM_COLLECTION_SIZE],
+			"Collection size exceeded.");
+	if (grown != 0)
+		put_collection(txn, a, key, bytes);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+/* ---- may the item stand in the indexes? ---- */
+
+/* Attributes of a wrong type keep an item out of an index that is still being made. */
+static bool is_strict(const struct table_index *i)
+{
+	return i->status == INDEX_ACTIVE || i->status == INDEX_UPDATING;
+}
+
+/* What the index holds of the item. */
+static str projected(const struct table_index *i, str item, struct arena *a)
+{
+	struct buf part;
+
+	if (!i->stored)
+		return item;
+	buf_init(&part, a, ITEM_ENCODED_MAX);
+	expr_project(i->stored, item, &part);
+	return buf_str(&part);
+}
+
+/* "Item sizes", ServiceQuotas.html: 400 KB for an item and its entries in all local indexes. */
+static bool is_too_large(const struct table *t, str item, struct arena *a)
+{
+	size_t bytes = t->local_count ? item_size(item) : 0;
+	struct buf key;
+
+	for (size_t i = 0; i < t->local_count; i++) {
+		const struct table_index *index = &t->indexes[i];
+		struct fault ignored;
+
+		buf_init(&key, a, KEY_BYTES_MAX);
+		if (key_put_index_values(&key, &index->keys, index->name, item, a, &ignored) == 1)
+			bytes += item_size(projected(index, item, a));
+	}
+	return bytes > ITEM_SIZE_MAX;
+}
+
+int write_check_item(const struct table *t, str item, struct arena *a, struct fault *fault)
+{
+	for (size_t i = 0; i < t->index_count; i++) {
+		const struct table_index *index = &t->indexes[i];
+		struct buf key;
+
+		if (!is_strict(index))
+			continue;
+		buf_init(&key, a, KEY_BYTES_MAX);
+		TRY(key_put_index_values(&key, &index->keys, index->name, item, a, fault));
+	}
+	if (is_too_large(t, item, a))
+		return validation_fault(
+			fault, a, "Item size has exceeded the maximum allowed size");
+	return 0;
+}
+
+static int check_updated(
+	const struct key_attribute *at, str item, struct arena *a, struct fault *fault)
+{
+	str value;
+
+	if (!item_find(item, at->name, &value))
+		return 0;
+	if (attr_type(value) != at->type)
+		return validation_fault(
+			fault, a, UPDATED "the secondary index key to unsupported type");
+	if (at->type == ATTR_N || attr_bytes_of(value).n > 0)
+		return 0;
+	return validation_fault(fault, a,
+		"One or more parameter values are not valid. " UPDATED
+		"a secondary index key to a value that is not supported. The AttributeValue for a "
+		"key attribute cannot contain an empty %s value.",
+		at->type == ATTR_S ? "string" : "binary");
+}
+
+int write_check_update(const struct table *t, str item, struct arena *a, struct fault *fault)
+{
+	for (size_t i = 0; i < t->index_count; i++) {
+		const struct table_index *index = &t->indexes[i];
+		struct buf key;
+
+		if (!is_strict(index))
+			continue;
+		for (unsigned k = 0; k < index->keys.partitions; k++)
+			TRY(check_updated(&index->keys.partition[k], item, a, fault));
+		for (unsigned k = 0; k < index->keys.sorts; k++)
+			TRY(check_updated(&index->keys.sort[k], item, a, fault));
+		buf_init(&key, a, KEY_BYTES_MAX);
+		/* Types are right and nothing is empty: it is too long. */
+		if (key_put_index_values(&key, &index->keys, index->name, item, a, fault) < 0)
+			return validation_fault(fault, a,
+				UPDATED "the secondary index key beyond allowed size limits");
+	}
+	if (is_too_large(t, item, a))
+		return validation_fault(
+			fault, a, "Item size to update has exceeded the maximum allowed size");
+	return 0;
+}
+
+/* ---- index entries ---- */
+
+struct entry {
+	str key; /* STR_NULL: the item is not in the index */
+	str item;
+	size_t bytes;
+};
+
+/* The entry of an item, whose key is `key` and size `bytes`; `item` may be STR_NULL. */
+static struct entry entry_of(
+	const struct table_index *i, str key, str item, size_t bytes, struct arena *a)
+{
+	struct entry e = {.key = STR_NULL};
+	struct fault ignored; /* of an item from before the index */
+	struct buf out;
+
+	if (!item.p)
+		return e;
+	buf_init(&out, a, KEY_BYTES_MAX);
+	key_put_index(&out, i->id);
+	if (key_put_index_values(&out, &i->keys, i->name, item, a, &ignored) != 1)
+		return e;
+	buf_put(&out, key_values(key));
+	check(!out.over);
+	e.key = buf_str(&out);
+	e.item = projected(i, item, a);
+	e.bytes = i->stored ? item_size(e.item) : bytes;
+	return e;
+}
+
+/* A change on its way, with what all its entries need. */
+struct writing {
+	struct kv_txn *txn;
+	struct arena *a;
+	const struct item_change *change;
+	size_t old_bytes, new_bytes; /* 0: none */
+	uint64_t time;               /* of the new record */
+	int64_t grown;               /* of the collection */
+};
+
+/*
+ * Makes the index follow the item; returns the write units: one write where an entry comes, goes or
+ * changes, two (delete and put) where its key changes, none where it stays as it is.
+ */
+static double write_entry(struct writing *w, const struct table_index *i)
+{
+	const struct item_change *c = w->change;
+	struct entry before = entry_of(i, c->key, c->old_item, w->old_bytes, w->a);
+	struct entry after = entry_of(i, c->key, c->new_item, w->new_bytes, w->a);
+	bool moved = before.key.p && after.key.p && !str_eq(before.key, after.key);
+	double units = 0;
+
+	if (i->local)
+		w->grown += (int64_t)after.bytes - (int64_t)before.bytes;
+	if (before.key.p && after.key.p && !moved) {
+		if (str_eq(before.item, after.item))
+			return 0;
+		units = capacity_write(MAX(before.bytes, after.bytes));
+	} else {
+		units += before.key.p ? capacity_write(before.bytes) : 0;
+		units += after.key.p ? capacity_write(after.bytes) : 0;
+	}
+	if (before.key.p && (moved || !after.key.p))
+		kv_txn_delete_covered(w->txn, before.key);
+	if (after.key.p)
+		record_put_covered(w->txn, after.key, w->a, after.item, w->time);
+	return units;
+}
+
+void write_index_entry(struct kv_txn *txn, struct arena *a, const struct table_index *index,
+	str key, str item, uint64_t time)
+{
+	struct entry e = entry_of(index, key, item, 0, a);
+
+	if (e.key.p)
+		record_put_covered(txn, e.key, a, e.item, time);
+}
+
+/* ---- expiry entries ---- */
+
+void write_expiry_entry(
+	struct kv_txn *txn, struct arena *a, const struct table *t, str key, str item)
+{
+	uint64_t second;
+
+	if (expiry_second(item, t->ttl_attribute, &second) && expiry_counts(second, rt_wall()))
+		kv_txn_put_covered(txn, expiry_key(a, t->id, second, key), STR(""));
+}
+
+static void write_expiry(struct writing *w)
+{
+	const struct item_change *c = w->change;
+	str attribute = c->table->ttl_attribute;
+	uint64_t before = 0, after = 0;
+	int had = c->old_item.p ? expiry_second(c->old_item, attribute, &before) : 0;
+	int has = c->new_item.p ? expiry_second(c->new_item, attribute, &after) : 0;
+
+	if (had && has && before == after)
+		return;
+	if (had) /* also where it does not count any more: it may have, when it was put */
+		kv_txn_delete_covered(w->txn, expiry_key(w->a, c->table->id, before, c->key));
+	if (has)
+		write_expiry_entry(w->txn, w->a, c->table, c->key, c->new_item);
+}
+
+/* ---- the change ---- */
+
+static bool changes_nothing(const struct item_change *c)
+{
+	return !c->old_item.p == !c->new_item.p &&
+	       (!c->old_item.p || str_eq(c->old_item, c->new_item));
+}
+
+/* Everything but the item itself. */
+static void write_hanging(struct writing *w, struct write_cost *cost)
+{
+	const struct table *t = w->change->table;
+
+	for (size_t i = 0; i < t->index_count; i++)
+		if (t->indexes[i].status != INDEX_DELETING)
+			cost->index[i] = write_entry(w, &t->indexes[i]);
+	if (t->ttl_attribute.p)
+		write_expiry(w);
+}
+
+/* Nothing but items is kept of the table. */
+static bool is_plain(const struct table *t)
+{
+	return !t->index_count && !t->stream.id && !t->ttl_attribute.p;
+}
+
+int write_item(struct kv_txn *txn, struct arena *a, const struct item_change *change,
+	struct write_cost *ret_cost, struct fault *fault)
+{
+	const struct table *t = change->table;
+	struct writing w = {.txn = txn, .a = a, .change = change};
+	struct write_cost cost = {.collection_bytes = -1};
+
+	if (change->new_item.p)
+		w.time = record_put_txn(txn, change->key, a, change->new_item, change->replaced);
+	else if (change->old_item.p)
+		kv_txn_delete(txn, change->key);
+	if (is_plain(t) && !ret_cost)
+		return 0;
+	w.old_bytes = change->old_item.p ? item_size(change->old_item) : 0;
+	w.new_bytes = change->new_item.p ? item_size(change->new_item) : 0;
+	w.grown = (int64_t)w.new_bytes - (int64_t)w.old_bytes;
+	cost.table = capacity_write(MAX(w.old_bytes, w.new_bytes));
+	if (!is_plain(t) && !changes_nothing(change))
+		write_hanging(&w, &cost);
+	if (t->local_count)
+		TRY(write_collection(txn, a, change, w.grown, &cost.collection_bytes, fault));
+	if (ret_cost)
+		*ret_cost = cost;
+	return 0;
+}
