@@ -417,7 +417,10 @@ static int commit(struct batch *b)
 	if (rc == ERR_CONFLICT) /* until the deadline */
 		return call_fault(c, DYNAMODB_FAULT(THROTTLING),
 			"The items are being written by other requests.");
-	return rc;
+	TRY(rc);
+	for (unsigned i = 0; i < b->part_count; i++)
+		stream_notify(&dynamodb_of(c)->stream_waits, b->parts[i].table);
+	return 0;
 }
 
 /* Is there a later write to the same collection, which knows its size better? */

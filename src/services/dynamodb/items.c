@@ -109,7 +109,9 @@ static int commit(struct write *w)
 			"Transaction is ongoing for the item");
 	if (rc == ERR_FAULT && w->item.condition_failed)
 		show_failed(w);
-	return rc;
+	TRY(rc);
+	stream_notify(&dynamodb_of(c)->stream_waits, w->table);
+	return 0;
 }
 
 /* What ReturnValues asks for; STR_NULL: no Attributes member. */

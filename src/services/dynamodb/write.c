@@ -15,6 +15,7 @@
 #include "services/dynamodb/expr.h"
 #include "services/dynamodb/faults.h"
 #include "services/dynamodb/record.h"
+#include "services/dynamodb/stream.h"
 
 #define UPDATED "The update expression attempted to update "
 
@@ -317,7 +318,7 @@ static bool changes_nothing(const struct item_change *c)
 	       (!c->old_item.p || str_eq(c->old_item, c->new_item));
 }
 
-/* Everything but the item itself. */
+/* Everything but the item itself and its collection. */
 static void write_hanging(struct writing *w, struct write_cost *cost)
 {
 	const struct table *t = w->change->table;
@@ -327,6 +328,7 @@ static void write_hanging(struct writing *w, struct write_cost *cost)
 			cost->index[i] = write_entry(w, &t->indexes[i]);
 	if (t->ttl_attribute.p)
 		write_expiry(w);
+	stream_put(w->txn, w->a, w->change);
 }
 
 /* Nothing but items is kept of the table. */
