@@ -111,6 +111,16 @@ must_use int expr_parse_projection(
 /* A projection of whole top-level attributes: key schemas, index projections, AttributesToGet. */
 const struct expr_projection *expr_projection_of(
 	struct arena *arena, const str *names, size_t count);
+/* Is the whole attribute of that name projected? */
+bool expr_projection_has(const struct expr_projection *p, str name);
+/*
+ * The top-level attributes that a condition or projection names and `p` does not project whole:
+ * "a, b" (sorted, each once), or STR_NULL.
+ */
+str expr_condition_beyond(
+	const struct expr_condition *c, const struct expr_projection *p, struct arena *a);
+str expr_projection_beyond(
+	const struct expr_projection *q, const struct expr_projection *p, struct arena *a);
 /* Appends the item that holds only what is projected and present. */
 void expr_project(const struct expr_projection *p, str item, struct buf *out);
 

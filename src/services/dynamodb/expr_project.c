@@ -160,6 +160,61 @@ const struct expr_projection *expr_projection_of(
 	return projection_new(arena, paths, distinct);
 }
 
+bool expr_projection_has(const struct expr_projection *p, str name)
+{
+	for (uint32_t i = 0; i < p->root.count; i++) {
+		const struct selected *child = &p->root.children[i];
+
+		if (str_eq(child->element.name, name))
+			return child->count == 0;
+	}
+	return false;
+}
+
+str expr_projection_beyond(
+	const struct expr_projection *q, const struct expr_projection *p, struct arena *a)
+{
+	str all = STR_NULL;
+
+	for (uint32_t i = 0; i < q->root.count; i++) {
+		str name = q->root.children[i].element.name;
+
+		if (!expr_projection_has(p, name))
+			all = all.p ? ARENA_CONCAT(a, all, STR(", "), name) : name;
+	}
+	return all;
+}
+
+static void add_paths(const struct expr_node *n, const struct expr_path **paths, uint32_t *count)
+{
+	if (n->kind == NODE_PATH)
+		paths[(*count)++] = &n->path;
+	for (uint32_t i = 0; i < n->count; i++)
+		add_paths(n->args[i], paths, count);
+}
+
+static uint32_t count_paths(const struct expr_node *n)
+{
+	uint32_t count = n->kind == NODE_PATH;
+
+	for (uint32_t i = 0; i < n->count; i++)
+		count += count_paths(n->args[i]);
+	return count;
+}
+
+str expr_condition_beyond(
+	const struct expr_condition *c, const struct expr_projection *p, struct arena *a)
+{
+	uint32_t max = count_paths(c->root), count = 0;
+	const struct expr_path **paths = arena_new_array(a, const struct expr_path *, max);
+	str *names = arena_new_array(a, str, max);
+
+	add_paths(c->root, paths, &count);
+	for (uint32_t i = 0; i < count; i++)
+		names[i] = paths[i]->elements[0].name;
+	return expr_projection_beyond(expr_projection_of(a, names, count), p, a);
+}
+
 static bool project_value(const struct selected *s, str value, struct buf *out);
 
 /* The entries of a map or item: both sides are sorted. True when one was there. */
