@@ -20,19 +20,23 @@ enum {
 	WRITE_MS = 10 * 1000
 };
 
+struct figures {
+	int64_t items, bytes;
+};
+
 struct stored_figures {
-	struct table_figures figures;
+	struct figures figures;
 	int64_t at_ms, took_ms;
 };
 
-str dynamodb_count_key(struct arena *a, uint64_t table_id)
+str dynamodb_count_key(struct arena *a, uint64_t id)
 {
 	struct buf key;
 
 	buf_init(&key, a, KEYSPACE_KEY_MAX);
 	keyspace_area(&key, KEYSPACE_DYNAMODB_META);
 	keyspace_put(&key, STR("count"));
-	buf_put_be64(&key, table_id);
+	buf_put_be64(&key, id);
 	return buf_str(&key);
 }
 
@@ -72,21 +76,31 @@ static int read_figures(struct dynamodb *d, uint64_t id, struct stored_figures *
 	return 1;
 }
 
+/* What is counted: a table's items, or an index's entries. */
+struct target {
+	uint64_t id;
+	bool index;
+};
+
+enum { TARGETS_MAX = 1 + TABLE_INDEXES_MAX };
+
 /* Where a count stands. */
 struct count {
-	uint64_t table_id;
-	struct table_figures figures;
+	struct figures figures;
 	struct arena arena;
 	struct buf next; /* the key to go on with */
 	str end;
 };
 
-static void count_init(struct count *c, uint64_t table_id)
+static void count_init(struct count *c, struct target target)
 {
-	*c = (struct count){.table_id = table_id};
+	*c = (struct count){.figures = {0, 0}};
 	arena_init(&c->arena, 1 << 20);
 	buf_init(&c->next, &c->arena, KEY_BYTES_MAX);
-	key_put_table(&c->next, table_id);
+	if (target.index)
+		key_put_index(&c->next, target.id);
+	else
+		key_put_table(&c->next, target.id);
 	c->end = keyspace_prefix_end(&c->arena, buf_str(&c->next));
 }
 
@@ -142,23 +156,26 @@ static int count_all(struct dynamodb *d, struct count *c)
 struct background_count {
 	struct dynamodb *d;
 	struct flight flight; /* so that the sweep does not miss the figures */
-	struct count count;
+	struct target targets[TARGETS_MAX];
+	size_t n;
 };
 
-static int count_and_keep(struct background_count *b)
+static int count_and_keep(struct dynamodb *d, struct target target)
 {
+	struct count count cleanup(count_done);
 	int64_t begun = rt_now();
 	struct stored_figures s;
 	struct buf value;
 
-	TRY(count_all(b->d, &b->count));
-	s = (struct stored_figures){.figures = b->count.figures,
+	count_init(&count, target);
+	TRY(count_all(d, &count));
+	s = (struct stored_figures){.figures = count.figures,
 		.at_ms = rt_wall() / RT_NS_MS,
 		.took_ms = (rt_now() - begun) / RT_NS_MS};
-	buf_init(&value, &b->count.arena, 64);
+	buf_init(&value, &count.arena, 64);
 	put_figures(&value, &s);
-	return kv_put(b->d->kv, dynamodb_count_key(&b->count.arena, b->count.table_id),
-		buf_str(&value), rt_after_ms(WRITE_MS));
+	return kv_put(d->kv, dynamodb_count_key(&count.arena, target.id), buf_str(&value),
+		rt_after_ms(WRITE_MS));
 }
 
 static void background_end(struct background_count *b)
@@ -166,7 +183,6 @@ static void background_end(struct background_count *b)
 	struct dynamodb *d = b->d;
 
 	flight_leave(&b->flight);
-	count_done(&b->count);
 	mem_free(b);
 	atomic_store(&d->counting, false);
 	rt_event_set(&d->count_ended);
@@ -175,15 +191,17 @@ static void background_end(struct background_count *b)
 static void count_in_background(void *arg)
 {
 	struct background_count *b = arg;
-	int rc = count_and_keep(b);
+	int rc = 0;
 
+	for (size_t i = 0; i < b->n && rc >= 0; i++)
+		rc = count_and_keep(b->d, b->targets[i]);
 	if (rc < 0 && rc != ERR_CANCELLED)
 		log_warn("dynamodb", "a table could not be counted", "rc=%s", rc_name(rc));
 	background_end(b);
 }
 
-/* One at a time: the next DescribeTable asks again. The caller has `t` looked up in a flight. */
-static void begin_count(struct dynamodb *d, const struct table *t)
+/* One at a time: the next DescribeTable asks again. The caller has the table, in a flight. */
+static void begin_count(struct dynamodb *d, const struct target *targets, size_t n)
 {
 	struct background_count *b;
 
@@ -193,20 +211,22 @@ static void begin_count(struct dynamodb *d, const struct table *t)
 	b = mem_new(struct background_count);
 	b->d = d;
 	b->flight = flight_enter(&d->flights);
-	count_init(&b->count, t->id);
+	memcpy(b->targets, targets, n * sizeof *targets);
+	b->n = n;
 	if (rt_spawn(count_in_background, b) < 0)
 		background_end(b);
 }
 
-int dynamodb_count(struct dynamodb *d, const struct table *t, bool renew, int64_t deadline,
-	struct table_figures *ret_figures)
+/* 1: all of it is counted; 0: it is too large for that, these are the last figures. */
+static int count_now(struct dynamodb *d, struct target target, int64_t deadline,
+	struct figures *ret_figures, bool *ret_old)
 {
-	struct count now cleanup(count_done) = {.table_id = 0};
+	struct count now cleanup(count_done);
 	struct stored_figures last = {.at_ms = 0};
 	int64_t age_max;
 	int rc;
 
-	count_init(&now, t->id);
+	count_init(&now, target);
 	do {
 		if (rt_now() >= deadline)
 			return ERR_TIMEOUT;
@@ -217,12 +237,42 @@ int dynamodb_count(struct dynamodb *d, const struct table *t, bool renew, int64_
 		return rc;
 	if (rc == 0) {
 		*ret_figures = now.figures;
-		return 0;
+		return 1;
 	}
-	TRY(read_figures(d, t->id, &last));
+	TRY(read_figures(d, target.id, &last));
 	age_max = MIN(MAX((int64_t)FRESH_MS, last.took_ms * COST_FACTOR), (int64_t)OLD_MS);
-	if (renew && rt_wall() / RT_NS_MS - last.at_ms >= age_max)
-		begin_count(d, t);
+	*ret_old = rt_wall() / RT_NS_MS - last.at_ms >= age_max;
 	*ret_figures = last.figures;
+	return 0;
+}
+
+int dynamodb_count(struct dynamodb *d, const struct table *t, bool renew, int64_t deadline,
+	struct table_figures *ret_figures)
+{
+	struct target old[TARGETS_MAX];
+	size_t olds = 0;
+	struct table_figures all = {.items = 0};
+
+	for (size_t i = 0; i <= t->index_count; i++) {
+		/* The table itself, then its indexes. */
+		struct target target = i ? (struct target){t->indexes[i - 1].id, true}
+					 : (struct target){t->id, false};
+		struct figures f;
+		bool is_old = false;
+
+		TRY(count_now(d, target, deadline, &f, &is_old));
+		if (i) {
+			all.index[i - 1].items = f.items;
+			all.index[i - 1].bytes = f.bytes;
+		} else {
+			all.items = f.items;
+			all.bytes = f.bytes;
+		}
+		if (is_old)
+			old[olds++] = target;
+	}
+	if (renew && olds)
+		begin_count(d, old, olds);
+	*ret_figures = all;
 	return 0;
 }

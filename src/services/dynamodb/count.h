@@ -1,11 +1,12 @@
 /*
- * ItemCount and TableSizeBytes of tables.
+ * ItemCount and TableSizeBytes of tables, ItemCount and IndexSizeBytes of indexes.
  *
  * Nothing is counted when items are written. DescribeTable counts: a small table at once, so its
  * figures are exact; of a larger one it gives the figures of the last full count and begins another
  * one in the background when they are old: ten seconds, or two hundred times as long as that count
  * took, but six hours at most, which is how often AWS renews them. So counting costs a read of a
- * thousand items at most, and half a percent of one core in the background.
+ * thousand items at most, and half a percent of one core in the background. Indexes are counted
+ * in the same way, each by itself.
  *
  * Figures are kept in the store (DYNAMODB_META), so they outlive a restart.
  */
@@ -27,7 +28,7 @@ enum {
  */
 must_use mayyield int dynamodb_count(struct dynamodb *d, const struct table *t, bool renew,
 	int64_t deadline, struct table_figures *ret_figures);
-/* Where the figures are; the sweep of the table removes them. */
-str dynamodb_count_key(struct arena *a, uint64_t table_id);
+/* Where the figures of a table or index are; its sweep removes them. */
+str dynamodb_count_key(struct arena *a, uint64_t id);
 
 #endif

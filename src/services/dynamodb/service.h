@@ -12,6 +12,10 @@
 #include "services/dynamodb/stream.h"
 
 #define DYNAMODB_FAULT(id) (&dynamodb_faults[DYNAMODB_##id])
+/* ERR_FAULT: a ValidationException with the beginning that most rules on tables share. */
+#define DYNAMODB_INVALID(c, format, ...)            \
+	call_fault((c), DYNAMODB_FAULT(VALIDATION), \
+		"One or more parameter values were invalid: " format __VA_OPT__(, ) __VA_ARGS__)
 
 struct dynamodb {
 	struct rt *rt;
@@ -68,19 +72,29 @@ int dynamodb_not_implemented(struct call *c, const char *member);
 /* Removes the items of deleted tables, as a fiber until the service stops. `arg`: struct dynamodb.
  */
 void dynamodb_sweep(void *arg);
-/* Records, in the transaction that removes the table, that its items have to go. */
+/*
+ * Removes whatever there is under the id of a table or index that nobody uses any more: items,
+ * entries, expiry entries, sizes of collections. ERR_CANCELLED when the service stops.
+ */
+must_use mayyield int dynamodb_sweep_id(struct dynamodb *d, uint64_t id);
+/* Records, in the transaction that removes the table, that all that belonged to it has to go. */
 struct kv_txn;
-void dynamodb_sweep_add(struct kv_txn *txn, struct arena *a, uint64_t table_id);
+void dynamodb_sweep_add(struct kv_txn *txn, struct arena *a, const struct table *t);
 /* The key that dynamodb_sweep_add() writes, to be declared. */
 str dynamodb_sweep_key(struct arena *a, uint64_t table_id);
 
-/* Of CreateTable and UpdateTable: ProvisionedThroughput and the billing mode fit together. */
-must_use int dynamodb_check_billing(struct call *c, bool on_demand, bool needs_units);
+/* Of both: SSESpecification asks for nothing that is not there. */
+must_use int dynamodb_check_encryption(struct call *c);
+/* A StreamSpecification (NULL is fine): 1 and the view, or 0: the stream is not to be enabled. */
+must_use int dynamodb_stream_view(
+	struct call *c, const struct value *given, enum table_stream_view *ret_view);
+/* Of CreateTable and TagResource. */
 must_use int dynamodb_check_tags(struct call *c, const struct value *tags);
 /* ERR_FAULT. */
 int dynamodb_too_many_tags(struct call *c);
 /* ERR_FAULT, with the words of the operations on tables. */
 int dynamodb_table_not_found(struct call *c, str name);
+int dynamodb_index_not_found(struct call *c, str name);
 
 /* Handlers. */
 int dynamodb_create_table(struct call *c);

@@ -9,6 +9,7 @@
  */
 #include "services/dynamodb/count.h"
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/throughput.h"
 
 #include "base/check.h"
 #include "base/rc.h"
@@ -19,8 +20,7 @@ enum {
 	 * ServiceQuotas.html: of an account and region, and of a table */
 	ACCOUNT_UNITS_MAX = 80000,
 	TABLE_UNITS_MAX = 40000,
-	ENDPOINT_MINUTES = 1440,
-	DAY_MS = 24 * 3600 * 1000
+	ENDPOINT_MINUTES = 1440
 };
 
 /* One change: `apply` is run in the transaction, maybe more than once. */
@@ -72,64 +72,12 @@ static int refuse_unbuilt(struct call *c)
 {
 	static const char *const members[] = {"AttributeDefinitions", "GlobalSecondaryIndexUpdates",
 		"StreamSpecification", "SSESpecification", "ReplicaUpdates",
-		"MultiRegionConsistency", "GlobalTableWitnessUpdates", "OnDemandThroughput",
-		"WarmThroughput", "GlobalTableSettingsReplicationMode"};
+		"MultiRegionConsistency", "GlobalTableWitnessUpdates",
+		"GlobalTableSettingsReplicationMode"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))
 			return dynamodb_not_implemented(c, members[i]);
-	return 0;
-}
-
-static int same_units(struct call *c, const struct table *t)
-{
-	long long read = t->units.read_units, write = t->units.write_units;
-
-	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-		"The provisioned throughput for the table will not change. The requested value "
-		"equals the current value. Current ReadCapacityUnits provisioned for the table: "
-		"%lld. Requested ReadCapacityUnits: %lld. Current WriteCapacityUnits provisioned "
-		"for the table: %lld. Requested WriteCapacityUnits: %lld. Refer to the Amazon "
-		"DynamoDB Developer Guide for current limits and how to request higher limits.",
-		read, read, write, write);
-}
-
-static void set_units(struct table *t, int64_t now, int64_t read, int64_t write)
-{
-	if (read > t->units.read_units || write > t->units.write_units)
-		t->units.increased_ms = now;
-	if (read < t->units.read_units || write < t->units.write_units) {
-		t->units.decreases =
-			now / DAY_MS == t->units.decreased_ms / DAY_MS ? t->units.decreases + 1 : 1;
-		t->units.decreased_ms = now;
-	}
-	t->units.read_units = read;
-	t->units.write_units = write;
-}
-
-static int update_billing(struct call *c, struct table *t)
-{
-	const struct value *units = value_get(c->in, "ProvisionedThroughput");
-	str mode = value_str(c->in, "BillingMode");
-	bool on_demand = mode.p ? str_eq(mode, STR("PAY_PER_REQUEST")) : t->on_demand;
-	bool changes = on_demand != t->on_demand;
-	int64_t read = value_int(units, "ReadCapacityUnits", 0),
-		write = value_int(units, "WriteCapacityUnits", 0);
-
-	TRY(dynamodb_check_billing(c, on_demand, changes));
-	if (!units && !changes)
-		return 0;
-	if (changes) {
-		t->on_demand = on_demand;
-		if (on_demand)
-			t->on_demand_since_ms = c->wall_ms;
-		t->units.read_units = read;
-		t->units.write_units = write;
-		return 0;
-	}
-	if (read == t->units.read_units && write == t->units.write_units)
-		return same_units(c, t);
-	set_units(t, c->wall_ms, read, write);
 	return 0;
 }
 
@@ -138,7 +86,7 @@ static int update(struct change *change, struct table *t)
 	struct call *c = change->c;
 	str class = value_str(c->in, "TableClass");
 
-	TRY(update_billing(c, t));
+	TRY(throughput_update(c, t, NULL, NULL));
 	if (class.p && !str_eq(class, t->table_class.p ? t->table_class : STR("STANDARD"))) {
 		t->table_class = class;
 		t->class_since_ms = c->wall_ms;
@@ -162,7 +110,8 @@ int dynamodb_update_table(struct call *c)
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
 	TRY(refuse_unbuilt(c));
 	if (!value_has(c->in, "ProvisionedThroughput") && !value_has(c->in, "BillingMode") &&
-		!value_has(c->in, "TableClass") && !value_has(c->in, "DeletionProtectionEnabled"))
+		!value_has(c->in, "TableClass") && !value_has(c->in, "DeletionProtectionEnabled") &&
+		!value_has(c->in, "OnDemandThroughput") && !value_has(c->in, "WarmThroughput"))
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
 			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is "

@@ -1,6 +1,5 @@
 /*
- * Tables: the stored document and the description. Pure.
- * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
+ * Tables: the stored document. Pure.
  */
 #include "services/dynamodb/table.h"
 
@@ -11,7 +10,7 @@
 #include "base/rc.h"
 #include "services/dynamodb/expr.h"
 
-enum { DOCUMENT_VERSION = 1, DAY_MS = 24 * 3600 * 1000 };
+enum { DOCUMENT_VERSION = 1 };
 
 void table_unref(struct table *t)
 {
@@ -34,6 +33,12 @@ str table_key(struct arena *a, str account, str region, str name)
 	keyspace_begin(&key, KEYSPACE_DYNAMODB_TABLES, account, region);
 	keyspace_put(&key, name);
 	return buf_str(&key);
+}
+
+str table_arn(struct arena *a, const struct table *t)
+{
+	return arena_printf(a, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(t->region),
+		STR_ARG(t->account), STR_ARG(t->name));
 }
 
 static void put_text(struct json_writer *w, const char *key, str text)
@@ -374,8 +379,7 @@ static int decode(struct table *t, str document)
 		return ERR_CORRUPT;
 	add_key(&t->partition, t->keys.partition, &t->keys.partitions);
 	add_key(&t->sort, t->keys.sort, &t->keys.sorts);
-	t->arn = arena_printf(&t->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s",
-		STR_ARG(t->region), STR_ARG(t->account), STR_ARG(t->name));
+	t->arn = table_arn(&t->arena, t);
 	return decode_indexes(t, json_get(v, STR("indexes")));
 }
 
@@ -401,77 +405,4 @@ const struct table_index *table_index_named(const struct table *t, str name)
 		if (str_eq(t->indexes[i].name, name))
 			return &t->indexes[i];
 	return NULL;
-}
-
-/* The answer is rendered when the table may be gone: nothing in it points into the table. */
-static void put_copy(struct value *v, const char *name, str text)
-{
-	value_put_str(v, name, arena_str(v->tree->arena, text));
-}
-
-static void describe_key(const struct table_attribute *at, const char *role,
-	struct value *definitions, struct value *schema)
-{
-	struct value *v;
-
-	if (!at->name.p)
-		return;
-	v = value_add_struct(definitions);
-	put_copy(v, "AttributeName", at->name);
-	put_copy(v, "AttributeType", str_of(&at->type, 1));
-	v = value_add_struct(schema);
-	put_copy(v, "AttributeName", at->name);
-	put_copy(v, "KeyType", str_c(role));
-}
-
-static void describe_units(const struct table_throughput *u, int64_t now_ms, struct value *units)
-{
-	bool today = now_ms / DAY_MS == u->decreased_ms / DAY_MS;
-
-	if (u->increased_ms)
-		value_put_time_ms(units, "LastIncreaseDateTime", u->increased_ms);
-	if (u->decreased_ms)
-		value_put_time_ms(units, "LastDecreaseDateTime", u->decreased_ms);
-	value_put_int(units, "NumberOfDecreasesToday", today ? u->decreases : 0);
-	value_put_int(units, "ReadCapacityUnits", u->read_units);
-	value_put_int(units, "WriteCapacityUnits", u->write_units);
-}
-
-static void describe_class(const struct table *t, struct value *class)
-{
-	put_copy(class, "TableClass", t->table_class);
-	if (t->class_since_ms)
-		value_put_time_ms(class, "LastUpdateDateTime", t->class_since_ms);
-}
-
-void table_describe(const struct table *t, const char *status, const struct table_figures *figures,
-	int64_t now_ms, struct value *d)
-{
-	/* DeleteTable's answer does not tell what the table was like. */
-	if (!str_eq(str_c(status), STR("DELETING"))) {
-		struct value *definitions = value_put_list(d, "AttributeDefinitions");
-		struct value *schema = value_put_list(d, "KeySchema");
-
-		describe_key(&t->partition, "HASH", definitions, schema);
-		describe_key(&t->sort, "RANGE", definitions, schema);
-		value_put_time_ms(d, "CreationDateTime", t->created_ms);
-	}
-	put_copy(d, "TableName", t->name);
-	put_copy(d, "TableStatus", str_c(status));
-	describe_units(&t->units, now_ms, value_put_struct(d, "ProvisionedThroughput"));
-	value_put_int(d, "TableSizeBytes", figures->bytes);
-	value_put_int(d, "ItemCount", figures->items);
-	put_copy(d, "TableArn", t->arn);
-	put_copy(d, "TableId", t->uuid);
-	value_put_bool(d, "DeletionProtectionEnabled", t->deletion_protection);
-	if (t->on_demand_since_ms) {
-		struct value *billing = value_put_struct(d, "BillingModeSummary");
-
-		put_copy(billing, "BillingMode",
-			t->on_demand ? STR("PAY_PER_REQUEST") : STR("PROVISIONED"));
-		value_put_time_ms(
-			billing, "LastUpdateToPayPerRequestDateTime", t->on_demand_since_ms);
-	}
-	if (t->table_class.p)
-		describe_class(t, value_put_struct(d, "TableClassSummary"));
 }

@@ -44,6 +44,23 @@ struct table_throughput {
 	int64_t warm_read, warm_write;      /* 0: not set, the default is shown */
 };
 
+/*
+ * Warm throughput of a table or global index: what was set or had before, and at least its units,
+ * or what a new one on demand starts with.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html
+ */
+enum { WARM_READ_ON_DEMAND = 12000, WARM_WRITE_ON_DEMAND = 4000 };
+
+static inline int64_t table_warm_read(const struct table_throughput *u, bool on_demand)
+{
+	return MAX(u->warm_read, on_demand ? WARM_READ_ON_DEMAND : u->read_units);
+}
+
+static inline int64_t table_warm_write(const struct table_throughput *u, bool on_demand)
+{
+	return MAX(u->warm_write, on_demand ? WARM_WRITE_ON_DEMAND : u->write_units);
+}
+
 enum table_projection { PROJECTION_ALL, PROJECTION_KEYS_ONLY, PROJECTION_INCLUDE };
 /* ACTIVE is 0. A deleted index is DELETING until its entries are gone. */
 enum table_index_status { INDEX_ACTIVE, INDEX_CREATING, INDEX_UPDATING, INDEX_DELETING };
@@ -119,12 +136,30 @@ str table_encode(struct arena *a, const struct table *t);
 /* A new table with one reference. ERR_CORRUPT. */
 must_use int table_decode(str document, struct table **ret_table);
 
-/* ItemCount and TableSizeBytes (count.h). */
-struct table_figures {
-	int64_t items, bytes;
+/* Attributes that are keys of a table or of its indexes: AttributeDefinitions. */
+struct table_attributes {
+	const struct key_attribute *list;
+	size_t n;
 };
 
-/* Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription). */
+/* Each once, ascending by name; of the arena. */
+struct table_attributes table_attributes(struct arena *a, const struct table *t);
+
+/* Has a kind of change that UpdateTable makes not ended yet? DescribeTable says UPDATING. */
+const char *table_status(const struct table *t);
+
+/* ItemCount and TableSizeBytes, of the table and of each index (count.h). */
+struct table_figures {
+	int64_t items, bytes;
+	struct {
+		int64_t items, bytes;
+	} index[TABLE_INDEXES_MAX];
+};
+
+/*
+ * Fills a TableDescription (DescribeTable's Table, CreateTable's TableDescription). `figures` are
+ * of this state of the table.
+ */
 void table_describe(const struct table *t, const char *status, const struct table_figures *figures,
 	int64_t now_ms, struct value *description);
 
@@ -135,6 +170,9 @@ void table_describe(const struct table *t, const char *status, const struct tabl
 void table_index_finish(struct arena *a, const struct table *t, struct table_index *i);
 /* The index of that name, or NULL. */
 const struct table_index *table_index_named(const struct table *t, str name);
+
+/* ARN of a table that has account, region and name. */
+str table_arn(struct arena *a, const struct table *t);
 
 /* Key of the record in the store. */
 str table_key(struct arena *a, str account, str region, str name);

@@ -14,8 +14,11 @@
 #include "base/rc.h"
 #include "kv/kv.h"
 #include "services/dynamodb/count.h"
+#include "services/dynamodb/definition.h"
+#include "services/dynamodb/ids.h"
+#include "services/dynamodb/throughput.h"
 
-enum { KEY_PARTS_MAX = 2, LIST_TABLES_MAX = 100, NAME_BYTES_MIN = 3, NAME_BYTES_MAX = 255 };
+enum { LIST_TABLES_MAX = 100, NAME_BYTES_MIN = 3, NAME_BYTES_MAX = 255 };
 
 #define BAD_NAME \
 	"1 validation error detected: Value '%.*s' at 'tableName' failed to satisfy constraint: "
@@ -29,147 +32,18 @@ int dynamodb_not_implemented(struct call *c, const char *member)
 /* What of CreateTable's input is refused by name until it is built. */
 static int refuse_unbuilt(struct call *c)
 {
-	static const char *const members[] = {"LocalSecondaryIndexes", "GlobalSecondaryIndexes",
-		"WarmThroughput", "ResourcePolicy", "OnDemandThroughput", "GlobalTableSourceArn",
-		"GlobalTableSettingsReplicationMode"};
-	const struct value *stream = value_get(c->in, "StreamSpecification");
-	const struct value *sse = value_get(c->in, "SSESpecification");
+	static const char *const members[] = {
+		"ResourcePolicy", "GlobalTableSourceArn", "GlobalTableSettingsReplicationMode"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))
 			return dynamodb_not_implemented(c, members[i]);
-	if (stream && value_bool(stream, "StreamEnabled", false))
-		return dynamodb_not_implemented(c, "StreamSpecification");
-	if (sse && value_bool(sse, "Enabled", false))
-		return dynamodb_not_implemented(c, "SSESpecification");
-	return 0;
-}
-
-static int invalid(struct call *c, const char *what)
-{
-	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-		"One or more parameter values were invalid: %s", what);
-}
-
-int dynamodb_check_billing(struct call *c, bool on_demand, bool needs_units)
-{
-	bool units = value_has(c->in, "ProvisionedThroughput");
-
-	if (on_demand && units)
-		return invalid(c,
-			"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified "
-			"when BillingMode is PAY_PER_REQUEST");
-	if (!on_demand && needs_units && !units)
-		return invalid(c, "ReadCapacityUnits and WriteCapacityUnits must both be specified "
-				  "when BillingMode is PROVISIONED");
-	return 0;
-}
-
-static int read_billing(struct call *c, struct table *t)
-{
-	const struct value *units = value_get(c->in, "ProvisionedThroughput");
-
-	t->on_demand = str_eq(value_str(c->in, "BillingMode"), STR("PAY_PER_REQUEST"));
-	TRY(dynamodb_check_billing(c, t->on_demand, true));
-	if (t->on_demand) {
-		t->on_demand_since_ms = c->wall_ms;
-		return 0;
-	}
-	t->units.read_units = value_int(units, "ReadCapacityUnits", 0);
-	t->units.write_units = value_int(units, "WriteCapacityUnits", 0);
-	return 0;
-}
-
-/* "[a, b]" of a member of each element. */
-static str names_of(struct arena *a, const struct value *list, const char *member)
-{
-	struct buf b;
-
-	buf_init(&b, a, 64 * 1024);
-	buf_put_char(&b, '[');
-	for (uint32_t i = 0; i < value_count(list); i++) {
-		if (i)
-			buf_put(&b, STR(", "));
-		buf_put(&b, value_str(value_at(list, i), member));
-	}
-	buf_put_char(&b, ']');
-	return buf_str(&b);
-}
-
-/* The type that AttributeDefinitions gives a name; 0 when it is not among them. */
-static char defined_type(const struct value *definitions, str name)
-{
-	for (uint32_t i = 0; i < value_count(definitions); i++)
-		if (str_eq(value_str(value_at(definitions, i), "AttributeName"), name))
-			return value_str(value_at(definitions, i), "AttributeType").p[0];
-	return 0;
-}
-
-static int check_definitions(
-	struct call *c, const struct value *schema, const struct value *definitions)
-{
-	for (uint32_t i = 0; i < value_count(schema); i++) {
-		str name = value_str(value_at(schema, i), "AttributeName");
-
-		if (!defined_type(definitions, name))
-			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-				"One or more parameter values were invalid: Some index key "
-				"attributes "
-				"are not defined in AttributeDefinitions. Keys: %.*s, "
-				"AttributeDefinitions: %.*s",
-				STR_ARG(names_of(c->arena, schema, "AttributeName")),
-				STR_ARG(names_of(c->arena, definitions, "AttributeName")));
-	}
-	for (uint32_t i = 0; i < value_count(definitions); i++)
-		for (uint32_t j = 0; j < i; j++)
-			if (str_eq(value_str(value_at(definitions, i), "AttributeName"),
-				    value_str(value_at(definitions, j), "AttributeName")))
-				return invalid(
-					c, "Duplicate AttributeName in AttributeDefinitions");
-	if (value_count(definitions) != value_count(schema))
-		return invalid(c,
-			"Number of attributes in KeySchema does not exactly match number of "
-			"attributes defined in AttributeDefinitions");
-	return 0;
-}
-
-static int read_keys(struct call *c, struct table *t)
-{
-	const struct value *schema = value_get(c->in, "KeySchema");
-	const struct value *definitions = value_get(c->in, "AttributeDefinitions");
-	struct table_attribute *const part[KEY_PARTS_MAX] = {&t->partition, &t->sort};
-	static const char *const role[KEY_PARTS_MAX] = {"HASH", "RANGE"};
-
-	if (!schema)
-		return invalid(c, "KeySchema must be specified");
-	if (!definitions)
-		return invalid(c, "AttributeDefinitions must be specified");
-	if (value_count(schema) > KEY_PARTS_MAX)
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"1 validation error detected: Value at 'keySchema' failed to satisfy "
-			"constraint: Member must have length less than or equal to 2");
-	for (uint32_t i = 0; i < value_count(schema); i++) {
-		const struct value *element = value_at(schema, i);
-
-		if (!str_eq(value_str(element, "KeyType"), str_c(role[i])))
-			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-				"Invalid KeySchema: The %s KeySchemaElement is not a %s key type",
-				i == 0 ? "first" : "second", role[i]);
-		part[i]->name = value_str(element, "AttributeName");
-	}
-	if (t->sort.name.p && str_eq(t->partition.name, t->sort.name))
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"Both the Hash Key and the Range Key element in the KeySchema have the "
-			"same name");
-	TRY(check_definitions(c, schema, definitions));
-	for (uint32_t i = 0; i < value_count(schema); i++)
-		part[i]->type = defined_type(definitions, part[i]->name);
 	return 0;
 }
 
 int dynamodb_too_many_tags(struct call *c)
 {
-	return invalid(c, "Too many tags: a table has at most 50");
+	return DYNAMODB_INVALID(c, "Too many tags: a table has at most 50");
 }
 
 int dynamodb_check_tags(struct call *c, const struct value *tags)
@@ -180,10 +54,10 @@ int dynamodb_check_tags(struct call *c, const struct value *tags)
 		str key = value_str(value_at(tags, i), "Key");
 
 		if (str_starts(key, STR("aws:")))
-			return invalid(c, "Tag keys must not begin with aws:");
+			return DYNAMODB_INVALID(c, "Tag keys must not begin with aws:");
 		for (uint32_t k = 0; k < i; k++)
 			if (str_eq(value_str(value_at(tags, k), "Key"), key))
-				return invalid(c, "Tag keys must be unique");
+				return DYNAMODB_INVALID(c, "Tag keys must be unique");
 	}
 	return 0;
 }
@@ -204,69 +78,132 @@ static int read_tags(struct call *c, struct table *t)
 	return 0;
 }
 
-/* A new id: 63 bits, so that it is a number in JSON too. */
-static uint64_t new_table_id(void)
-{
-	uint64_t id = 0;
+/* ---- CreateTable ---- */
 
-	while (id == 0) {
-		rt_random_bytes(&id, sizeof id);
-		id &= INT64_MAX;
-	}
-	return id;
+/* Of CreateTable and UpdateTable: the server has no KMS, and claims no key that it does not use. */
+int dynamodb_check_encryption(struct call *c)
+{
+	const struct value *sse = value_get(c->in, "SSESpecification");
+
+	if (value_bool(sse, "Enabled", false) || value_has(sse, "SSEType") ||
+		value_has(sse, "KMSMasterKeyId"))
+		return dynamodb_not_implemented(c, "SSESpecification with a KMS key");
+	return 0;
 }
 
-static str id_key(struct arena *a, uint64_t id)
+int dynamodb_stream_view(
+	struct call *c, const struct value *given, enum table_stream_view *ret_view)
 {
-	struct buf key;
+	str view = value_str(given, "StreamViewType");
+	bool enabled = value_bool(given, "StreamEnabled", false);
 
-	buf_init(&key, a, KEYSPACE_KEY_MAX);
-	keyspace_area(&key, KEYSPACE_DYNAMODB_META);
-	keyspace_put(&key, STR("id"));
-	buf_put_be64(&key, id);
-	return buf_str(&key);
+	if (enabled && !view.p)
+		return DYNAMODB_INVALID(
+			c, "StreamViewType must be specified when StreamEnabled is true");
+	if (!enabled && view.p)
+		return DYNAMODB_INVALID(
+			c, "StreamViewType can only be specified when StreamEnabled is true");
+	return enabled ? stream_view_from_name(view, ret_view) : 0;
 }
+
+static int read_table(struct call *c, struct table *t)
+{
+	struct table_attributes attributes;
+
+	TRY(refuse_unbuilt(c));
+	TRY(throughput_of_new_table(c, t));
+	TRY(definition_attributes(c, NULL, &attributes));
+	TRY(definition_table_keys(c, &attributes, t));
+	TRY(definition_indexes(c, &attributes, t));
+	TRY(definition_used(c, &attributes, t));
+	TRY(dynamodb_check_encryption(c));
+	TRY(read_tags(c, t));
+	t->deletion_protection = value_bool(c->in, "DeletionProtectionEnabled", false);
+	t->table_class = value_str(c->in, "TableClass");
+	return 0;
+}
+
+enum {
+	CREATION_IDS_MAX = 1 + TABLE_INDEXES_MAX + 1, /* table, indexes, stream */
+	CREATION_KEYS_MAX = CREATION_IDS_MAX + 2      /* and the record, the number of tables */
+};
 
 struct creation {
 	struct call *c;
 	struct table *table;
-	str key, id_key, document;
+	bool streams;
+	enum table_stream_view view;
+	uint64_t stream_id;
+	str keys[CREATION_KEYS_MAX];
+	size_t key_count;
+	uint64_t ids[CREATION_IDS_MAX];
+	size_t id_count;
+	str document;
 };
 
-/* 0, or ERR_EXISTS: the name is taken; 1: the id is, try another. */
+/* 0, or ERR_EXISTS: the name is taken; 1: an id is, try others. */
 static int create_in_store(struct kv_txn *txn, void *arg)
 {
 	struct creation *creation = arg;
 	struct arena *a = creation->c->arena;
+	struct table t = *creation->table; /* the stream is of this run */
 	str found;
 
-	if (TRY(kv_txn_get(txn, creation->key, a, &found)))
+	if (TRY(kv_txn_get(txn, creation->keys[0], a, &found)))
 		return ERR_EXISTS;
-	if (TRY(kv_txn_get(txn, creation->id_key, a, &found)))
-		return 1;
-	kv_txn_put(txn, creation->key, creation->document);
-	/* Stays for ever: an id names one table only. */
-	kv_txn_put(txn, creation->id_key, creation->table->name);
+	for (size_t i = 0; i < creation->id_count; i++)
+		if (!TRY(ids_take(txn, a, creation->ids[i], creation->table->name)))
+			return 1;
+	if (creation->streams)
+		TRY(stream_create_txn(
+			txn, a, &t, creation->stream_id, creation->view, creation->c->wall_ms));
+	creation->document = table_encode(a, &t);
+	kv_txn_put(txn, creation->keys[0], creation->document);
 	return 0;
 }
 
-static int create(struct call *c, struct table *t)
+static uint64_t creation_id(struct creation *creation)
 {
+	uint64_t id = ids_random();
+
+	creation->ids[creation->id_count++] = id;
+	creation->keys[creation->key_count++] = ids_key(creation->c->arena, id);
+	return id;
+}
+
+/* Gives the table, its indexes and its stream ids, and declares what is written. */
+static void creation_prepare(struct creation *creation)
+{
+	struct arena *a = creation->c->arena;
+	struct table *t = creation->table;
+	struct table_index *indexes = arena_new_array(a, struct table_index, t->index_count);
+
+	creation->key_count = creation->id_count = 0;
+	creation->keys[creation->key_count++] = table_key(a, t->account, t->region, t->name);
+	t->id = creation_id(creation);
+	for (size_t i = 0; i < t->index_count; i++) {
+		indexes[i] = t->indexes[i];
+		indexes[i].id = creation_id(creation);
+	}
+	t->indexes = indexes;
+	if (creation->streams)
+		creation->stream_id = creation_id(creation);
+}
+
+static int create(struct creation *creation)
+{
+	struct call *c = creation->c;
 	struct dynamodb *d = dynamodb_of(c);
-	struct creation creation = {.c = c, .table = t};
 	int rc;
 
-	creation.key = table_key(c->arena, t->account, t->region, t->name);
 	do {
-		t->id = new_table_id();
-		creation.id_key = id_key(c->arena, t->id);
-		creation.document = table_encode(c->arena, t);
-		rc = kv_run(d->kv, (str[]){creation.key, creation.id_key}, 2, create_in_store,
-			&creation, c->deadline_ns);
+		creation_prepare(creation);
+		rc = kv_run(d->kv, creation->keys, creation->key_count, create_in_store, creation,
+			c->deadline_ns);
 	} while (rc == 1 && rt_now() < c->deadline_ns);
 	if (rc == ERR_EXISTS)
 		return call_fault(c, DYNAMODB_FAULT(RESOURCE_IN_USE), "Table already exists: %.*s",
-			STR_ARG(t->name));
+			STR_ARG(creation->table->name));
 	catalog_changed(d->catalog);
 	return rc == 1 ? ERR_TIMEOUT : rc;
 }
@@ -274,26 +211,29 @@ static int create(struct call *c, struct table *t)
 int dynamodb_create_table(struct call *c)
 {
 	struct table t = {.account = c->account, .region = c->region, .created_ms = c->wall_ms};
+	struct creation creation = {.c = c, .table = &t};
+	struct table *made cleanup(table_unref_p) = NULL;
 	char uuid[UUID_TEXT_BYTES];
 	uint8_t random[16];
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &t.name));
-	TRY(refuse_unbuilt(c));
-	TRY(read_billing(c, &t));
-	TRY(read_keys(c, &t));
-	TRY(read_tags(c, &t));
-	t.deletion_protection = value_bool(c->in, "DeletionProtectionEnabled", false);
-	t.table_class = value_str(c->in, "TableClass");
+	TRY(read_table(c, &t));
+	creation.streams = TRY(
+		dynamodb_stream_view(c, value_get(c->in, "StreamSpecification"), &creation.view));
 	rt_random_bytes(random, sizeof random);
 	uuid_v4_text(random, uuid);
-	t.uuid = arena_str(c->arena, str_of(uuid, sizeof uuid)); /* the answer outlives us */
-	t.arn = arena_printf(c->arena, "arn:aws:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(t.region),
-		STR_ARG(t.account), STR_ARG(t.name));
-	TRY(create(c, &t));
-	table_describe(&t, "CREATING", &(struct table_figures){0, 0}, c->wall_ms,
+	t.uuid = str_of(uuid, sizeof uuid);
+	t.arn = table_arn(c->arena, &t);
+	TRY(create(&creation));
+	if (creation.streams)
+		stream_changed(dynamodb_of(c));
+	TRY(table_decode(creation.document, &made));
+	table_describe(made, "CREATING", &(struct table_figures){.items = 0}, c->wall_ms,
 		value_put_struct(c->out, "TableDescription"));
 	return 0;
 }
+
+/* ---- names ---- */
 
 bool dynamodb_is_name(str name)
 {
@@ -341,6 +281,12 @@ int dynamodb_table_not_found(struct call *c, str name)
 		"Requested resource not found: Table: %.*s not found", STR_ARG(name));
 }
 
+int dynamodb_index_not_found(struct call *c, str name)
+{
+	return call_fault(c, DYNAMODB_FAULT(RESOURCE_NOT_FOUND),
+		"Requested resource not found: Index: %.*s not found", STR_ARG(name));
+}
+
 int dynamodb_table(struct call *c, str given, struct table **ret_table)
 {
 	str name;
@@ -365,7 +311,7 @@ int dynamodb_describe_table(struct call *c)
 	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
 		return dynamodb_table_not_found(c, name);
 	TRY(dynamodb_count(dynamodb_of(c), t, true, c->deadline_ns, &figures));
-	table_describe(t, "ACTIVE", &figures, c->wall_ms, value_put_struct(c->out, "Table"));
+	table_describe(t, table_status(t), &figures, c->wall_ms, value_put_struct(c->out, "Table"));
 	return 0;
 }
 
@@ -466,8 +412,9 @@ static int delete_in_store(struct kv_txn *txn, void *arg)
 		return 0;
 	if (t->deletion_protection)
 		return is_protected(deletion->c);
+	TRY(stream_end_txn(txn, a, t, deletion->c->wall_ms));
 	kv_txn_delete(txn, deletion->key);
-	dynamodb_sweep_add(txn, a, t->id);
+	dynamodb_sweep_add(txn, a, t);
 	return 1;
 }
 
@@ -489,7 +436,7 @@ int dynamodb_delete_table(struct call *c)
 		return is_protected(c);
 	/* What cannot be counted, because it is damaged perhaps, can be deleted all the same. */
 	if (dynamodb_count(d, t, false, c->deadline_ns, &figures) < 0)
-		figures = (struct table_figures){0, 0};
+		figures = (struct table_figures){.items = 0};
 	deletion.id = t->id;
 	deletion.key = table_key(c->arena, c->account, c->region, name);
 	deletion.sweep_key = dynamodb_sweep_key(c->arena, t->id);
@@ -497,6 +444,7 @@ int dynamodb_delete_table(struct call *c)
 		c->deadline_ns);
 	/* After an error too: the commit may have been done all the same. */
 	catalog_changed(d->catalog);
+	stream_changed(d);
 	rt_event_set(&d->sweep_wanted);
 	if (TRY(rc) == 0)
 		return dynamodb_table_not_found(c, name);

@@ -1,0 +1,366 @@
+/*
+ * Attribute definitions, key schemas and projections of inputs.
+ */
+#include "services/dynamodb/definition.h"
+
+#include "services/dynamodb/service.h"
+#include "services/dynamodb/throughput.h"
+
+enum { NAMES_BYTES_MAX = 128 * 1024 };
+
+/* ---- attributes ---- */
+
+/* "[a, b]" of a member of each element. */
+static str names_of(struct arena *a, const struct value *list, const char *member)
+{
+	struct buf b;
+
+	buf_init(&b, a, NAMES_BYTES_MAX);
+	buf_put_char(&b, '[');
+	for (uint32_t i = 0; i < value_count(list); i++) {
+		if (i)
+			buf_put(&b, STR(", "));
+		buf_put(&b, value_str(value_at(list, i), member));
+	}
+	buf_put_char(&b, ']');
+	return buf_str(&b);
+}
+
+static str names_of_attributes(struct arena *a, const struct key_attribute *list, size_t n)
+{
+	struct buf b;
+
+	buf_init(&b, a, NAMES_BYTES_MAX);
+	buf_put_char(&b, '[');
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_put(&b, STR(", "));
+		buf_put(&b, list[i].name);
+	}
+	buf_put_char(&b, ']');
+	return buf_str(&b);
+}
+
+/* Place of the name among the first `n`; `n` when it is none of them. */
+static size_t place_of(const struct key_attribute *list, size_t n, str name)
+{
+	size_t i = 0;
+
+	while (i < n && !str_eq(list[i].name, name))
+		i++;
+	return i;
+}
+
+int definition_attributes(
+	struct call *c, const struct table *t, struct table_attributes *ret_attributes)
+{
+	const struct value *given = value_get(c->in, "AttributeDefinitions");
+	struct table_attributes known =
+		t ? table_attributes(c->arena, t) : (struct table_attributes){NULL, 0};
+	struct key_attribute *list =
+		arena_new_array(c->arena, struct key_attribute, known.n + value_count(given));
+	size_t n = known.n;
+
+	if (n)
+		memcpy(list, known.list, n * sizeof *list);
+	for (uint32_t i = 0; i < value_count(given); i++) {
+		const struct value *v = value_at(given, i);
+		struct key_attribute one = {.name = value_str(v, "AttributeName")};
+		size_t at;
+
+		for (uint32_t k = 0; k < i; k++)
+			if (str_eq(value_str(value_at(given, k), "AttributeName"), one.name))
+				return DYNAMODB_INVALID(
+					c, "Duplicate AttributeName in AttributeDefinitions");
+		if (attr_type_from_name(value_str(v, "AttributeType"), &one.type) != 1)
+			return DYNAMODB_INVALID(c, "Unknown AttributeType");
+		at = place_of(list, n, one.name);
+		if (at < n && list[at].type != one.type)
+			return DYNAMODB_INVALID(c,
+				"The type of attribute %.*s cannot be changed from %.*s to %.*s: "
+				"it is a key of the table or of an index",
+				STR_ARG(one.name), STR_ARG(attr_type_name(list[at].type)),
+				STR_ARG(attr_type_name(one.type)));
+		list[at] = one;
+		n += at == n;
+	}
+	*ret_attributes = (struct table_attributes){list, n};
+	return 0;
+}
+
+/* ---- key schemas ---- */
+
+/* Of a table or a local index: a HASH and perhaps a RANGE element. */
+static int check_roles(struct call *c, const struct value *schema)
+{
+	static const char *const role[] = {"HASH", "RANGE"};
+
+	if (value_count(schema) > ARRAY_SIZE(role))
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"1 validation error detected: Value at 'keySchema' failed to satisfy "
+			"constraint: Member must have length less than or equal to 2");
+	for (uint32_t i = 0; i < value_count(schema); i++)
+		if (!str_eq(value_str(value_at(schema, i), "KeyType"), str_c(role[i])))
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				"Invalid KeySchema: The %s KeySchemaElement is not a %s key type",
+				i == 0 ? "first" : "second", role[i]);
+	return 0;
+}
+
+/*
+ * Of a global index: up to four HASH elements and then up to four RANGE ones.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.DesignPattern.MultiAttributeKeys.html
+ */
+static int check_many_roles(struct call *c, const struct value *schema)
+{
+	unsigned partitions = 0, sorts = 0;
+
+	for (uint32_t i = 0; i < value_count(schema); i++) {
+		bool hash = str_eq(value_str(value_at(schema, i), "KeyType"), STR("HASH"));
+
+		if (i == 0 && !hash)
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				"Invalid KeySchema: The first KeySchemaElement is not a HASH key "
+				"type");
+		if (hash && sorts)
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				"Invalid KeySchema: All HASH KeySchemaElements must come before "
+				"the RANGE ones");
+		*(hash ? &partitions : &sorts) += 1;
+	}
+	if (partitions > KEY_ATTRIBUTES_MAX || sorts > KEY_ATTRIBUTES_MAX)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"Invalid KeySchema: The number of %s KeySchemaElements exceeds the limit "
+			"of %d",
+			partitions > KEY_ATTRIBUTES_MAX ? "HASH" : "RANGE", KEY_ATTRIBUTES_MAX);
+	return 0;
+}
+
+static int check_repeats(struct call *c, const struct value *schema)
+{
+	for (uint32_t i = 0; i < value_count(schema); i++)
+		for (uint32_t k = 0; k < i; k++) {
+			str name = value_str(value_at(schema, i), "AttributeName");
+
+			if (!str_eq(value_str(value_at(schema, k), "AttributeName"), name))
+				continue;
+			if (value_count(schema) == 2)
+				return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+					"Both the Hash Key and the Range Key element in the "
+					"KeySchema have the same name");
+			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				"Invalid KeySchema: Attribute %.*s appears more than once",
+				STR_ARG(name));
+		}
+	return 0;
+}
+
+/* The roles have been checked. */
+static int read_schema(struct call *c, const struct table_attributes *attributes,
+	const struct value *schema, struct key_schema *to)
+{
+	*to = (struct key_schema){.partitions = 0};
+	TRY(check_repeats(c, schema));
+	for (uint32_t i = 0; i < value_count(schema); i++) {
+		const struct value *element = value_at(schema, i);
+		size_t at = place_of(
+			attributes->list, attributes->n, value_str(element, "AttributeName"));
+
+		if (at == attributes->n)
+			return DYNAMODB_INVALID(c,
+				"Some index key attributes are not defined in "
+				"AttributeDefinitions. Keys: %.*s, AttributeDefinitions: %.*s",
+				STR_ARG(names_of(c->arena, schema, "AttributeName")),
+				STR_ARG(names_of_attributes(
+					c->arena, attributes->list, attributes->n)));
+		if (str_eq(value_str(element, "KeyType"), STR("HASH")))
+			to->partition[to->partitions++] = attributes->list[at];
+		else
+			to->sort[to->sorts++] = attributes->list[at];
+	}
+	return 0;
+}
+
+static struct table_attribute own_key(const struct key_attribute *list, unsigned n)
+{
+	if (!n)
+		return (struct table_attribute){STR_NULL, 0};
+	return (struct table_attribute){list->name, attr_type_name(list->type).p[0]};
+}
+
+int definition_table_keys(
+	struct call *c, const struct table_attributes *attributes, struct table *t)
+{
+	const struct value *schema = value_get(c->in, "KeySchema");
+
+	if (!schema)
+		return DYNAMODB_INVALID(c, "KeySchema must be specified");
+	if (!value_has(c->in, "AttributeDefinitions"))
+		return DYNAMODB_INVALID(c, "AttributeDefinitions must be specified");
+	TRY(check_roles(c, schema));
+	TRY(read_schema(c, attributes, schema, &t->keys));
+	t->partition = own_key(t->keys.partition, t->keys.partitions);
+	t->sort = own_key(t->keys.sort, t->keys.sorts);
+	return 0;
+}
+
+/* ---- indexes ---- */
+
+static int read_projection(
+	struct call *c, const struct value *projection, struct table_index *index)
+{
+	static const str kinds[] = {STR_INIT("ALL"), STR_INIT("KEYS_ONLY"), STR_INIT("INCLUDE")};
+	const struct value *names = value_get(projection, "NonKeyAttributes");
+	str kind = value_str(projection, "ProjectionType");
+	str *include;
+	size_t i = 0;
+
+	if (!kind.p)
+		return DYNAMODB_INVALID(c, "Unknown ProjectionType: null");
+	while (!str_eq(kinds[i], kind)) /* the model knows no other */
+		i++;
+	index->projection = (enum table_projection)i;
+	if (index->projection != PROJECTION_INCLUDE && names)
+		return DYNAMODB_INVALID(c,
+			"ProjectionType is %.*s, but NonKeyAttributes is specified", STR_ARG(kind));
+	if (index->projection == PROJECTION_INCLUDE && !names)
+		return DYNAMODB_INVALID(
+			c, "ProjectionType is INCLUDE, but NonKeyAttributes is not specified");
+	include = arena_new_array(c->arena, str, value_count(names));
+	for (uint32_t k = 0; k < value_count(names); k++) {
+		include[k] = value_at(names, k)->s;
+		for (uint32_t other = 0; other < k; other++)
+			if (str_eq(include[other], include[k]))
+				return DYNAMODB_INVALID(c,
+					"Attribute %.*s appears more than once in "
+					"NonKeyAttributes of index: %.*s",
+					STR_ARG(include[k]), STR_ARG(index->name));
+	}
+	index->include = include;
+	index->include_count = value_count(names);
+	return 0;
+}
+
+static int check_local_keys(struct call *c, const struct table *t, const struct table_index *index)
+{
+	if (!t->keys.sorts)
+		return DYNAMODB_INVALID(c,
+			"Table KeySchema does not have a range key, which is required when "
+			"specifying a LocalSecondaryIndex");
+	if (!index->keys.sorts)
+		return DYNAMODB_INVALID(c,
+			"Index KeySchema does not have a range key for index: %.*s",
+			STR_ARG(index->name));
+	if (!str_eq(index->keys.partition[0].name, t->partition.name))
+		return DYNAMODB_INVALID(c,
+			"Index KeySchema does not have the same leading hash key as table "
+			"KeySchema for index: %.*s. index hash key: %.*s, table hash key: %.*s",
+			STR_ARG(index->name), STR_ARG(index->keys.partition[0].name),
+			STR_ARG(t->partition.name));
+	return 0;
+}
+
+static int read_index(struct call *c, const struct table_attributes *attributes,
+	const struct table *t, const struct value *given, bool local, struct table_index *index)
+{
+	const struct value *schema = value_get(given, "KeySchema");
+
+	*index = (struct table_index){.name = value_str(given, "IndexName"), .local = local};
+	TRY(local ? check_roles(c, schema) : check_many_roles(c, schema));
+	TRY(read_schema(c, attributes, schema, &index->keys));
+	if (local)
+		TRY(check_local_keys(c, t, index));
+	TRY(read_projection(c, value_get(given, "Projection"), index));
+	if (!local)
+		TRY(throughput_of_new_index(c, given, t, index));
+	return 0;
+}
+
+/* Rules about all indexes of a table together. */
+static int check_together(struct call *c, const struct table_index *indexes, size_t n)
+{
+	size_t projected = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < i; k++)
+			if (str_eq(indexes[i].name, indexes[k].name))
+				return DYNAMODB_INVALID(
+					c, "Duplicate index name: %.*s", STR_ARG(indexes[i].name));
+		projected += indexes[i].include_count;
+	}
+	if (projected > TABLE_PROJECTED_MAX)
+		return DYNAMODB_INVALID(c,
+			"Number of attributes in the projections of all indexes exceeds the limit "
+			"of %d",
+			TABLE_PROJECTED_MAX);
+	return 0;
+}
+
+static int too_many(struct call *c, bool local)
+{
+	if (local)
+		return DYNAMODB_INVALID(c,
+			"Number of LocalSecondaryIndexes exceeds per-table limit of %d",
+			TABLE_LOCAL_INDEXES_MAX);
+	return DYNAMODB_INVALID(c, "GlobalSecondaryIndex count exceeds the per-table limit of %d",
+		TABLE_GLOBAL_INDEXES_MAX);
+}
+
+static int read_list(struct call *c, const struct table_attributes *attributes, struct table *t,
+	bool local, struct table_index *to)
+{
+	const char *member = local ? "LocalSecondaryIndexes" : "GlobalSecondaryIndexes";
+	const struct value *list = value_get(c->in, member);
+
+	if (list && !value_count(list))
+		return DYNAMODB_INVALID(c, "List of %s is empty", member);
+	if (value_count(list) > (local ? TABLE_LOCAL_INDEXES_MAX : TABLE_GLOBAL_INDEXES_MAX))
+		return too_many(c, local);
+	for (uint32_t i = 0; i < value_count(list); i++)
+		TRY(read_index(c, attributes, t, value_at(list, i), local, &to[t->index_count++]));
+	return 0;
+}
+
+int definition_indexes(struct call *c, const struct table_attributes *attributes, struct table *t)
+{
+	struct table_index *indexes =
+		arena_new_array(c->arena, struct table_index, TABLE_INDEXES_MAX);
+
+	TRY(read_list(c, attributes, t, true, indexes));
+	t->local_count = t->index_count;
+	TRY(read_list(c, attributes, t, false, indexes));
+	t->indexes = indexes;
+	return check_together(c, indexes, t->index_count);
+}
+
+int definition_new_index(struct call *c, const struct table_attributes *attributes,
+	const struct table *t, const struct value *action, struct table_index *ret_index)
+{
+	struct table_index *all = arena_new_array(c->arena, struct table_index, t->index_count + 1);
+
+	TRY(read_index(c, attributes, t, action, false, ret_index));
+	if (t->index_count - t->local_count >= TABLE_GLOBAL_INDEXES_MAX)
+		return too_many(c, false);
+	if (t->index_count)
+		memcpy(all, t->indexes, t->index_count * sizeof *all);
+	all[t->index_count] = *ret_index;
+	return check_together(c, all, t->index_count + 1);
+}
+
+int definition_used(
+	struct call *c, const struct table_attributes *attributes, const struct table *t)
+{
+	struct table_attributes used = table_attributes(c->arena, t);
+
+	if (used.n == attributes->n) /* all that are used are defined, so they are the same */
+		return 0;
+	if (!t->index_count)
+		return DYNAMODB_INVALID(c,
+			"Number of attributes in KeySchema does not exactly match number of "
+			"attributes defined in AttributeDefinitions");
+	return DYNAMODB_INVALID(c,
+		"Some AttributeDefinitions are not used. AttributeDefinitions: %.*s, keys used: "
+		"%.*s",
+		STR_ARG(names_of_attributes(c->arena, attributes->list, attributes->n)),
+		STR_ARG(names_of_attributes(c->arena, used.list, used.n)));
+}
