@@ -23,7 +23,7 @@
 
 #include <unistd.h>
 
-enum { SERVICES = 6, SANDBOX_OPEN_MS = 10000 };
+enum { SERVICES = 7, SANDBOX_OPEN_MS = 10000 };
 
 struct services {
 	const struct services_options options; /* borrowed parts outlive us */
@@ -111,6 +111,7 @@ int services_new(
 	s->rows[3] = logs_service_rows(s->logs);
 	s->rows[4] = iam_service(s->iam);
 	s->rows[5] = sts_service(s->sts);
+	s->rows[6] = dynamodb_streams_service(s->dynamodb);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/streams.h"
 
 enum { BODY_MAX = 16 << 20 };
 
@@ -78,6 +79,32 @@ static const struct operation_row rows[] = {
 	{.name = "Scan", .handle = dynamodb_scan, .resource = item_resource, .flags = ROW_RAW_BODY},
 };
 
+/* Streams: the input names one, or an iterator of one. */
+static int stream_resource(struct call *c, str *ret_arn)
+{
+	*ret_arn = value_str(c->in, "StreamArn");
+	return 0;
+}
+
+static int iterator_resource(struct call *c, str *ret_arn)
+{
+	/* What it claims: the handler takes it only if it is ours. */
+	*ret_arn = stream_iterator_arn(dynamodb_peek(c, STR("ShardIterator")));
+	return 0;
+}
+
+static const struct operation_row stream_rows[] = {
+	{.name = "ListStreams", .handle = dynamodb_list_streams},
+	{.name = "DescribeStream", .handle = dynamodb_describe_stream, .resource = stream_resource},
+	{.name = "GetShardIterator",
+		.handle = dynamodb_get_shard_iterator,
+		.resource = stream_resource},
+	{.name = "GetRecords",
+		.handle = dynamodb_get_records,
+		.resource = iterator_resource,
+		.flags = ROW_RAW_BODY},
+};
+
 struct dynamodb *dynamodb_new(struct rt *rt)
 {
 	struct dynamodb *d = mem_new(struct dynamodb);
@@ -89,7 +116,11 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 		.row_count = ARRAY_SIZE(rows),
 		.body_max = BODY_MAX,
 		.self = d};
-	check(d->service.model != NULL);
+	d->streams_service = (struct service){.model = model_named(STR("dynamodbstreams")),
+		.rows = stream_rows,
+		.row_count = ARRAY_SIZE(stream_rows),
+		.self = d};
+	check(d->service.model != NULL && d->streams_service.model != NULL);
 	rt_event_init(&d->sweep_wanted);
 	rt_event_init(&d->sweeper_ended);
 	rt_event_init(&d->count_ended);
@@ -104,6 +135,7 @@ int dynamodb_start(struct dynamodb *d, struct kv *kv)
 	d->kv = kv;
 	catalog_start(d->catalog, kv);
 	TRY(rt_spawn(dynamodb_sweep, d));
+	TRY(rt_spawn(dynamodb_stream_worker, d));
 	d->started = true;
 	return 0;
 }
@@ -113,13 +145,20 @@ const struct service *dynamodb_service(const struct dynamodb *d)
 	return &d->service;
 }
 
+const struct service *dynamodb_streams_service(const struct dynamodb *d)
+{
+	return &d->streams_service;
+}
+
 void dynamodb_stop(struct dynamodb *d)
 {
 	if (!d->started)
 		return;
 	atomic_store(&d->stopping, true);
 	rt_event_set(&d->sweep_wanted);
+	rt_event_set(&d->streams_wanted);
 	rt_event_wait_sure(&d->sweeper_ended);
+	rt_event_wait_sure(&d->stream_worker_ended);
 	while (atomic_load(&d->counting))
 		rt_event_wait_sure(&d->count_ended);
 	d->started = false;
@@ -131,5 +170,6 @@ void dynamodb_free(struct dynamodb *d)
 		return;
 	stream_waits_done(&d->stream_waits);
 	catalog_free(d->catalog);
+	mem_free(atomic_load(&d->iterator_key));
 	mem_free(d);
 }

@@ -20,6 +20,8 @@ struct dynamodb *dynamodb_new(struct rt *rt);
 must_use int dynamodb_start(struct dynamodb *d, struct kv *kv);
 /* What to register with the gate; lives as long as the service. */
 const struct service *dynamodb_service(const struct dynamodb *d);
+/* The same for dynamodbstreams. */
+const struct service *dynamodb_streams_service(const struct dynamodb *d);
 /* Stops the background work. From a fiber, after the last request. */
 mayyield void dynamodb_stop(struct dynamodb *d);
 /* After the loops have stopped. NULL is fine. */

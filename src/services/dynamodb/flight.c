@@ -16,7 +16,7 @@ static unsigned writers_of(struct flights *all, unsigned generation)
 	return n;
 }
 
-int flights_wait(struct flights *all, const _Atomic bool *stopping)
+static int wait_for_all(struct flights *all, const _Atomic bool *stopping)
 {
 	/*
 	 * Twice, because a writer may have read the generation long before it counted itself: it
@@ -32,4 +32,18 @@ int flights_wait(struct flights *all, const _Atomic bool *stopping)
 		}
 	}
 	return 0;
+}
+
+int flights_wait(struct flights *all, const _Atomic bool *stopping)
+{
+	int rc;
+
+	while (atomic_exchange(&all->waited_for, true)) {
+		if (atomic_load(stopping))
+			return ERR_CANCELLED;
+		TRY(rt_sleep_until(rt_after_ms(LOOK_MS)));
+	}
+	rc = wait_for_all(all, stopping);
+	atomic_store(&all->waited_for, false);
+	return rc;
 }

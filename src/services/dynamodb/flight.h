@@ -25,6 +25,7 @@ struct flight_loop {
 /* All zero at first. */
 struct flights {
 	_Atomic unsigned generation;
+	_Atomic bool waited_for; /* one wait at a time: each needs both generations */
 	struct flight_loop loop[RT_LOOPS_MAX];
 };
 

@@ -55,8 +55,7 @@ static const struct member_row *row_of(str name, enum item_operation operation)
 	return NULL;
 }
 
-/* What the models' decoder and validator say of the body: ERR_FAULT with their text, or 0. */
-int dynamodb_check_by_model(struct call *c)
+int dynamodb_read_by_model(struct call *c, const struct value **ret_in)
 {
 	const struct model *m = c->service->model;
 	struct value *in = value_new_shape(c->arena, m, c->operation->input);
@@ -68,7 +67,15 @@ int dynamodb_check_by_model(struct call *c)
 	TRY(rc);
 	if (validate(in, &message) == ERR_FAULT)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(message));
+	*ret_in = in;
 	return 0;
+}
+
+int dynamodb_check_by_model(struct call *c)
+{
+	const struct value *in;
+
+	return dynamodb_read_by_model(c, &in);
 }
 
 struct reading {
@@ -250,20 +257,20 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 	return 0;
 }
 
-str dynamodb_peek_table(struct call *c)
+str dynamodb_peek(struct call *c, str member)
 {
 	struct json_reader r;
-	str name, table = STR("");
+	str name, text_found = STR("");
 
 	json_reader_init(&r, c->body, c->arena, REQUEST_DEPTH_MAX);
 	if (json_object_begin(&r) < 0)
-		return table;
+		return text_found;
 	/* To the end: of equal members the last counts, here as in read_body(). */
 	while (json_object_next(&r, &name) > 0) {
-		bool text = str_eq(name, STR("TableName")) && json_peek(&r) == JSON_STRING;
+		bool text = str_eq(name, member) && json_peek(&r) == JSON_STRING;
 
-		if ((text ? json_string(&r, &table) : json_skip(&r)) < 0)
+		if ((text ? json_string(&r, &text_found) : json_skip(&r)) < 0)
 			break;
 	}
-	return table;
+	return text_found;
 }

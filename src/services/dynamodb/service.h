@@ -21,7 +21,7 @@ struct dynamodb {
 	struct rt *rt;
 	struct kv *kv;
 	struct catalog *catalog;
-	struct service service;
+	struct service service, streams_service;
 	/* Handlers ask the sweeper to look for deleted tables. */
 	struct rt_event sweep_wanted;
 	struct rt_event sweeper_ended;
@@ -29,10 +29,11 @@ struct dynamodb {
 	_Atomic bool counting;
 	struct rt_event count_ended;
 	struct flights flights;
-	/* A stream has begun or ended (stream_worker.c). */
+	/* A stream has ended (stream_worker.c). */
 	struct rt_event streams_wanted;
 	struct rt_event stream_worker_ended;
 	struct stream_waits stream_waits;
+	_Atomic(struct hmac_key *) iterator_key; /* NULL until it is needed (streams.c) */
 	_Atomic bool stopping;
 	bool started;
 };
@@ -59,12 +60,18 @@ bool dynamodb_is_name(str name);
  */
 must_use mayyield int dynamodb_table(struct call *c, str given, struct table **ret_table);
 
-/* TableName of an undecoded body, for policies; empty when there is none (the handler will tell).
- */
-str dynamodb_peek_table(struct call *c);
+/* A text member of an undecoded body, for policies; empty when there is none (the handler will
+ * tell). */
+str dynamodb_peek(struct call *c, str member);
+static inline str dynamodb_peek_table(struct call *c)
+{
+	return dynamodb_peek(c, STR("TableName"));
+}
 
 /* What the models' decoder and validator say of an undecoded body: ERR_FAULT, or 0. */
 must_use int dynamodb_check_by_model(struct call *c);
+/* The same, and the decoded input. */
+must_use int dynamodb_read_by_model(struct call *c, const struct value **ret_in);
 
 /* ERR_FAULT with a NotImplemented fault that names the member. */
 int dynamodb_not_implemented(struct call *c, const char *member);
@@ -77,6 +84,8 @@ void dynamodb_sweep(void *arg);
  * entries, expiry entries, sizes of collections. ERR_CANCELLED when the service stops.
  */
 must_use mayyield int dynamodb_sweep_id(struct dynamodb *d, uint64_t id);
+/* Looks after streams (stream_worker.c), in the same way. */
+void dynamodb_stream_worker(void *arg);
 /* Records, in the transaction that removes the table, that all that belonged to it has to go. */
 struct kv_txn;
 void dynamodb_sweep_add(struct kv_txn *txn, struct arena *a, const struct table *t);

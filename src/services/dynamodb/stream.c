@@ -64,6 +64,28 @@ str stream_bucket_prefix(struct arena *a, uint64_t id, uint8_t bucket)
 	return buf_str(&key);
 }
 
+/* The key with that stamp: the first record that is not below it. */
+static str record_key(struct arena *a, str prefix, uint64_t stamp)
+{
+	struct buf key;
+
+	buf_init(&key, a, KEYSPACE_KEY_MAX);
+	buf_put(&key, prefix);
+	buf_put_be64(&key, stamp);
+	return buf_str(&key);
+}
+
+void stream_shard_range(struct arena *a, uint64_t id, const struct stream_shard *h, uint64_t after,
+	uint64_t horizon, struct kv_range *range)
+{
+	str prefix = stream_bucket_prefix(a, id, h->bucket);
+	uint64_t last = h->state == SHARD_CLOSED ? MIN(h->last, horizon) : horizon;
+
+	range->to = last == UINT64_MAX ? keyspace_prefix_end(a, prefix)
+				       : record_key(a, prefix, last + 1);
+	range->from = after >= last ? range->to : record_key(a, prefix, after + 1);
+}
+
 int stream_key_stamp(str key, uint64_t *ret_stamp)
 {
 	str end = str_from(key, key.n < STAMP_BYTES ? 0 : key.n - STAMP_BYTES);

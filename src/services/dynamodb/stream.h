@@ -44,17 +44,17 @@ void stream_put(struct kv_txn *txn, struct arena *a, const struct item_change *c
 /*
  * Begins a stream for the table: sets t->stream and t->last_stream_label (texts in the arena), puts
  * its document. The caller has declared table_key(), and puts the table's record afterwards; `id`
- * is new (ids.h). The table has no stream (checked). After the commit: stream_changed().
+ * is new (ids.h). The table has no stream (checked).
  */
 must_use mayyield int stream_create_txn(struct kv_txn *txn, struct arena *a, struct table *t,
 	uint64_t id, enum table_stream_view view, int64_t now_ms);
 /*
  * Ends the table's stream, if there is one: of UpdateTable and DeleteTable. Clears t->stream and
- * keeps t->last_stream_label. As above.
+ * keeps t->last_stream_label. As above; after the commit: stream_changed().
  */
 must_use mayyield int stream_end_txn(
 	struct kv_txn *txn, struct arena *a, struct table *t, int64_t now_ms);
-/* After the commit of either, and after catalog_changed(). Any loop. */
+/* After the end of a stream was committed, and after catalog_changed(). Any loop. */
 void stream_changed(struct dynamodb *d);
 
 /* "NEW_IMAGE" ..., as on the wire; back: 1, or 0. */
@@ -73,6 +73,13 @@ must_use mayyield int stream_find(struct kv *kv, struct arena *a, str account, s
 	str table, str label, struct stream *ret_stream);
 /* Of its records; also the domain of their stamps. */
 str stream_bucket_prefix(struct arena *a, uint64_t id, uint8_t bucket);
+/*
+ * The keys of a shard's records with stamps above `after`, up to the horizon and the shard's end.
+ * Sets from and to, in the arena.
+ */
+struct kv_range;
+void stream_shard_range(struct arena *a, uint64_t id, const struct stream_shard *h, uint64_t after,
+	uint64_t horizon, struct kv_range *range);
 /* The stamp at the end of a record's key; ERR_CORRUPT. */
 must_use int stream_key_stamp(str key, uint64_t *ret_stamp);
 

@@ -203,10 +203,19 @@ int stream_decode(struct arena *a, str document, struct stream *ret_stream)
 
 /* ---- sequence numbers ---- */
 
+void stream_sequence_text(uint64_t stamp, char ret_text[STREAM_SEQUENCE_BYTES])
+{
+	ret_text[0] = SEQUENCE_HEAD;
+	for (size_t i = STREAM_SEQUENCE_BYTES - 1; i > 0; i--, stamp /= 10)
+		ret_text[i] = (char)('0' + stamp % 10);
+}
+
 str stream_sequence(struct arena *a, uint64_t stamp)
 {
-	return arena_printf(
-		a, "%c%0*llu", SEQUENCE_HEAD, STREAM_SEQUENCE_BYTES - 1, (unsigned long long)stamp);
+	char *text = arena_bytes(a, STREAM_SEQUENCE_BYTES);
+
+	stream_sequence_text(stamp, text);
+	return str_of(text, STREAM_SEQUENCE_BYTES);
 }
 
 int stream_sequence_parse(str text, uint64_t *ret_stamp)

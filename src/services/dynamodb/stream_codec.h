@@ -80,6 +80,7 @@ must_use int stream_decode(struct arena *a, str document, struct stream *ret_str
  * Sequence numbers: a digit in front of the stamp in 20 digits, so that order of texts is order of
  * numbers.
  */
+void stream_sequence_text(uint64_t stamp, char ret_text[STREAM_SEQUENCE_BYTES]);
 str stream_sequence(struct arena *a, uint64_t stamp);
 /* 1, or 0: it is no text of ours. */
 int stream_sequence_parse(str text, uint64_t *ret_stamp);
