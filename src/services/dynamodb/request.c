@@ -16,7 +16,9 @@ enum member_kind {
 	MEMBER_ITEM,
 	MEMBER_NAMES,
 	MEMBER_VALUES,
-	MEMBER_REFUSED
+	MEMBER_CONDITIONS,
+	MEMBER_UPDATES,
+	MEMBER_ATTRIBUTES
 };
 
 struct member_row {
@@ -83,7 +85,6 @@ struct reading {
 	struct item_request *request;
 	struct attr_decoder decoder;
 	struct json_reader json;
-	const char *refused; /* the first member that is not built */
 };
 
 static int read_item(struct reading *r, str *ret_item)
@@ -113,10 +114,9 @@ static int read_member(struct reading *r, const struct member_row *row)
 	case MEMBER_VALUES:
 		r->request->values = true;
 		return expr_read_values(&r->request->expr, &r->decoder, &r->json);
-	case MEMBER_REFUSED:
-		if (!r->refused)
-			r->refused = row->name.p;
-		return json_skip(&r->json);
+	case MEMBER_CONDITIONS: return legacy_read_conditions(&r->decoder, &r->json, field);
+	case MEMBER_UPDATES: return legacy_read_updates(&r->decoder, &r->json, field);
+	case MEMBER_ATTRIBUTES: return legacy_read_names(&r->decoder, &r->json, field);
 	}
 	check_unreachable();
 }
@@ -178,12 +178,18 @@ static bool within(int64_t count, int64_t min, int64_t max)
 /* Do the model's constraints hold for what the fast path has read? False: ask the validator. */
 static bool plausible(struct item_request *q)
 {
+	static const str operators[] = {STR_INIT("AND"), STR_INIT("OR")};
 	bool needs_key = q->operation & (OPERATION_GET | OPERATION_DELETE | OPERATION_UPDATE);
 
 	return q->table.n >= 3 && q->table.n <= 1024 && understand_words(q) &&
 	       (!needs_key || q->key.p) && (q->operation != OPERATION_PUT || q->item.p) &&
 	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
 	       within(q->segments, 1, 1000000) &&
+	       word_of(q->conditional_operator, operators, 2) >= 0 &&
+	       legacy_conditions_plausible(&q->expected, false) &&
+	       legacy_conditions_plausible(&q->key_conditions, true) &&
+	       legacy_conditions_plausible(&q->filters, true) &&
+	       legacy_updates_plausible(&q->updates) && legacy_names_plausible(&q->attributes) &&
 	       (!q->index.p ||
 		       (q->index.n >= 3 && q->index.n <= 255 && dynamodb_is_name(q->index)));
 }
@@ -218,6 +224,107 @@ static int check_combinations(struct call *c, const struct item_request *q)
 	return 0;
 }
 
+/* Names of the parameters among `all` that are given: "{a, b}". Returns how many. */
+struct named_parameter {
+	const char *name;
+	bool given;
+};
+
+static unsigned given_names(
+	struct arena *a, const struct named_parameter *all, unsigned n, str *ret_names)
+{
+	unsigned count = 0;
+	struct buf b;
+
+	buf_init(&b, a, 1024);
+	buf_put_char(&b, '{');
+	for (unsigned i = 0; i < n; i++) {
+		if (!all[i].given)
+			continue;
+		if (count++)
+			buf_put(&b, STR(", "));
+		buf_put(&b, str_c(all[i].name));
+	}
+	buf_put_char(&b, '}');
+	*ret_names = buf_str(&b);
+	return count;
+}
+
+static bool any_legacy(const struct item_request *q)
+{
+	return q->expected.given || q->key_conditions.given || q->filters.given ||
+	       q->updates.given || q->attributes.given || q->conditional_operator.p;
+}
+
+/* Expressions and what they have replaced do not go together. */
+static int check_mixture(struct call *c, const struct item_request *q)
+{
+	const struct named_parameter old[] = {
+		{"AttributesToGet", q->attributes.given},
+		{"AttributeUpdates", q->updates.given},
+		{q->operation == OPERATION_SCAN ? "ScanFilter" : "QueryFilter", q->filters.given},
+		{"Expected", q->expected.given},
+		{"ConditionalOperator", q->conditional_operator.p != NULL},
+		{"KeyConditions", q->key_conditions.given},
+	};
+	const struct named_parameter expressions[] = {
+		{"UpdateExpression", q->update.p != NULL},
+		{"ProjectionExpression", q->projection.p != NULL},
+		{"FilterExpression", q->filter.p != NULL},
+		{"ConditionExpression", q->condition.p != NULL},
+		{"KeyConditionExpression", q->key_condition.p != NULL},
+	};
+	str old_names, expression_names;
+
+	if (likely(!any_legacy(q)))
+		return 0;
+	if (given_names(c->arena, old, ARRAY_SIZE(old), &old_names) &&
+		given_names(c->arena, expressions, ARRAY_SIZE(expressions), &expression_names))
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"Can not use both expression and non-expression parameters in the same "
+			"request: Non-expression parameters: %.*s Expression parameters: %.*s",
+			STR_ARG(old_names), STR_ARG(expression_names));
+	return 0;
+}
+
+static int check_conditional_operator(struct call *c, const struct item_request *q)
+{
+	uint32_t elements = q->expected.count + q->filters.count;
+
+	if (!q->conditional_operator.p)
+		return 0;
+	if (!q->expected.given && !q->filters.given)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"One or more parameter values were invalid: ConditionalOperator cannot be "
+			"used without Filter or Expected");
+	if (elements < 2)
+		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+			"One or more parameter values were invalid: ConditionalOperator can only "
+			"be used when Filter or Expected has two or more elements");
+	return 0;
+}
+
+/* The rules of the legacy parameters, and what they say as trees. */
+static int translate_legacy(struct call *c, struct item_request *q)
+{
+	bool any = q->conditional_operator.p && str_eq(q->conditional_operator, STR("OR"));
+
+	if (likely(!any_legacy(q)))
+		return 0;
+	TRY(check_conditional_operator(c, q));
+	if (q->attributes.given)
+		TRY(legacy_projection(&q->expr, &q->attributes, &q->legacy.projection));
+	if (q->updates.given)
+		TRY(legacy_update(&q->expr, &q->updates, &q->legacy.update));
+	if (q->expected.given)
+		TRY(legacy_expected(&q->expr, &q->expected, any, &q->legacy.condition));
+	if (q->filters.given)
+		TRY(legacy_filter(&q->expr, &q->filters, any, &q->legacy.filter));
+	if (q->key_conditions.given)
+		TRY(legacy_key_conditions(&q->expr, &q->key_conditions, &q->legacy.key_terms));
+	return 0;
+}
+
 int item_request_read(struct call *c, enum item_operation operation, struct item_request *ret)
 {
 	struct item_request q = {.operation = operation,
@@ -243,8 +350,7 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 			      : call_fault(c, DYNAMODB_FAULT(VALIDATION),
 					"One or more parameter values were invalid");
 	}
-	if (r.refused)
-		return dynamodb_not_implemented(c, r.refused);
+	TRY(check_mixture(c, &q));
 	TRY(check_combinations(c, &q));
 	if (r.decoder.rule.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%s%.*s",
@@ -253,6 +359,7 @@ int item_request_read(struct call *c, enum item_operation operation, struct item
 	if ((operation & (OPERATION_PUT | OPERATION_DELETE)) && q.returns > RETURN_ALL_OLD)
 		return call_fault(
 			c, DYNAMODB_FAULT(VALIDATION), "ReturnValues can only be ALL_OLD or NONE");
+	TRY(translate_legacy(c, &q));
 	*ret = q;
 	return 0;
 }

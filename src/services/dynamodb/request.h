@@ -11,6 +11,7 @@
 
 #include "aws/gate.h"
 #include "services/dynamodb/expr.h"
+#include "services/dynamodb/legacy.h"
 
 enum item_operation {
 	OPERATION_PUT = 1,
@@ -44,10 +45,21 @@ struct item_request {
 	int64_t limit, segment, segments; /* COUNT_ABSENT, or within the model's bounds */
 	bool names, values;
 	struct expr expr;
+	/* Parameters from before expressions; never together with expressions. */
+	struct legacy_conditions expected, key_conditions, filters;
+	struct legacy_updates updates;
+	struct legacy_names attributes;
+	str conditional_operator;
 	/* The same, understood. */
 	enum return_values returns;
 	enum return_capacity capacity;
 	bool metrics; /* ReturnItemCollectionMetrics SIZE */
+	/* The legacy parameters as trees; NULL: absent, or nothing in them. */
+	struct {
+		const struct expr_condition *condition, *key_terms, *filter;
+		const struct expr_update *update;
+		const struct expr_projection *projection;
+	} legacy;
 };
 
 /*
