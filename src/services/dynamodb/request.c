@@ -25,15 +25,20 @@ struct member_row {
 	str name;
 	enum member_kind kind;
 	uint16_t offset;
-	uint8_t operations;
+	uint16_t operations;
 };
 
-#define PUT    OPERATION_PUT
-#define GET    OPERATION_GET
-#define DELETE OPERATION_DELETE
-#define UPDATE OPERATION_UPDATE
-#define QUERY  OPERATION_QUERY
-#define SCAN   OPERATION_SCAN
+#define PUT           OPERATION_PUT
+#define GET           OPERATION_GET
+#define DELETE        OPERATION_DELETE
+#define UPDATE        OPERATION_UPDATE
+#define QUERY         OPERATION_QUERY
+#define SCAN          OPERATION_SCAN
+#define ACTION_PUT    ACTION_OF_PUT
+#define ACTION_UPDATE ACTION_OF_UPDATE
+#define ACTION_DELETE ACTION_OF_DELETE
+#define ACTION_CHECK  ACTION_OF_CHECK
+#define ACTION_GET    ACTION_OF_GET
 static const struct member_row member_rows[] = {
 #define MEMBER(name, kind, field, operations) \
 	{STR_INIT(name), MEMBER_##kind, offsetof(struct item_request, field), operations},
@@ -46,8 +51,17 @@ static const struct member_row member_rows[] = {
 #undef UPDATE
 #undef QUERY
 #undef SCAN
+#undef ACTION_PUT
+#undef ACTION_UPDATE
+#undef ACTION_DELETE
+#undef ACTION_CHECK
+#undef ACTION_GET
 
-enum { REQUEST_DEPTH_MAX = 100 };
+enum {
+	OPERATIONS_WITH_KEY = OPERATION_GET | OPERATION_DELETE | OPERATION_UPDATE | ACTION_OF_GET |
+			      ACTION_OF_DELETE | ACTION_OF_UPDATE | ACTION_OF_CHECK,
+	OPERATIONS_PUTTING = OPERATION_PUT | ACTION_OF_PUT
+};
 
 static const struct member_row *row_of(str name, enum item_operation operation)
 {
@@ -84,7 +98,7 @@ struct reading {
 	struct call *c;
 	struct item_request *request;
 	struct attr_decoder decoder;
-	struct json_reader json;
+	struct json_reader *json;
 };
 
 static int read_item(struct reading *r, str *ret_item)
@@ -92,7 +106,7 @@ static int read_item(struct reading *r, str *ret_item)
 	struct buf item;
 
 	buf_init(&item, r->c->arena, ITEM_ENCODED_MAX);
-	TRY(item_read_json(&r->decoder, &r->json, &item));
+	TRY(item_read_json(&r->decoder, r->json, &item));
 	if (item.over)
 		return ERR_TOO_LARGE;
 	*ret_item = buf_str(&item);
@@ -104,38 +118,38 @@ static int read_member(struct reading *r, const struct member_row *row)
 	void *field = (char *)r->request + row->offset;
 
 	switch (row->kind) {
-	case MEMBER_TEXT: return json_string(&r->json, field);
-	case MEMBER_BOOL: return json_bool(&r->json, field);
-	case MEMBER_COUNT: return json_i64(&r->json, field);
+	case MEMBER_TEXT: return json_string(r->json, field);
+	case MEMBER_BOOL: return json_bool(r->json, field);
+	case MEMBER_COUNT: return json_i64(r->json, field);
 	case MEMBER_ITEM: return read_item(r, field);
 	case MEMBER_NAMES:
 		r->request->names = true;
-		return expr_read_names(&r->request->expr, &r->json);
+		return expr_read_names(&r->request->expr, r->json);
 	case MEMBER_VALUES:
 		r->request->values = true;
-		return expr_read_values(&r->request->expr, &r->decoder, &r->json);
-	case MEMBER_CONDITIONS: return legacy_read_conditions(&r->decoder, &r->json, field);
-	case MEMBER_UPDATES: return legacy_read_updates(&r->decoder, &r->json, field);
-	case MEMBER_ATTRIBUTES: return legacy_read_names(&r->decoder, &r->json, field);
+		return expr_read_values(&r->request->expr, &r->decoder, r->json);
+	case MEMBER_CONDITIONS: return legacy_read_conditions(&r->decoder, r->json, field);
+	case MEMBER_UPDATES: return legacy_read_updates(&r->decoder, r->json, field);
+	case MEMBER_ATTRIBUTES: return legacy_read_names(&r->decoder, r->json, field);
 	}
 	check_unreachable();
 }
 
-static int read_body(struct reading *r)
+/* The members of one object. */
+static int read_object(struct reading *r)
 {
 	const struct member_row *row;
 	str name;
 
-	json_reader_init(&r->json, r->c->body, r->c->arena, REQUEST_DEPTH_MAX);
-	TRY(json_object_begin(&r->json));
-	while (TRY(json_object_next(&r->json, &name))) {
+	TRY(json_object_begin(r->json));
+	while (TRY(json_object_next(r->json, &name))) {
 		row = row_of(name, r->request->operation);
-		if (!row || TRY(json_peek(&r->json)) == JSON_NULL)
-			TRY(json_skip(&r->json));
+		if (!row || TRY(json_peek(r->json)) == JSON_NULL)
+			TRY(json_skip(r->json));
 		else
 			TRY(read_member(r, row));
 	}
-	return json_end(&r->json);
+	return 0;
 }
 
 /* Index of `text` in `words`; -1 when it is none of them; 0 when absent. */
@@ -175,16 +189,15 @@ static bool within(int64_t count, int64_t min, int64_t max)
 	return count == COUNT_ABSENT || (count >= min && count <= max);
 }
 
-/* Do the model's constraints hold for what the fast path has read? False: ask the validator. */
-static bool plausible(struct item_request *q)
+bool item_request_plausible(struct item_request *q)
 {
 	static const str operators[] = {STR_INIT("AND"), STR_INIT("OR")};
-	bool needs_key = q->operation & (OPERATION_GET | OPERATION_DELETE | OPERATION_UPDATE);
+	bool needs_key = q->operation & OPERATIONS_WITH_KEY,
+	     puts = q->operation & OPERATIONS_PUTTING;
 
 	return q->table.n >= 3 && q->table.n <= 1024 && understand_words(q) &&
-	       (!needs_key || q->key.p) && (q->operation != OPERATION_PUT || q->item.p) &&
-	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
-	       within(q->segments, 1, 1000000) &&
+	       (!needs_key || q->key.p) && (!puts || q->item.p) && within(q->limit, 1, INT32_MAX) &&
+	       within(q->segment, 0, 999999) && within(q->segments, 1, 1000000) &&
 	       word_of(q->conditional_operator, operators, 2) >= 0 &&
 	       legacy_conditions_plausible(&q->expected, false) &&
 	       legacy_conditions_plausible(&q->key_conditions, true) &&
@@ -199,11 +212,16 @@ static str missing_expressions(const struct item_request *q)
 {
 	switch (q->operation) {
 	case OPERATION_PUT:
-	case OPERATION_DELETE: return STR(": ConditionExpression is null");
-	case OPERATION_UPDATE: return STR(": UpdateExpression and ConditionExpression are null");
+	case ACTION_OF_PUT:
+	case OPERATION_DELETE:
+	case ACTION_OF_DELETE:
+	case ACTION_OF_CHECK: return STR(": ConditionExpression is null");
+	case OPERATION_UPDATE:
+	case ACTION_OF_UPDATE: return STR(": UpdateExpression and ConditionExpression are null");
 	case OPERATION_QUERY: return STR(": FilterExpression and KeyConditionExpression are null");
 	case OPERATION_SCAN: return STR(": FilterExpression is null");
-	case OPERATION_GET: break;
+	case OPERATION_GET:
+	case ACTION_OF_GET: break;
 	}
 	return STR("");
 }
@@ -325,41 +343,68 @@ static int translate_legacy(struct call *c, struct item_request *q)
 	return 0;
 }
 
-int item_request_read(struct call *c, enum item_operation operation, struct item_request *ret)
+void item_request_init(struct call *c, enum item_operation operation, struct item_request *q)
 {
-	struct item_request q = {.operation = operation,
+	*q = (struct item_request){.operation = operation,
 		.forward = true,
 		.limit = COUNT_ABSENT,
 		.segment = COUNT_ABSENT,
 		.segments = COUNT_ABSENT};
-	struct reading r = {.c = c, .request = &q};
-	int rc;
+	expr_init(&q->expr, c->arena, &c->fault);
+}
 
-	expr_init(&q.expr, c->arena, &c->fault);
+int item_request_read_object(struct call *c, struct json_reader *json, struct item_request *q)
+{
+	struct reading r = {.c = c, .request = q, .json = json};
+
 	attr_decoder_init(&r.decoder, c->arena, &c->fault);
-	rc = read_body(&r);
-	if (rc == ERR_FAULT)
-		return rc;
-	if (rc < 0 || !plausible(&q)) {
-		TRY(dynamodb_check_by_model(c));
-		/* The model takes it: only a depth beyond the reader's can be left. */
-		if (rc == ERR_TOO_LARGE)
-			return rc;
-		return rc < 0 ? call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
-					"The request body could not be read: %s", rc_text(rc))
-			      : call_fault(c, DYNAMODB_FAULT(VALIDATION),
-					"One or more parameter values were invalid");
-	}
-	TRY(check_mixture(c, &q));
-	TRY(check_combinations(c, &q));
-	if (r.decoder.rule.p)
+	TRY(read_object(&r));
+	q->rule = r.decoder.rule;
+	return 0;
+}
+
+int item_request_check(struct call *c, struct item_request *q)
+{
+	TRY(check_mixture(c, q));
+	TRY(check_combinations(c, q));
+	if (q->rule.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%s%.*s",
-			q.start_key.p ? "The provided starting key is invalid: " : "",
-			STR_ARG(r.decoder.rule));
-	if ((operation & (OPERATION_PUT | OPERATION_DELETE)) && q.returns > RETURN_ALL_OLD)
+			q->start_key.p ? "The provided starting key is invalid: " : "",
+			STR_ARG(q->rule));
+	if ((q->operation & (OPERATION_PUT | OPERATION_DELETE)) && q->returns > RETURN_ALL_OLD)
 		return call_fault(
 			c, DYNAMODB_FAULT(VALIDATION), "ReturnValues can only be ALL_OLD or NONE");
-	TRY(translate_legacy(c, &q));
+	return translate_legacy(c, q);
+}
+
+int dynamodb_unreadable(struct call *c, int rc)
+{
+	TRY(dynamodb_check_by_model(c));
+	/* The model takes it: only a depth beyond the reader's can be left. */
+	if (rc == ERR_TOO_LARGE)
+		return rc;
+	return rc < 0 ? call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
+				"The request body could not be read: %s", rc_text(rc))
+		      : call_fault(c, DYNAMODB_FAULT(VALIDATION),
+				"One or more parameter values were invalid");
+}
+
+int item_request_read(struct call *c, enum item_operation operation, struct item_request *ret)
+{
+	struct json_reader json;
+	struct item_request q;
+	int rc;
+
+	item_request_init(c, operation, &q);
+	json_reader_init(&json, c->body, c->arena, REQUEST_DEPTH_MAX);
+	rc = item_request_read_object(c, &json, &q);
+	if (rc == 0)
+		rc = json_end(&json);
+	if (rc == ERR_FAULT)
+		return rc;
+	if (rc < 0 || !item_request_plausible(&q))
+		return dynamodb_unreadable(c, rc);
+	TRY(item_request_check(c, &q));
 	*ret = q;
 	return 0;
 }

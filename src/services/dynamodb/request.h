@@ -19,8 +19,16 @@ enum item_operation {
 	OPERATION_DELETE = 4,
 	OPERATION_UPDATE = 8,
 	OPERATION_QUERY = 16,
-	OPERATION_SCAN = 32
+	OPERATION_SCAN = 32,
+	/* of TransactWriteItems and TransactGetItems (transact.c) */
+	ACTION_OF_PUT = 64,
+	ACTION_OF_UPDATE = 128,
+	ACTION_OF_DELETE = 256,
+	ACTION_OF_CHECK = 512,
+	ACTION_OF_GET = 1024
 };
+
+enum { REQUEST_DEPTH_MAX = 100 }; /* of a body's JSON */
 
 enum return_values {
 	RETURN_NONE,
@@ -44,6 +52,7 @@ struct item_request {
 	bool consistent, forward;         /* forward: true unless the request says otherwise */
 	int64_t limit, segment, segments; /* COUNT_ABSENT, or within the model's bounds */
 	bool names, values;
+	str rule; /* the first rule that an attribute value breaks; STR_NULL: none */
 	struct expr expr;
 	/* Parameters from before expressions; never together with expressions. */
 	struct legacy_conditions expected, key_conditions, filters;
@@ -69,5 +78,20 @@ struct item_request {
  */
 must_use int item_request_read(
 	struct call *c, enum item_operation operation, struct item_request *ret);
+
+/*
+ * The same in steps, for an object in the middle of a body. First nothing is given; reading returns
+ * what the JSON reader does (ERR_FAULT: serialization); when that, or what is read, is not
+ * plausible under the model, dynamodb_unreadable() has the words; then the rules.
+ */
+void item_request_init(struct call *c, enum item_operation operation, struct item_request *q);
+must_use int item_request_read_object(
+	struct call *c, struct json_reader *json, struct item_request *q);
+/* Do the model's constraints hold for what was read? Understands its words. */
+bool item_request_plausible(struct item_request *q);
+must_use int item_request_check(struct call *c, struct item_request *q);
+/* What the model says of the body, or, should it have nothing to say, that it could not be read:
+ * ERR_FAULT, or ERR_TOO_LARGE. `rc`: of the reader. */
+int dynamodb_unreadable(struct call *c, int rc);
 
 #endif
