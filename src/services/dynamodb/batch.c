@@ -39,6 +39,7 @@ struct part {
 	double units;
 	bool consistent;
 	str projection_text, names_text; /* names: as JSON */
+	struct legacy_names attributes;
 	struct expr expr;
 	const struct expr_projection *projection;
 };
@@ -63,7 +64,7 @@ struct batch {
 	struct attr_decoder decoder;
 	struct json_reader json;
 	bool odd; /* the model has to say what is wrong */
-	bool too_many, refused, has_items;
+	bool too_many, has_items;
 };
 
 static void batch_done(struct batch *b)
@@ -178,12 +179,12 @@ static int read_gets(struct batch *b, struct part *part)
 			TRY(json_string(&b->json, &part->projection_text));
 		else if (str_eq(name, STR("ExpressionAttributeNames")))
 			TRY(read_names(b, part));
-		else {
-			b->refused |= str_eq(name, STR("AttributesToGet"));
+		else if (str_eq(name, STR("AttributesToGet")))
+			TRY(legacy_read_names(&b->decoder, &b->json, &part->attributes));
+		else
 			TRY(json_skip(&b->json));
-		}
 	}
-	b->odd |= part->count < 1;
+	b->odd |= part->count < 1 || !legacy_names_plausible(&part->attributes);
 	return 0;
 }
 
@@ -270,8 +271,6 @@ static int batch_read(struct batch *b, unsigned max, read_part *read)
 		return invalid(b, "Supplied WriteRequest is not valid, must contain exactly one of "
 				  "PutRequest and DeleteRequest");
 	}
-	if (b->refused)
-		return dynamodb_not_implemented(c, "AttributesToGet");
 	if (b->decoder.rule.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(b->decoder.rule));
 	b->capacity = str_eq(b->return_capacity, STR("TOTAL"))     ? CAPACITY_TOTAL
@@ -492,6 +491,13 @@ static int parse_projections(struct batch *b)
 	for (unsigned i = 0; i < b->part_count; i++) {
 		struct part *part = &b->parts[i];
 
+		if (part->attributes.given && part->projection_text.p)
+			return invalid(b,
+				"Can not use both expression and non-expression parameters in the "
+				"same request: Non-expression parameters: {AttributesToGet} "
+				"Expression parameters: {ProjectionExpression}");
+		if (part->attributes.given)
+			TRY(legacy_projection(&part->expr, &part->attributes, &part->projection));
 		if (part->names_text.p && !part->projection_text.p)
 			return invalid(b,
 				"ExpressionAttributeNames can only be specified when using "
@@ -547,6 +553,13 @@ static void put_unprocessed(
 	}
 	if (part->projection_text.p)
 		json_put_key_string(w, STR("ProjectionExpression"), part->projection_text);
+	if (part->attributes.given) {
+		json_put_key(w, STR("AttributesToGet"));
+		json_put_array_begin(w);
+		for (uint32_t i = 0; i < part->attributes.count; i++)
+			json_put_string(w, part->attributes.names[i]);
+		json_put_array_end(w);
+	}
 	if (part->names_text.p) {
 		json_put_key(w, STR("ExpressionAttributeNames"));
 		json_put_raw(w, part->names_text);

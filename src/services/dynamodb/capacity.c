@@ -21,18 +21,28 @@ double capacity_read(size_t bytes, bool consistent)
 	return (double)MAX(units, (size_t)1) * (consistent ? 1.0 : 0.5);
 }
 
-static void put_units(struct json_writer *w, str name, double units)
+/* What a sum of units is called besides CapacityUnits; STR_NULL: nothing. */
+static void put_sum(struct json_writer *w, double units, str kind)
+{
+	json_put_key(w, STR("CapacityUnits"));
+	json_put_double(w, units);
+	if (!kind.p)
+		return;
+	json_put_key(w, kind);
+	json_put_double(w, units);
+}
+
+static void put_units(struct json_writer *w, str name, double units, str kind)
 {
 	json_put_key(w, name);
 	json_put_object_begin(w);
-	json_put_key(w, STR("CapacityUnits"));
-	json_put_double(w, units);
+	put_sum(w, units, kind);
 	json_put_object_end(w);
 }
 
 /* The indexes of one kind that have units; nothing when there is none. */
 static void put_indexes(struct json_writer *w, str member, const struct table *t, size_t from,
-	size_t to, const double *units)
+	size_t to, const double *units, str kind)
 {
 	bool any = false;
 
@@ -44,14 +54,14 @@ static void put_indexes(struct json_writer *w, str member, const struct table *t
 			json_put_object_begin(w);
 		}
 		any = true;
-		put_units(w, t->indexes[i].name, units[i]);
+		put_units(w, t->indexes[i].name, units[i], kind);
 	}
 	if (any)
 		json_put_object_end(w);
 }
 
-void capacity_put_object(struct json_writer *w, enum return_capacity capacity, str name,
-	const struct table *t, double table_units, const double *index_units)
+static void put_object(struct json_writer *w, enum return_capacity capacity, str name,
+	const struct table *t, double table_units, const double *index_units, str kind)
 {
 	double sum = table_units;
 
@@ -59,18 +69,30 @@ void capacity_put_object(struct json_writer *w, enum return_capacity capacity, s
 		sum += index_units[i];
 	json_put_object_begin(w);
 	json_put_key_string(w, STR("TableName"), name);
-	json_put_key(w, STR("CapacityUnits"));
-	json_put_double(w, sum);
+	put_sum(w, sum, kind);
 	if (capacity == CAPACITY_INDEXES) {
-		put_units(w, STR("Table"), table_units);
+		put_units(w, STR("Table"), table_units, kind);
 		if (index_units) {
-			put_indexes(
-				w, STR("LocalSecondaryIndexes"), t, 0, t->local_count, index_units);
+			put_indexes(w, STR("LocalSecondaryIndexes"), t, 0, t->local_count,
+				index_units, kind);
 			put_indexes(w, STR("GlobalSecondaryIndexes"), t, t->local_count,
-				t->index_count, index_units);
+				t->index_count, index_units, kind);
 		}
 	}
 	json_put_object_end(w);
+}
+
+void capacity_put_object(struct json_writer *w, enum return_capacity capacity, str name,
+	const struct table *t, double table_units, const double *index_units)
+{
+	put_object(w, capacity, name, t, table_units, index_units, STR_NULL);
+}
+
+void capacity_put_transaction(struct json_writer *w, enum return_capacity capacity, str name,
+	const struct table *t, double table_units, const double *index_units, bool reads)
+{
+	put_object(w, capacity, name, t, table_units, index_units,
+		reads ? STR("ReadCapacityUnits") : STR("WriteCapacityUnits"));
 }
 
 void capacity_put(struct json_writer *w, const struct item_request *q, const struct table *t,

@@ -22,6 +22,11 @@ void capacity_put_object(struct json_writer *w, enum return_capacity capacity, s
 /* Writes the ConsumedCapacity member, an object as above, when the request asks for it. */
 void capacity_put(struct json_writer *w, const struct item_request *q, const struct table *t,
 	double table_units, const double *index_units);
+/*
+ * The same of a transaction, which says besides whether the units are of reads or of writes.
+ */
+void capacity_put_transaction(struct json_writer *w, enum return_capacity capacity, str name,
+	const struct table *t, double table_units, const double *index_units, bool reads);
 
 /*
  * Writes one object of ItemCollectionMetrics: of the collection that an item with these attributes

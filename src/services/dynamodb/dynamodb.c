@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/streams.h"
+#include "services/dynamodb/token.h"
 
 enum { BODY_MAX = 16 << 20 };
 
@@ -72,6 +73,12 @@ static const struct operation_row rows[] = {
 	{.name = "BatchGetItem",
 		.handle = dynamodb_batch_get,
 		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
+	{.name = "TransactWriteItems",
+		.handle = dynamodb_transact_write,
+		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
+	{.name = "TransactGetItems",
+		.handle = dynamodb_transact_get,
+		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
 	{.name = "Query",
 		.handle = dynamodb_query,
 		.resource = item_resource,
@@ -127,6 +134,8 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 	rt_event_init(&d->streams_wanted);
 	rt_event_init(&d->stream_worker_ended);
 	stream_waits_init(&d->stream_waits);
+	rt_event_init(&d->tokens_stop);
+	rt_event_init(&d->tokens_ended);
 	return d;
 }
 
@@ -136,6 +145,7 @@ int dynamodb_start(struct dynamodb *d, struct kv *kv)
 	catalog_start(d->catalog, kv);
 	TRY(rt_spawn(dynamodb_sweep, d));
 	TRY(rt_spawn(dynamodb_stream_worker, d));
+	TRY(rt_spawn(dynamodb_forget_tokens, d));
 	d->started = true;
 	return 0;
 }
@@ -159,6 +169,8 @@ void dynamodb_stop(struct dynamodb *d)
 	rt_event_set(&d->streams_wanted);
 	rt_event_wait_sure(&d->sweeper_ended);
 	rt_event_wait_sure(&d->stream_worker_ended);
+	rt_event_set(&d->tokens_stop);
+	rt_event_wait_sure(&d->tokens_ended);
 	while (atomic_load(&d->counting))
 		rt_event_wait_sure(&d->count_ended);
 	d->started = false;

@@ -38,6 +38,8 @@ static int parse_write(struct write *w)
 {
 	struct item_request *q = &w->q;
 
+	w->item.update = q->legacy.update;
+	w->item.condition = q->legacy.condition;
 	TRY(expr_check_placeholders(&q->expr));
 	if (q->update.p)
 		TRY(expr_parse_update(&q->expr, q->update, &w->item.update));
@@ -233,6 +235,7 @@ int dynamodb_get_item(struct call *c)
 	struct item_request q;
 
 	TRY(item_request_read(c, OPERATION_GET, &q));
+	projection = q.legacy.projection;
 	TRY(expr_check_placeholders(&q.expr));
 	if (q.projection.p)
 		TRY(expr_parse_projection(&q.expr, q.projection, &projection));

@@ -34,6 +34,8 @@ struct dynamodb {
 	struct rt_event stream_worker_ended;
 	struct stream_waits stream_waits;
 	_Atomic(struct hmac_key *) iterator_key; /* NULL until it is needed (streams.c) */
+	/* The worker that removes tokens of old transactions (token.c). */
+	struct rt_event tokens_stop, tokens_ended;
 	_Atomic bool stopping;
 	bool started;
 };
@@ -122,6 +124,8 @@ int dynamodb_delete_item(struct call *c);
 int dynamodb_update_item(struct call *c);
 int dynamodb_batch_write(struct call *c);
 int dynamodb_batch_get(struct call *c);
+int dynamodb_transact_write(struct call *c);
+int dynamodb_transact_get(struct call *c);
 int dynamodb_query(struct call *c);
 int dynamodb_scan(struct call *c);
 

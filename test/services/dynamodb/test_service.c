@@ -59,6 +59,11 @@ static const struct {
 	{"UpdateItemInput", OPERATION_UPDATE},
 	{"QueryInput", OPERATION_QUERY},
 	{"ScanInput", OPERATION_SCAN},
+	{"Put", ACTION_OF_PUT},
+	{"Update", ACTION_OF_UPDATE},
+	{"Delete", ACTION_OF_DELETE},
+	{"ConditionCheck", ACTION_OF_CHECK},
+	{"Get", ACTION_OF_GET},
 };
 
 static const struct {
@@ -71,9 +76,19 @@ static const struct {
 #define UPDATE                                OPERATION_UPDATE
 #define QUERY                                 OPERATION_QUERY
 #define SCAN                                  OPERATION_SCAN
+#define ACTION_PUT                            ACTION_OF_PUT
+#define ACTION_UPDATE                         ACTION_OF_UPDATE
+#define ACTION_DELETE                         ACTION_OF_DELETE
+#define ACTION_CHECK                          ACTION_OF_CHECK
+#define ACTION_GET                            ACTION_OF_GET
 #define MEMBER(name, kind, field, operations) {STR_INIT(name), operations},
 #include "services/dynamodb/request.def"
 #undef MEMBER
+#undef ACTION_PUT
+#undef ACTION_UPDATE
+#undef ACTION_DELETE
+#undef ACTION_CHECK
+#undef ACTION_GET
 #undef PUT
 #undef GET
 #undef DELETE
