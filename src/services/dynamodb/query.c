@@ -34,6 +34,8 @@ static int invalid(struct query *q, const char *text)
 static int check_select(struct query *q)
 {
 	str select = q->q.select;
+	bool old = q->q.attributes.given, projects = q->q.projection.p || old;
+	const char *what = old ? "AttributesToGet" : "ProjectionExpression";
 
 	q->plan.count_only = str_eq(select, STR("COUNT"));
 	q->plan.whole = str_eq(select, STR("ALL_ATTRIBUTES"));
@@ -41,17 +43,16 @@ static int check_select(struct query *q)
 		return invalid(q,
 			"One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES "
 			"can be used only when Querying using an IndexName");
-	if (str_eq(select, STR("SPECIFIC_ATTRIBUTES")) && !q->q.projection.p)
+	if (str_eq(select, STR("SPECIFIC_ATTRIBUTES")) && !projects)
 		return invalid(q, "One or more parameter values were invalid: Must specify the "
 				  "AttributesToGet or ProjectionExpression when choosing to get "
 				  "SPECIFIC_ATTRIBUTES");
-	if (q->q.projection.p && q->plan.count_only)
-		return invalid(q, "Cannot specify the ProjectionExpression when choosing to get "
-				  "only the Count");
-	if (q->q.projection.p && select.p && !str_eq(select, STR("SPECIFIC_ATTRIBUTES")))
+	if (projects && q->plan.count_only)
 		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
-			"Cannot specify the ProjectionExpression when choosing to get %.*s",
-			STR_ARG(select));
+			"Cannot specify the %s when choosing to get only the Count", what);
+	if (projects && select.p && !str_eq(select, STR("SPECIFIC_ATTRIBUTES")))
+		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
+			"Cannot specify the %s when choosing to get %.*s", what, STR_ARG(select));
 	return 0;
 }
 
@@ -71,6 +72,8 @@ static int find_place(struct query *q)
 
 static int parse_common(struct query *q)
 {
+	q->plan.filter = q->q.legacy.filter;
+	q->plan.projection = q->q.legacy.projection;
 	if (q->q.filter.p)
 		TRY(expr_parse_condition(&q->q.expr, EXPR_FILTER, q->q.filter, &q->plan.filter));
 	if (q->q.projection.p)
@@ -125,13 +128,15 @@ int dynamodb_query(struct call *c)
 
 	TRY(item_request_read(c, OPERATION_QUERY, &q.q));
 	TRY(check_select(&q));
-	if (!q.q.key_condition.p)
+	if (!q.q.key_condition.p && !q.q.key_conditions.given)
 		return invalid(&q,
 			"Either the KeyConditions or KeyConditionExpression parameter must "
 			"be specified in the request.");
 	TRY(expr_check_placeholders(&q.q.expr));
 	TRY(parse_common(&q));
-	TRY(expr_parse_key_terms(&q.q.expr, q.q.key_condition, &parsed));
+	parsed = q.q.legacy.key_terms;
+	if (!parsed)
+		TRY(expr_parse_key_terms(&q.q.expr, q.q.key_condition, &parsed));
 	TRY(expr_check_used(&q.q.expr));
 	TRY(find_place(&q));
 	keys = q.plan.index ? &q.plan.index->keys : &q.table->keys;
@@ -139,7 +144,9 @@ int dynamodb_query(struct call *c)
 	q.plan.consistent = q.q.consistent;
 	q.plan.reverse = !q.q.forward;
 	TRY(expr_match_key_condition(&q.q.expr, parsed, keys, &q.condition));
-	if (q.plan.filter)
+	if (q.q.filters.given)
+		TRY(legacy_check_filter_keys(&q.q.expr, &q.q.filters, keys));
+	else if (q.plan.filter)
 		TRY(expr_check_filter_keys(&q.q.expr, q.plan.filter, keys));
 	TRY(page_check(&q.plan, c->arena, &c->fault));
 	return answer(&q);

@@ -47,6 +47,16 @@ TEST(dynamodb, wire_batch)
 	ddb_file(FOLDER "batch.txt", 50);
 }
 
+TEST(dynamodb, wire_transactions)
+{
+	ddb_file(FOLDER "transactions.txt", 60);
+}
+
+TEST(dynamodb, wire_legacy)
+{
+	ddb_file(FOLDER "legacy.txt", 100);
+}
+
 /* ---- members ---- */
 
 static const struct {
