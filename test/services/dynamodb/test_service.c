@@ -42,6 +42,11 @@ TEST(dynamodb, wire_settings)
 	ddb_file(FOLDER "settings.txt", 55);
 }
 
+TEST(dynamodb, wire_indexes)
+{
+	ddb_file(FOLDER "indexes.txt", 130);
+}
+
 TEST(dynamodb, wire_batch)
 {
 	ddb_file(FOLDER "batch.txt", 50);
