@@ -90,15 +90,16 @@ int definition_attributes(
 
 /* ---- key schemas ---- */
 
-/* Of a table or a local index: a HASH and perhaps a RANGE element. */
-static int check_roles(struct call *c, const struct value *schema)
+/* Of a table or a local index: a HASH and perhaps a RANGE element. `path`: of the schema. */
+static int check_roles(struct call *c, const struct value *schema, str path)
 {
 	static const char *const role[] = {"HASH", "RANGE"};
 
 	if (value_count(schema) > ARRAY_SIZE(role))
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"1 validation error detected: Value at 'keySchema' failed to satisfy "
-			"constraint: Member must have length less than or equal to 2");
+			"1 validation error detected: Value at '%.*s' failed to satisfy "
+			"constraint: Member must have length less than or equal to 2",
+			STR_ARG(path));
 	for (uint32_t i = 0; i < value_count(schema); i++)
 		if (!str_eq(value_str(value_at(schema, i), "KeyType"), str_c(role[i])))
 			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
@@ -197,7 +198,7 @@ int definition_table_keys(
 		return DYNAMODB_INVALID(c, "KeySchema must be specified");
 	if (!value_has(c->in, "AttributeDefinitions"))
 		return DYNAMODB_INVALID(c, "AttributeDefinitions must be specified");
-	TRY(check_roles(c, schema));
+	TRY(check_roles(c, schema, STR("keySchema")));
 	TRY(read_schema(c, attributes, schema, &t->keys));
 	t->partition = own_key(t->keys.partition, t->keys.partitions);
 	t->sort = own_key(t->keys.sort, t->keys.sorts);
@@ -260,13 +261,19 @@ static int check_local_keys(struct call *c, const struct table *t, const struct 
 	return 0;
 }
 
+/* Of the key schema of the local index that is being read. */
+static str local_path(struct call *c, const struct table *t)
+{
+	return arena_printf(c->arena, "localSecondaryIndexes.%zu.member.keySchema", t->index_count);
+}
+
 static int read_index(struct call *c, const struct table_attributes *attributes,
 	const struct table *t, const struct value *given, bool local, struct table_index *index)
 {
 	const struct value *schema = value_get(given, "KeySchema");
 
 	*index = (struct table_index){.name = value_str(given, "IndexName"), .local = local};
-	TRY(local ? check_roles(c, schema) : check_many_roles(c, schema));
+	TRY(local ? check_roles(c, schema, local_path(c, t)) : check_many_roles(c, schema));
 	TRY(read_schema(c, attributes, schema, &index->keys));
 	if (local)
 		TRY(check_local_keys(c, t, index));

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "services/dynamodb/backfill.h"
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/streams.h"
 #include "services/dynamodb/token.h"
@@ -130,6 +131,8 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 	check(d->service.model != NULL && d->streams_service.model != NULL);
 	rt_event_init(&d->sweep_wanted);
 	rt_event_init(&d->sweeper_ended);
+	rt_event_init(&d->backfill_wanted);
+	rt_event_init(&d->backfill_ended);
 	rt_event_init(&d->count_ended);
 	rt_event_init(&d->streams_wanted);
 	rt_event_init(&d->stream_worker_ended);
@@ -142,10 +145,12 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 int dynamodb_start(struct dynamodb *d, struct kv *kv)
 {
 	d->kv = kv;
+	atomic_store(&d->stopping, false);
 	catalog_start(d->catalog, kv);
 	TRY(rt_spawn(dynamodb_sweep, d));
 	TRY(rt_spawn(dynamodb_stream_worker, d));
 	TRY(rt_spawn(dynamodb_forget_tokens, d));
+	TRY(rt_spawn(dynamodb_backfill, d));
 	d->started = true;
 	return 0;
 }
@@ -171,6 +176,8 @@ void dynamodb_stop(struct dynamodb *d)
 	rt_event_wait_sure(&d->stream_worker_ended);
 	rt_event_set(&d->tokens_stop);
 	rt_event_wait_sure(&d->tokens_ended);
+	rt_event_set(&d->backfill_wanted);
+	rt_event_wait_sure(&d->backfill_ended);
 	while (atomic_load(&d->counting))
 		rt_event_wait_sure(&d->count_ended);
 	d->started = false;

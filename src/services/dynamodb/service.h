@@ -25,6 +25,9 @@ struct dynamodb {
 	/* Handlers ask the sweeper to look for deleted tables. */
 	struct rt_event sweep_wanted;
 	struct rt_event sweeper_ended;
+	/* Handlers leave jobs on indexes (backfill.c). */
+	struct rt_event backfill_wanted;
+	struct rt_event backfill_ended;
 	/* A table is being counted in the background (count.c). */
 	_Atomic bool counting;
 	struct rt_event count_ended;
@@ -96,6 +99,8 @@ str dynamodb_sweep_key(struct arena *a, uint64_t table_id);
 
 /* Of both: SSESpecification asks for nothing that is not there. */
 must_use int dynamodb_check_encryption(struct call *c);
+/* Of UpdateTable and DeleteTable: ResourceInUseException while the table is UPDATING. */
+must_use int dynamodb_check_status(struct call *c, const struct table *t);
 /* A StreamSpecification (NULL is fine): 1 and the view, or 0: the stream is not to be enabled. */
 must_use int dynamodb_stream_view(
 	struct call *c, const struct value *given, enum table_stream_view *ret_view);

@@ -1,15 +1,9 @@
 /*
- * Changes of a table that need no work on its items: UpdateTable (billing mode, throughput, table
- * class, deletion protection) and tags; and what is told about the account: DescribeLimits,
- * DescribeEndpoints.
- *
- * A change is one transaction on the table's record and in force when it is answered; UpdateTable
- * answers UPDATING, as clients expect, and the record says ACTIVE. Rules and texts:
- * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html
+ * Tags of tables; and what is told about the account: DescribeLimits, DescribeEndpoints.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html
  */
-#include "services/dynamodb/count.h"
+#include "services/dynamodb/change.h"
 #include "services/dynamodb/service.h"
-#include "services/dynamodb/throughput.h"
 
 #include "base/check.h"
 #include "base/rc.h"
@@ -22,107 +16,6 @@ enum {
 	TABLE_UNITS_MAX = 40000,
 	ENDPOINT_MINUTES = 1440
 };
-
-/* One change: `apply` is run in the transaction, maybe more than once. */
-struct change {
-	struct call *c;
-	str key;
-	int (*apply)(struct change *change, struct table *t);
-	struct table *table; /* as the last run left it */
-	bool settles;        /* nothing but what needs no UPDATING has changed */
-};
-
-static void change_done(struct change *change)
-{
-	table_unref(change->table);
-}
-
-/* 1, or 0: there is no such table. */
-static int change_in_store(struct kv_txn *txn, void *arg)
-{
-	struct change *change = arg;
-	struct arena *a = change->c->arena;
-	str document;
-
-	table_unref(change->table);
-	change->table = NULL;
-	if (!TRY(kv_txn_get(txn, change->key, a, &document)))
-		return 0;
-	TRY(table_decode(document, &change->table));
-	TRY(change->apply(change, change->table));
-	kv_txn_put(txn, change->key, table_encode(a, change->table));
-	return 1;
-}
-
-static int change_table(struct change *change, str name)
-{
-	struct call *c = change->c;
-	int rc;
-
-	change->key = table_key(c->arena, c->account, c->region, name);
-	rc = kv_run(dynamodb_of(c)->kv, &change->key, 1, change_in_store, change, c->deadline_ns);
-	if (rc != 0) /* after an error the commit may have been done all the same */
-		catalog_changed(dynamodb_of(c)->catalog);
-	return rc;
-}
-
-/* ---- UpdateTable ---- */
-
-static int refuse_unbuilt(struct call *c)
-{
-	static const char *const members[] = {"AttributeDefinitions", "GlobalSecondaryIndexUpdates",
-		"StreamSpecification", "SSESpecification", "ReplicaUpdates",
-		"MultiRegionConsistency", "GlobalTableWitnessUpdates",
-		"GlobalTableSettingsReplicationMode"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		if (value_has(c->in, members[i]))
-			return dynamodb_not_implemented(c, members[i]);
-	return 0;
-}
-
-static int update(struct change *change, struct table *t)
-{
-	struct call *c = change->c;
-	str class = value_str(c->in, "TableClass");
-
-	TRY(throughput_update(c, t, NULL, NULL));
-	if (class.p && !str_eq(class, t->table_class.p ? t->table_class : STR("STANDARD"))) {
-		t->table_class = class;
-		t->class_since_ms = c->wall_ms;
-	}
-	t->deletion_protection =
-		value_bool(c->in, "DeletionProtectionEnabled", t->deletion_protection);
-	change->settles = !value_has(c->in, "ProvisionedThroughput") &&
-			  !value_has(c->in, "BillingMode") && !class.p;
-	return 0;
-}
-
-int dynamodb_update_table(struct call *c)
-{
-	/* The figures of a count may be written: the sweep has to know. */
-	struct flight flight unused_arg cleanup(flight_leave) =
-		flight_enter(&dynamodb_of(c)->flights);
-	struct change change cleanup(change_done) = {.c = c, .apply = update};
-	struct table_figures figures;
-	str name;
-
-	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
-	TRY(refuse_unbuilt(c));
-	if (!value_has(c->in, "ProvisionedThroughput") && !value_has(c->in, "BillingMode") &&
-		!value_has(c->in, "TableClass") && !value_has(c->in, "DeletionProtectionEnabled") &&
-		!value_has(c->in, "OnDemandThroughput") && !value_has(c->in, "WarmThroughput"))
-		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
-			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is "
-			"required");
-	if (!TRY(change_table(&change, name)))
-		return dynamodb_table_not_found(c, name);
-	TRY(dynamodb_count(dynamodb_of(c), change.table, true, c->deadline_ns, &figures));
-	table_describe(change.table, change.settles ? "ACTIVE" : "UPDATING", &figures, c->wall_ms,
-		value_put_struct(c->out, "TableDescription"));
-	return 0;
-}
 
 /* ---- tags ---- */
 
@@ -154,7 +47,7 @@ static size_t tag_place(const struct table_tag *tags, size_t n, str key)
 	return i;
 }
 
-static int add_tags(struct change *change, struct table *t)
+static int add_tags(struct table_change *change, struct kv_txn *txn unused_arg, struct table *t)
 {
 	struct call *c = change->c;
 	const struct value *given = value_get(c->in, "Tags");
@@ -178,7 +71,7 @@ static int add_tags(struct change *change, struct table *t)
 	return 0;
 }
 
-static int remove_tags(struct change *change, struct table *t)
+static int remove_tags(struct table_change *change, struct kv_txn *txn unused_arg, struct table *t)
 {
 	struct call *c = change->c;
 	const struct value *keys = value_get(c->in, "TagKeys");
@@ -198,14 +91,15 @@ static int remove_tags(struct change *change, struct table *t)
 	return 0;
 }
 
-static int change_tags(struct call *c, int (*apply)(struct change *change, struct table *t))
+static int change_tags(struct call *c,
+	int (*apply)(struct table_change *change, struct kv_txn *txn, struct table *t))
 {
-	struct change change cleanup(change_done) = {.c = c, .apply = apply};
+	struct table_change change cleanup(table_change_done) = {.c = c, .apply = apply};
 	str name;
 
 	TRY(tagged_name(c, &name));
-	return TRY(change_table(&change, name))
-	? 0 : no_resource(c);
+	return TRY(table_change_run(&change, name))
+	== CHANGE_NO_TABLE ? no_resource(c) : 0;
 }
 
 int dynamodb_tag_resource(struct call *c)

@@ -145,7 +145,7 @@ struct table_attributes {
 /* Each once, ascending by name; of the arena. */
 struct table_attributes table_attributes(struct arena *a, const struct table *t);
 
-/* Has a kind of change that UpdateTable makes not ended yet? DescribeTable says UPDATING. */
+/* TableStatus: UPDATING while an index that is made later is being prepared; else ACTIVE. */
 const char *table_status(const struct table *t);
 
 /* ItemCount and TableSizeBytes, of the table and of each index (count.h). */

@@ -207,15 +207,12 @@ static void describe_class(const struct table *t, struct value *d)
 		value_put_time_ms(class, "LastUpdateDateTime", t->class_since_ms);
 }
 
+/* An index that is only filled or removed leaves its table free for other changes. */
 const char *table_status(const struct table *t)
 {
-	for (size_t i = 0; i < t->index_count; i++) {
-		const struct table_index *index = &t->indexes[i];
-
-		if (index->status == INDEX_DELETING ||
-			(index->status == INDEX_CREATING && !index->backfilling))
+	for (size_t i = 0; i < t->index_count; i++)
+		if (t->indexes[i].status == INDEX_CREATING && !t->indexes[i].backfilling)
 			return "UPDATING";
-	}
 	return "ACTIVE";
 }
 

@@ -18,7 +18,13 @@
 #include "services/dynamodb/ids.h"
 #include "services/dynamodb/throughput.h"
 
-enum { LIST_TABLES_MAX = 100, NAME_BYTES_MIN = 3, NAME_BYTES_MAX = 255 };
+enum {
+	/* of an account and region: "Default quotas", ServiceQuotas.html */
+	TABLES_MAX = 2500,
+	LIST_TABLES_MAX = 100,
+	NAME_BYTES_MIN = 3,
+	NAME_BYTES_MAX = 255
+};
 
 #define BAD_NAME \
 	"1 validation error detected: Value '%.*s' at 'tableName' failed to satisfy constraint: "
@@ -141,6 +147,65 @@ struct creation {
 	str document;
 };
 
+/* ---- the number of tables ---- */
+
+static str tables_count_key(struct call *c)
+{
+	struct buf key;
+
+	buf_init(&key, c->arena, KEYSPACE_KEY_MAX);
+	keyspace_area(&key, KEYSPACE_DYNAMODB_META);
+	keyspace_put(&key, STR("tables"));
+	keyspace_put(&key, c->account);
+	keyspace_put(&key, c->region);
+	return buf_str(&key);
+}
+
+static str tables_prefix(struct call *c)
+{
+	struct buf prefix;
+
+	buf_init(&prefix, c->arena, KEYSPACE_KEY_MAX);
+	keyspace_begin(&prefix, KEYSPACE_DYNAMODB_TABLES, c->account, c->region);
+	return buf_str(&prefix);
+}
+
+/* Of the account and region; counted where it was never kept. */
+static int tables_count(struct kv_txn *txn, struct call *c, uint64_t *ret_count)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	str prefix = tables_prefix(c), key, value;
+	const struct kv_range range = {.from = prefix, .to = keyspace_prefix_end(c->arena, prefix)};
+	uint64_t n = 0;
+
+	if (TRY(kv_txn_get(txn, tables_count_key(c), c->arena, &value)))
+		return str_take_be64(&value, ret_count) ? 0 : ERR_CORRUPT;
+	TRY(kv_txn_scan(txn, &range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &value)))
+		n++;
+	*ret_count = n;
+	return 0;
+}
+
+/* One more (1) or less (-1); the key is declared. Before the record comes or goes. */
+static int tables_count_add(struct kv_txn *txn, struct call *c, int more)
+{
+	struct buf value;
+	uint64_t n;
+
+	TRY(tables_count(txn, c, &n));
+	if (more > 0 && n >= TABLES_MAX)
+		return call_fault(c, DYNAMODB_FAULT(LIMIT_EXCEEDED),
+			"Subscriber limit exceeded: There is a limit of %d tables per subscriber",
+			TABLES_MAX);
+	buf_init(&value, c->arena, sizeof n);
+	buf_put_be64(&value, n + (uint64_t)more);
+	kv_txn_put(txn, tables_count_key(c), buf_str(&value));
+	return 0;
+}
+
+/* ---- making one ---- */
+
 /* 0, or ERR_EXISTS: the name is taken; 1: an id is, try others. */
 static int create_in_store(struct kv_txn *txn, void *arg)
 {
@@ -154,6 +219,7 @@ static int create_in_store(struct kv_txn *txn, void *arg)
 	for (size_t i = 0; i < creation->id_count; i++)
 		if (!TRY(ids_take(txn, a, creation->ids[i], creation->table->name)))
 			return 1;
+	TRY(tables_count_add(txn, creation->c, 1));
 	if (creation->streams)
 		TRY(stream_create_txn(
 			txn, a, &t, creation->stream_id, creation->view, creation->c->wall_ms));
@@ -180,6 +246,7 @@ static void creation_prepare(struct creation *creation)
 
 	creation->key_count = creation->id_count = 0;
 	creation->keys[creation->key_count++] = table_key(a, t->account, t->region, t->name);
+	creation->keys[creation->key_count++] = tables_count_key(creation->c);
 	t->id = creation_id(creation);
 	for (size_t i = 0; i < t->index_count; i++) {
 		indexes[i] = t->indexes[i];
@@ -360,14 +427,12 @@ int dynamodb_list_tables(struct call *c)
 		.left = value_int(c->in, "Limit", LIST_TABLES_MAX),
 		.last = STR_NULL};
 	str start = value_str(c->in, "ExclusiveStartTableName");
-	struct buf prefix;
+	str prefix = tables_prefix(c);
 	int rc;
 
-	buf_init(&prefix, c->arena, KEYSPACE_KEY_MAX);
-	keyspace_begin(&prefix, KEYSPACE_DYNAMODB_TABLES, c->account, c->region);
 	l.prefix_bytes = prefix.n;
-	l.range.to = keyspace_prefix_end(c->arena, buf_str(&prefix));
-	l.range.from = start.p ? behind_name(c, start) : buf_str(&prefix);
+	l.range.to = keyspace_prefix_end(c->arena, prefix);
+	l.range.from = start.p ? behind_name(c, start) : prefix;
 	for (;;) {
 		l.range.limit = (unsigned)l.left + 1;
 		rc = list_some(&l);
@@ -382,6 +447,15 @@ int dynamodb_list_tables(struct call *c)
 	if (l.more)
 		value_put_str(c->out, "LastEvaluatedTableName", l.last);
 	return 0;
+}
+
+int dynamodb_check_status(struct call *c, const struct table *t)
+{
+	if (str_eq(str_c(table_status(t)), STR("ACTIVE")))
+		return 0;
+	return call_fault(c, DYNAMODB_FAULT(RESOURCE_IN_USE),
+		"Attempt to change a resource which is still in use: Table is being updated: %.*s",
+		STR_ARG(t->name));
 }
 
 struct deletion {
@@ -412,7 +486,9 @@ static int delete_in_store(struct kv_txn *txn, void *arg)
 		return 0;
 	if (t->deletion_protection)
 		return is_protected(deletion->c);
+	TRY(dynamodb_check_status(deletion->c, t));
 	TRY(stream_end_txn(txn, a, t, deletion->c->wall_ms));
+	TRY(tables_count_add(txn, deletion->c, -1));
 	kv_txn_delete(txn, deletion->key);
 	dynamodb_sweep_add(txn, a, t);
 	return 1;
@@ -440,8 +516,8 @@ int dynamodb_delete_table(struct call *c)
 	deletion.id = t->id;
 	deletion.key = table_key(c->arena, c->account, c->region, name);
 	deletion.sweep_key = dynamodb_sweep_key(c->arena, t->id);
-	rc = kv_run(d->kv, (str[]){deletion.key, deletion.sweep_key}, 2, delete_in_store, &deletion,
-		c->deadline_ns);
+	rc = kv_run(d->kv, (str[]){deletion.key, deletion.sweep_key, tables_count_key(c)}, 3,
+		delete_in_store, &deletion, c->deadline_ns);
 	/* After an error too: the commit may have been done all the same. */
 	catalog_changed(d->catalog);
 	stream_changed(d);

@@ -17,6 +17,11 @@ TEST(dynamodb, wire_tables)
 	ddb_file(FOLDER "tables.txt", 60);
 }
 
+TEST(dynamodb, wire_index_tables)
+{
+	ddb_file(FOLDER "index_tables.txt", 100);
+}
+
 TEST(dynamodb, wire_items)
 {
 	ddb_file(FOLDER "items.txt", 180);
