@@ -196,3 +196,20 @@ bool str_take_varint(str *in, uint64_t *ret_value)
 	}
 	return false;
 }
+
+void buf_put_sized(struct buf *b, str bytes)
+{
+	buf_put_varint(b, bytes.n);
+	buf_put(b, bytes);
+}
+
+bool str_take_sized(str *in, str *ret_bytes)
+{
+	str rest = *in;
+	uint64_t n;
+
+	if (!str_take_varint(&rest, &n) || n > rest.n || !str_take(&rest, (size_t)n, ret_bytes))
+		return false;
+	*in = rest;
+	return true;
+}

@@ -56,6 +56,8 @@ void buf_put_be32(struct buf *b, uint32_t v);
 void buf_put_be64(struct buf *b, uint64_t v);
 /* LEB128, at most 10 bytes. */
 void buf_put_varint(struct buf *b, uint64_t v);
+/* The length as a varint, and the bytes. */
+void buf_put_sized(struct buf *b, str bytes);
 
 static inline str buf_str(const struct buf *b)
 {
@@ -79,5 +81,6 @@ bool str_take_be16(str *in, uint16_t *ret_value);
 bool str_take_be32(str *in, uint32_t *ret_value);
 bool str_take_be64(str *in, uint64_t *ret_value);
 bool str_take_varint(str *in, uint64_t *ret_value);
+bool str_take_sized(str *in, str *ret_bytes);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "server/services.h"
 
+#include "aws/ports/records.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -102,6 +103,8 @@ int services_new(
 	s->iam = iam_service_new(rt, NULL, options->ports);
 	s->sts = sts_service_new(options->ports);
 	s->dynamodb = dynamodb_new(rt);
+	dynamodb_set_ttl_period_ms(s->dynamodb, options->options->ttl_period_ms);
+	port_records_add(options->ports, dynamodb_records(s->dynamodb));
 	TRY(logs_service_new(&(struct logs_options){.rt = rt, .ports = options->ports}, &s->logs));
 	TRY(new_lambda(s));
 	TRY(new_apigateway(s));

@@ -15,9 +15,10 @@ struct port_call;     /* the gate: any operation as a given principal */
 struct port_identity; /* iam: who owns an access key, what a role may */
 struct port_log;      /* logs: put lines into a log stream */
 struct port_metric;   /* cloudwatch: count */
+struct port_records;  /* dynamodb ...: read a stream in order */
 struct port_host;     /* deployed APIs, function URLs ...: who serves a Host */
 
-enum { PORT_HOSTS_MAX = 16 };
+enum { PORT_HOSTS_MAX = 16, PORT_RECORDS_MAX = 8 };
 
 struct ports {
 	const struct port_invoke *invoke;
@@ -27,6 +28,8 @@ struct ports {
 	const struct port_metric *metric;
 	const struct port_host *hosts[PORT_HOSTS_MAX]; /* by port_host_add() */
 	size_t host_count;
+	const struct port_records *records[PORT_RECORDS_MAX]; /* by port_records_add() */
+	size_t records_count;
 };
 
 #endif

@@ -9,8 +9,9 @@
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/streams.h"
 #include "services/dynamodb/token.h"
+#include "services/dynamodb/ttl.h"
 
-enum { BODY_MAX = 16 << 20 };
+enum { BODY_MAX = 16 << 20, TTL_PERIOD_MS = 1000 };
 
 /* The ARN of the table that the input names, for policies. */
 static int table_resource(struct call *c, str *ret_arn)
@@ -50,6 +51,8 @@ static const struct operation_row rows[] = {
 	{.name = "TagResource", .handle = dynamodb_tag_resource, .resource = arn_resource},
 	{.name = "UntagResource", .handle = dynamodb_untag_resource, .resource = arn_resource},
 	{.name = "ListTagsOfResource", .handle = dynamodb_list_tags, .resource = arn_resource},
+	{.name = "UpdateTimeToLive", .handle = dynamodb_update_ttl, .resource = table_resource},
+	{.name = "DescribeTimeToLive", .handle = dynamodb_describe_ttl, .resource = table_resource},
 	{.name = "DescribeLimits", .handle = dynamodb_describe_limits},
 	{.name = "DescribeEndpoints", .handle = dynamodb_describe_endpoints},
 	{.name = "PutItem",
@@ -139,7 +142,23 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 	stream_waits_init(&d->stream_waits);
 	rt_event_init(&d->tokens_stop);
 	rt_event_init(&d->tokens_ended);
+	rt_event_init(&d->ttl_change_wanted);
+	rt_event_init(&d->ttl_change_ended);
+	rt_event_init(&d->ttl_expire_wanted);
+	rt_event_init(&d->ttl_expire_ended);
+	d->ttl_period_ms = TTL_PERIOD_MS;
+	dynamodb_records_init(d);
 	return d;
+}
+
+const struct port_records *dynamodb_records(const struct dynamodb *d)
+{
+	return &d->records;
+}
+
+void dynamodb_set_ttl_period_ms(struct dynamodb *d, int64_t period_ms)
+{
+	d->ttl_period_ms = MAX(period_ms, 1);
 }
 
 int dynamodb_start(struct dynamodb *d, struct kv *kv)
@@ -151,6 +170,8 @@ int dynamodb_start(struct dynamodb *d, struct kv *kv)
 	TRY(rt_spawn(dynamodb_stream_worker, d));
 	TRY(rt_spawn(dynamodb_forget_tokens, d));
 	TRY(rt_spawn(dynamodb_backfill, d));
+	TRY(rt_spawn(dynamodb_ttl_change, d));
+	TRY(rt_spawn(dynamodb_ttl_expire, d));
 	d->started = true;
 	return 0;
 }
@@ -172,7 +193,11 @@ void dynamodb_stop(struct dynamodb *d)
 	atomic_store(&d->stopping, true);
 	rt_event_set(&d->sweep_wanted);
 	rt_event_set(&d->streams_wanted);
+	rt_event_set(&d->ttl_change_wanted);
+	rt_event_set(&d->ttl_expire_wanted);
 	rt_event_wait_sure(&d->sweeper_ended);
+	rt_event_wait_sure(&d->ttl_change_ended);
+	rt_event_wait_sure(&d->ttl_expire_ended);
 	rt_event_wait_sure(&d->stream_worker_ended);
 	rt_event_set(&d->tokens_stop);
 	rt_event_wait_sure(&d->tokens_ended);

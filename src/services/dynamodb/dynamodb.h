@@ -12,11 +12,16 @@
 
 struct dynamodb;
 struct kv;
+struct port_records;
 struct rt;
 
 /* Takes loop-local slots, so before rt_run(). */
 struct dynamodb *dynamodb_new(struct rt *rt);
-/* From a fiber, before the first request. Begins the background sweep of deleted tables. */
+/* Streams as sources of records; to be added to the ports. */
+const struct port_records *dynamodb_records(const struct dynamodb *d);
+/* Between two looks for items whose time to live has passed; before dynamodb_start() [1000]. */
+void dynamodb_set_ttl_period_ms(struct dynamodb *d, int64_t period_ms);
+/* From a fiber, before the first request. Begins the background work. */
 must_use int dynamodb_start(struct dynamodb *d, struct kv *kv);
 /* What to register with the gate; lives as long as the service. */
 const struct service *dynamodb_service(const struct dynamodb *d);

@@ -40,13 +40,6 @@ size_t item_size(str item)
 	return size;
 }
 
-static bool take_sized(str *rest, str *ret_part)
-{
-	uint64_t n;
-
-	return str_take_varint(rest, &n) && n <= rest->n && str_take(rest, (size_t)n, ret_part);
-}
-
 static bool take_decimal(str *rest, str *ret_part)
 {
 	str before = *rest;
@@ -65,7 +58,7 @@ static bool set_is_valid(uint8_t tag, str rest)
 	if (rest.n == 0)
 		return false;
 	while (rest.n > 0) {
-		if (tag == ATTR_TAG_NS ? !take_decimal(&rest, &v) : !take_sized(&rest, &v))
+		if (tag == ATTR_TAG_NS ? !take_decimal(&rest, &v) : !str_take_sized(&rest, &v))
 			return false;
 		if (before.p && str_cmp(before, v) >= 0)
 			return false;
@@ -81,7 +74,7 @@ static bool entries_are_valid(str rest, unsigned depth)
 	str before = STR_NULL, name;
 
 	while (rest.n > 0) {
-		if (!take_sized(&rest, &name) || !take_value(&rest, depth))
+		if (!str_take_sized(&rest, &name) || !take_value(&rest, depth))
 			return false;
 		if (before.p && str_cmp(before, name) >= 0)
 			return false;
@@ -100,7 +93,7 @@ static bool take_value(str *rest, unsigned depth)
 		return false;
 	switch ((enum attr_tag)tag) {
 	case ATTR_TAG_S:
-	case ATTR_TAG_B: return take_sized(rest, &part);
+	case ATTR_TAG_B: return str_take_sized(rest, &part);
 	case ATTR_TAG_N: return take_decimal(rest, &part);
 	case ATTR_TAG_FALSE:
 	case ATTR_TAG_TRUE:

@@ -5,6 +5,7 @@
 #define DYNAMODB_SERVICE_H
 
 #include "aws/gate.h"
+#include "aws/ports/records.h"
 #include "rt/rt.h"
 #include "services/dynamodb/catalog.h"
 #include "services/dynamodb/faults.h"
@@ -36,6 +37,11 @@ struct dynamodb {
 	struct rt_event streams_wanted;
 	struct rt_event stream_worker_ended;
 	struct stream_waits stream_waits;
+	struct port_records records; /* stream_source.c */
+	/* Time to live was changed; a table has it now (ttl_worker.c). */
+	struct rt_event ttl_change_wanted, ttl_change_ended;
+	struct rt_event ttl_expire_wanted, ttl_expire_ended;
+	int64_t ttl_period_ms;
 	_Atomic(struct hmac_key *) iterator_key; /* NULL until it is needed (streams.c) */
 	/* The worker that removes tokens of old transactions (token.c). */
 	struct rt_event tokens_stop, tokens_ended;
@@ -121,6 +127,8 @@ int dynamodb_update_table(struct call *c);
 int dynamodb_tag_resource(struct call *c);
 int dynamodb_untag_resource(struct call *c);
 int dynamodb_list_tags(struct call *c);
+int dynamodb_update_ttl(struct call *c);
+int dynamodb_describe_ttl(struct call *c);
 int dynamodb_describe_limits(struct call *c);
 int dynamodb_describe_endpoints(struct call *c);
 int dynamodb_put_item(struct call *c);

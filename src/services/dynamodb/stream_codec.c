@@ -11,19 +11,6 @@ enum { FLAG_BY_EXPIRY = 1, FLAG_OLD = 2, FLAG_NEW = 4, FLAGS_KNOWN = 7 };
 
 #define SEQUENCE_HEAD '1'
 
-static void put_sized(struct buf *out, str bytes)
-{
-	buf_put_varint(out, bytes.n);
-	buf_put(out, bytes);
-}
-
-static bool take_sized(str *in, str *ret_bytes)
-{
-	uint64_t n;
-
-	return str_take_varint(in, &n) && n <= in->n && str_take(in, (size_t)n, ret_bytes);
-}
-
 /* ---- records ---- */
 
 static bool is_item(str item)
@@ -43,11 +30,11 @@ void stream_record_encode(struct buf *out, const struct stream_record *r)
 	buf_put_char(out, (char)flags);
 	buf_put_char(out, (char)r->view);
 	buf_put_be64(out, (uint64_t)r->wall_ms);
-	put_sized(out, r->keys);
+	buf_put_sized(out, r->keys);
 	if (r->old_image.p)
-		put_sized(out, r->old_image);
+		buf_put_sized(out, r->old_image);
 	if (r->new_image.p)
-		put_sized(out, r->new_image);
+		buf_put_sized(out, r->new_image);
 }
 
 int stream_record_decode(str value, struct stream_record *ret_record)
@@ -63,11 +50,11 @@ int stream_record_decode(str value, struct stream_record *ret_record)
 	if (!str_take_u8(&value, &event) || event > STREAM_REMOVE || !str_take_u8(&value, &flags) ||
 		(flags & ~FLAGS_KNOWN) || !str_take_u8(&value, &view) ||
 		view > VIEW_NEW_AND_OLD_IMAGES || !str_take_be64(&value, &wall) ||
-		wall > INT64_MAX || !take_sized(&value, &r.keys) || !is_item(r.keys))
+		wall > INT64_MAX || !str_take_sized(&value, &r.keys) || !is_item(r.keys))
 		return ERR_CORRUPT;
-	if ((flags & FLAG_OLD) && (!take_sized(&value, &r.old_image) || !is_item(r.old_image)))
+	if ((flags & FLAG_OLD) && (!str_take_sized(&value, &r.old_image) || !is_item(r.old_image)))
 		return ERR_CORRUPT;
-	if ((flags & FLAG_NEW) && (!take_sized(&value, &r.new_image) || !is_item(r.new_image)))
+	if ((flags & FLAG_NEW) && (!str_take_sized(&value, &r.new_image) || !is_item(r.new_image)))
 		return ERR_CORRUPT;
 	if (value.n)
 		return ERR_CORRUPT;
@@ -88,8 +75,8 @@ size_t stream_record_size(const struct stream_record *r)
 
 static void put_shard(struct buf *out, const struct stream_shard *h)
 {
-	put_sized(out, h->id);
-	put_sized(out, h->parent);
+	buf_put_sized(out, h->id);
+	buf_put_sized(out, h->parent);
 	buf_put_char(out, (char)h->bucket);
 	buf_put_char(out, (char)h->state);
 	buf_put_varint(out, (uint64_t)h->created_ms);
@@ -108,14 +95,14 @@ str stream_encode(struct arena *a, const struct stream *s)
 	buf_init(&out, a, STREAM_DOCUMENT_MAX);
 	buf_put_char(&out, DOCUMENT_VERSION_1);
 	buf_put_be64(&out, s->id);
-	put_sized(&out, s->account);
-	put_sized(&out, s->region);
-	put_sized(&out, s->table);
-	put_sized(&out, s->label);
+	buf_put_sized(&out, s->account);
+	buf_put_sized(&out, s->region);
+	buf_put_sized(&out, s->table);
+	buf_put_sized(&out, s->label);
 	buf_put_be64(&out, s->table_id);
 	buf_put_char(&out, (char)s->view);
-	put_sized(&out, s->partition);
-	put_sized(&out, s->sort);
+	buf_put_sized(&out, s->partition);
+	buf_put_sized(&out, s->sort);
 	buf_put_varint(&out, (uint64_t)s->created_ms);
 	buf_put_varint(&out, (uint64_t)s->disabled_ms);
 	buf_put_char(&out, (char)s->settled);
@@ -129,7 +116,7 @@ str stream_encode(struct arena *a, const struct stream *s)
 /* An empty text stands for an absent one. */
 static bool take_text(str *in, str *ret_text)
 {
-	if (!take_sized(in, ret_text))
+	if (!str_take_sized(in, ret_text))
 		return false;
 	if (!ret_text->n)
 		*ret_text = STR_NULL;

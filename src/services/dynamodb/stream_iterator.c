@@ -30,8 +30,7 @@ str stream_iterator_encode(
 	buf_put_char(&payload, it->trim_horizon ? FLAG_TRIM_HORIZON : 0);
 	buf_put_be64(&payload, (uint64_t)it->issued_ms);
 	buf_put_be64(&payload, it->after);
-	buf_put_varint(&payload, it->shard.n);
-	buf_put(&payload, it->shard);
+	buf_put_sized(&payload, it->shard);
 	mac_of(key, it->arn, buf_str(&payload), mac);
 	buf_put(&payload, str_of(mac, MAC_BYTES));
 	buf_init(&text, a, ITERATOR_BYTES_MAX);
@@ -45,16 +44,15 @@ str stream_iterator_encode(
 static int decode_payload(str in, struct stream_iterator *it)
 {
 	uint8_t version, flags;
-	uint64_t issued, n;
+	uint64_t issued;
 
 	if (!str_take_u8(&in, &version) || version != VERSION || !str_take_u8(&in, &flags) ||
 		(flags & ~FLAG_TRIM_HORIZON) || !str_take_be64(&in, &issued) ||
 		issued > INT64_MAX || !str_take_be64(&in, &it->after) ||
-		!str_take_varint(&in, &n) || n != in.n)
+		!str_take_sized(&in, &it->shard) || in.n)
 		return 0;
 	it->trim_horizon = flags & FLAG_TRIM_HORIZON;
 	it->issued_ms = (int64_t)issued;
-	it->shard = in;
 	return 1;
 }
 

@@ -114,13 +114,15 @@ static int read_records(struct kv *kv, struct arena *a, struct stream_look *look
 			return LOOK_DONE;
 		TRY(stream_key_stamp(key, &stamp));
 		TRY(stream_record_decode(value, &record));
-		TRY(look->each(look->arg, look->stream, h, stamp, &record));
+		if (TRY(look->each(look->arg, look->stream, h, stamp, &record)))
+			return LOOK_DONE;
 		bytes += value.n;
 		look->next = stamp;
 		if (++look->count == look->records_max)
 			return LOOK_DONE;
 	}
 	look->next = MAX(look->next, last);
+	look->all = true;
 	look->ended = h->state == SHARD_CLOSED && last == h->last;
 	return LOOK_DONE;
 }
@@ -134,7 +136,7 @@ int stream_look(struct kv *kv, struct arena *a, struct stream_look *look)
 	look->stream = arena_new(a, struct stream);
 	look->count = 0;
 	look->next = look->after;
-	look->ended = false;
+	look->all = look->ended = false;
 	if (!TRY(stream_find(kv, a, at->account, at->region, at->table, at->label, look->stream)))
 		return LOOK_NO_STREAM;
 	h = stream_shard_named(look->stream, look->shard);
@@ -152,6 +154,16 @@ int stream_look(struct kv *kv, struct arena *a, struct stream_look *look)
 	if (h->state == SHARD_CLOSING)
 		return LOOK_DONE; /* its end will be known in a moment */
 	return read_records(kv, a, look, h, horizon);
+}
+
+int stream_latest(struct kv *kv, struct arena *a, const struct stream *s,
+	const struct stream_shard *h, uint64_t *ret_after)
+{
+	if (h->state == SHARD_CLOSED) {
+		*ret_after = h->last;
+		return 0;
+	}
+	return kv_horizon(kv, stream_bucket_prefix(a, s->id, h->bucket), ret_after);
 }
 
 /* ---- GetRecords ---- */

@@ -332,12 +332,7 @@ static int place(struct call *c, const struct stream *s, const struct stream_sha
 		it->trim_horizon = true;
 		return 0;
 	}
-	if (h->state == SHARD_CLOSED) {
-		it->after = h->last;
-		return 0;
-	}
-	return kv_horizon(
-		dynamodb_of(c)->kv, stream_bucket_prefix(c->arena, s->id, h->bucket), &it->after);
+	return stream_latest(dynamodb_of(c)->kv, c->arena, s, h, &it->after);
 }
 
 int dynamodb_get_shard_iterator(struct call *c)

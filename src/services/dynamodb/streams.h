@@ -21,7 +21,10 @@ struct stream_look {
 	uint64_t after;
 	bool trim_horizon;             /* trimmed records before the first one do not matter */
 	size_t records_max, bytes_max; /* the first record is given whatever its size */
-	/* Each record in turn. < 0 ends the look with that. Must not suspend. */
+	/*
+	 * Each record in turn: 0; 1 ends the look before this record; < 0 ends it with that. Must
+	 * not suspend.
+	 */
 	int (*each)(void *arg, const struct stream *s, const struct stream_shard *h, uint64_t stamp,
 		const struct stream_record *record);
 	void *arg;
@@ -29,6 +32,7 @@ struct stream_look {
 	struct stream *stream;
 	size_t count;
 	uint64_t next; /* to go on after */
+	bool all;      /* nothing more is there now */
 	bool ended;    /* the shard is closed, and this was all of it */
 };
 enum stream_look_result { LOOK_DONE, LOOK_NO_STREAM, LOOK_NO_SHARD, LOOK_TRIMMED };
@@ -43,6 +47,9 @@ must_use mayyield int stream_look(struct kv *kv, struct arena *a, struct stream_
 void stream_record_render(struct json_writer *w, const struct stream *s,
 	const struct stream_shard *h, uint64_t stamp, const struct stream_record *record, str arn);
 const struct stream_shard *stream_shard_named(const struct stream *s, str id);
+/* The stamp behind all records that the shard has now. */
+must_use mayyield int stream_latest(struct kv *kv, struct arena *a, const struct stream *s,
+	const struct stream_shard *h, uint64_t *ret_after);
 
 /* What authenticates iterators. */
 must_use mayyield int stream_iterator_key(struct call *c, const struct hmac_key **ret_key);
@@ -50,6 +57,9 @@ must_use mayyield int stream_iterator_key(struct call *c, const struct hmac_key 
 int stream_not_found(struct call *c, str arn);
 /* ERR_FAULT with TrimmedDataAccessException. */
 int stream_trimmed(struct call *c);
+
+/* Fills d->records. */
+void dynamodb_records_init(struct dynamodb *d);
 
 int dynamodb_list_streams(struct call *c);
 int dynamodb_describe_stream(struct call *c);
