@@ -79,8 +79,8 @@ struct partiql_plan {
 	/* Ascending by partition key, or descending as ORDER BY says; none: a scan. */
 	struct key_condition *conditions;
 	unsigned count;
+	str key;                             /* all of it is given: of one item; else STR_NULL */
 	bool reverse;                        /* each partition from its end */
-	bool whole_key;                      /* each condition selects one item at most */
 	const struct expr_condition *filter; /* NULL: none */
 };
 

@@ -104,6 +104,40 @@ static uint32_t values_of(struct arena *a, const struct expr_node *n, str name, 
 	return count;
 }
 
+/* Key attributes by number: the partition ones, then the sort ones. */
+static str key_name(const struct key_schema *keys, unsigned i)
+{
+	return i < keys->partitions ? keys->partition[i].name
+				    : keys->sort[i - keys->partitions].name;
+}
+
+/* The item of the key attributes, which have these values. */
+static int key_item(struct arena *a, const struct key_schema *keys, const str *values, str *ret_key)
+{
+	unsigned count = keys->partitions + keys->sorts;
+	str before = STR_NULL;
+	struct buf key;
+
+	buf_init(&key, a, ITEM_ENCODED_MAX);
+	item_put_begin(&key);
+	for (unsigned n = 0; n < count; n++) {
+		unsigned next = count;
+
+		for (unsigned i = 0; i < count; i++)
+			if ((!before.p || str_cmp(key_name(keys, i), before) > 0) &&
+				(next == count ||
+					str_cmp(key_name(keys, i), key_name(keys, next)) < 0))
+				next = i;
+		before = key_name(keys, next);
+		attr_put_name(&key, before);
+		buf_put(&key, values[next]);
+	}
+	if (key.over)
+		return ERR_TOO_LARGE;
+	*ret_key = buf_str(&key);
+	return 0;
+}
+
 /* ---- SELECT ---- */
 
 /* The terms that became key conditions, as the arguments of an AND. */
@@ -226,6 +260,19 @@ static const struct expr_condition *rest_of(struct partiql *s, const struct term
 	return count ? c : NULL;
 }
 
+/* The one item that the plan can find, if so. */
+static int name_item(struct partiql *s, const struct key_schema *keys, struct partiql_plan *plan)
+{
+	const struct key_condition *c = plan->conditions;
+	str values[2 * KEY_ATTRIBUTES_MAX];
+
+	if (plan->count > 1 || c->sorts < keys->sorts || (keys->sorts && c->op != KEY_EQUAL))
+		return 0;
+	memcpy(values, c->partition, keys->partitions * sizeof *values);
+	memcpy(values + keys->partitions, c->sort, keys->sorts * sizeof *values);
+	return key_item(s->expr.arena, keys, values, &plan->key);
+}
+
 static int plan_query(struct partiql *s, const struct key_schema *keys, struct terms *t,
 	str *values, uint32_t count, struct partiql_plan *ret)
 {
@@ -242,9 +289,7 @@ static int plan_query(struct partiql *s, const struct key_schema *keys, struct t
 	ret->conditions = arena_new_array(s->expr.arena, struct key_condition, count);
 	for (; ret->count < count; ret->count++)
 		TRY(match(s, keys, values[ret->count], &k, &ret->conditions[ret->count]));
-	ret->whole_key = ret->conditions[0].sorts == keys->sorts &&
-			 (keys->sorts == 0 || ret->conditions[0].op == KEY_EQUAL);
-	return 0;
+	return name_item(s, keys, ret);
 }
 
 static void turn(struct partiql_plan *plan)
@@ -299,7 +344,7 @@ int partiql_plan(struct partiql *s, const struct key_schema *keys, struct partiq
 	struct arena *a = s->expr.arena;
 	struct terms t = terms_of(a, s->where);
 	struct key_terms others = {.count = 0};
-	struct partiql_plan plan = {.count = 0};
+	struct partiql_plan plan = {.key = STR_NULL};
 	uint32_t at = 0, count = 0;
 	str *values;
 
@@ -321,49 +366,28 @@ int partiql_plan(struct partiql *s, const struct key_schema *keys, struct partiq
 
 /* ---- writes ---- */
 
-static int no_key(struct partiql *s)
-{
-	return validation_fault(s->expr.fault, s->expr.arena,
-		"Where clause does not contain a mandatory equality on all key attributes");
-}
-
-static int by_attribute(const void *a, const void *b)
-{
-	return str_cmp(
-		((const struct key_attribute *)a)->name, ((const struct key_attribute *)b)->name);
-}
-
 int partiql_key(struct partiql *s, const struct key_schema *keys, str *ret_key,
 	const struct expr_condition **ret_rest)
 {
 	struct terms t = terms_of(s->expr.arena, s->where);
-	struct key_attribute all[2 * KEY_ATTRIBUTES_MAX];
-	unsigned count = 0;
-	struct buf key;
+	str values[2 * KEY_ATTRIBUTES_MAX];
+	unsigned count = keys->partitions + keys->sorts;
 
-	for (unsigned i = 0; i < keys->partitions; i++)
-		all[count++] = keys->partition[i];
-	for (unsigned i = 0; i < keys->sorts; i++)
-		all[count++] = keys->sort[i];
-	qsort(all, count, sizeof *all, by_attribute);
-	buf_init(&key, s->expr.arena, ITEM_ENCODED_MAX);
-	item_put_begin(&key);
 	for (unsigned i = 0; i < count; i++) {
+		str name = key_name(keys, i);
 		uint32_t at = 0;
 
-		while (at < t.count && !equal_value(t.term[at], all[i].name).p)
+		while (at < t.count && !equal_value(t.term[at], name).p)
 			at++;
 		if (at == t.count)
-			return no_key(s);
+			return validation_fault(s->expr.fault, s->expr.arena,
+				"Where clause does not contain a mandatory equality on all key "
+				"attributes");
 		t.taken[at] = true;
-		attr_put_name(&key, all[i].name);
-		buf_put(&key, equal_value(t.term[at], all[i].name));
+		values[i] = equal_value(t.term[at], name);
 	}
-	if (key.over)
-		return ERR_TOO_LARGE;
-	*ret_key = buf_str(&key);
 	*ret_rest = rest_of(s, &t);
-	return 0;
+	return key_item(s->expr.arena, keys, values, ret_key);
 }
 
 const struct expr_condition *partiql_condition(

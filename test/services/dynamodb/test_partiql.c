@@ -200,8 +200,8 @@ static str plan_text(struct arena *a, const struct key_schema *keys, const struc
 	buf_put(&out, p->count ? STR("query") : STR("scan"));
 	for (unsigned i = 0; i < p->count; i++)
 		put_key_condition(a, &out, keys, &p->conditions[i]);
-	if (p->whole_key)
-		buf_put(&out, STR(" whole"));
+	if (p->key.p)
+		buf_printf(&out, " key %.*s", STR_ARG(test_item_text(a, p->key)));
 	if (p->reverse)
 		buf_put(&out, STR(" reverse"));
 	put_condition(a, &out, "filter", p->filter);
