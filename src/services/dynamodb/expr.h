@@ -62,6 +62,7 @@ enum expr_kind {
 	EXPR_KEY_CONDITION,
 	EXPR_PROJECTION,
 	EXPR_UPDATE,
+	EXPR_STATEMENT, /* of PartiQL (partiql.h): its messages name no parameter */
 };
 
 struct expr_condition; /* the tree of a condition */

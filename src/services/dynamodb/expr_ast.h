@@ -128,6 +128,9 @@ must_use int parser_path(struct parser *p, struct expr_path *ret_path);
 /* A path, a value or a function. */
 must_use int parser_operand(struct parser *p, struct expr_node **ret_node);
 struct expr_node *parser_node(struct parser *p, enum node_kind kind, uint32_t arg_count);
+/* One more argument; `capacity` is that of n->args, at least 1. */
+void parser_node_add(
+	struct parser *p, struct expr_node *n, uint32_t *capacity, struct expr_node *arg);
 /* The value of a TOKEN_VALUE, which is taken. */
 must_use int parser_value(struct parser *p, str *ret_value);
 
@@ -143,6 +146,9 @@ void paths_check(struct parser *p, const struct expr_path *const *paths, uint32_
 const struct expr_projection *projection_new(
 	struct arena *arena, const struct expr_path *const *paths, uint32_t count);
 
+/* What can be said of an operator's or function's operands without an item, as parser_problem().
+ */
+void node_check(struct parser *p, const struct expr_node *n);
 /* A literal has a type that the operator or function never takes. */
 void operand_type_problem(struct parser *p, const char *operator, str value);
 

@@ -74,6 +74,20 @@ struct expr_node *parser_node(struct parser *p, enum node_kind kind, uint32_t ar
 	return n;
 }
 
+void parser_node_add(
+	struct parser *p, struct expr_node *n, uint32_t *capacity, struct expr_node *arg)
+{
+	struct expr_node **bigger;
+
+	if (n->count == *capacity) {
+		*capacity *= 2;
+		bigger = arena_new_array(p->e->arena, struct expr_node *, *capacity);
+		memcpy(bigger, n->args, n->count * sizeof *bigger);
+		n->args = bigger;
+	}
+	n->args[n->count++] = arg;
+}
+
 static void misused(struct parser *p, enum node_kind kind)
 {
 	parser_problem(p,
@@ -203,34 +217,64 @@ static void check_type_name(struct parser *p, const struct expr_node *n)
 			STR_ARG(name));
 }
 
-/* What can be said of a function's operands without an item. */
-static void check_function(struct parser *p, const struct expr_node *n)
+static void check_begins_with(struct parser *p, const struct expr_node *n)
+{
+	for (uint32_t i = 0; i < n->count; i++)
+		if (n->args[i]->kind == NODE_VALUE && attr_type(n->args[i]->value) != ATTR_S &&
+			attr_type(n->args[i]->value) != ATTR_B)
+			operand_type_problem(p, "begins_with", n->args[i]->value);
+	check_distinct(p, n);
+}
+
+static void check_size(struct parser *p, const struct expr_node *n)
+{
+	enum attr_type type;
+
+	if (n->args[0]->kind != NODE_VALUE)
+		return;
+	type = attr_type(n->args[0]->value);
+	if (type == ATTR_N || type == ATTR_BOOL || type == ATTR_NULL)
+		operand_type_problem(p, "size", n->args[0]->value);
+}
+
+static void check_lists(struct parser *p, const struct expr_node *n)
+{
+	for (uint32_t i = 0; i < n->count; i++)
+		if (n->args[i]->kind == NODE_VALUE && attr_type(n->args[i]->value) != ATTR_L)
+			operand_type_problem(p, "list_append", n->args[i]->value);
+}
+
+static void check_numbers(struct parser *p, const struct expr_node *n)
+{
+	for (uint32_t i = 0; i < n->count && !p->problem.p; i++)
+		if (n->args[i]->kind == NODE_VALUE && attr_type(n->args[i]->value) != ATTR_N)
+			operand_type_problem(p, node_name(n->kind), n->args[i]->value);
+}
+
+void node_check(struct parser *p, const struct expr_node *n)
 {
 	switch (n->kind) {
-	case NODE_TYPE: check_type_name(p, n->args[1]); break;
-	case NODE_BEGINS_WITH:
-		for (uint32_t i = 0; i < n->count; i++)
-			if (n->args[i]->kind == NODE_VALUE &&
-				attr_type(n->args[i]->value) != ATTR_S &&
-				attr_type(n->args[i]->value) != ATTR_B)
-				operand_type_problem(p, "begins_with", n->args[i]->value);
+	case NODE_LESS:
+	case NODE_LESS_EQUAL:
+	case NODE_GREATER:
+	case NODE_GREATER_EQUAL:
+		check_order(p, n);
 		check_distinct(p, n);
 		break;
+	case NODE_BETWEEN:
+		check_between(p, n);
+		check_distinct(p, n);
+		break;
+	case NODE_EQUAL:
+	case NODE_NOT_EQUAL:
+	case NODE_IN:
 	case NODE_CONTAINS: check_distinct(p, n); break;
-	case NODE_SIZE:
-		if (n->args[0]->kind == NODE_VALUE) {
-			enum attr_type type = attr_type(n->args[0]->value);
-
-			if (type == ATTR_N || type == ATTR_BOOL || type == ATTR_NULL)
-				operand_type_problem(p, "size", n->args[0]->value);
-		}
-		break;
-	case NODE_LIST_APPEND:
-		for (uint32_t i = 0; i < n->count; i++)
-			if (n->args[i]->kind == NODE_VALUE &&
-				attr_type(n->args[i]->value) != ATTR_L)
-				operand_type_problem(p, "list_append", n->args[i]->value);
-		break;
+	case NODE_TYPE: check_type_name(p, n->args[1]); break;
+	case NODE_BEGINS_WITH: check_begins_with(p, n); break;
+	case NODE_SIZE: check_size(p, n); break;
+	case NODE_LIST_APPEND: check_lists(p, n); break;
+	case NODE_PLUS:
+	case NODE_MINUS: check_numbers(p, n); break;
 	default: break;
 	}
 }
@@ -294,7 +338,7 @@ static int parse_function(struct parser *p, struct expr_node **ret_node)
 	for (unsigned i = 0; i < n->count; i++)
 		n->args[i] = args[i] ? args[i] : args[0];
 	if (f && count == f->operands && !p->problem.p)
-		check_function(p, n);
+		node_check(p, n);
 	*ret_node = n;
 	return 0;
 }
@@ -366,9 +410,7 @@ static int parse_comparison(struct parser *p, struct expr_node *left, struct exp
 	p->operators++;
 	p->at++;
 	TRY(parse_right(p, &n->args[1]));
-	if (kind != NODE_EQUAL && kind != NODE_NOT_EQUAL)
-		check_order(p, n);
-	check_distinct(p, n);
+	node_check(p, n);
 	*ret_node = n;
 	return 0;
 }
@@ -385,8 +427,7 @@ static int parse_between(struct parser *p, struct expr_node *left, struct expr_n
 		return parser_syntax_error(p);
 	p->at++;
 	TRY(parse_right(p, &n->args[2]));
-	check_between(p, n);
-	check_distinct(p, n);
+	node_check(p, n);
 	*ret_node = n;
 	return 0;
 }
@@ -419,7 +460,7 @@ static noinline_fn int parse_in(
 	}
 	n = parser_node(p, NODE_IN, count);
 	memcpy(n->args, args, count * sizeof *args);
-	check_distinct(p, n);
+	node_check(p, n);
 	*ret_node = n;
 	return 0;
 }
@@ -489,15 +530,7 @@ static int parse_joined(
 		p->at++;
 		TRY(parse_condition(p, kind == NODE_AND ? IN_AND : IN_OR, &right));
 		TRY(need_condition(p, right));
-		if (n->count == capacity) {
-			struct expr_node **bigger =
-				arena_new_array(p->e->arena, struct expr_node *, capacity * 2);
-
-			memcpy(bigger, n->args, n->count * sizeof *bigger);
-			n->args = bigger;
-			capacity *= 2;
-		}
-		n->args[n->count++] = right;
+		parser_node_add(p, n, &capacity, right);
 	}
 	*ret_node = n;
 	return 0;

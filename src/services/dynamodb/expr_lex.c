@@ -172,6 +172,8 @@ static str prefixed(struct parser *p, const char *format, va_list args)
 	check(n >= 0);
 	text = arena_bytes(p->e->arena, (size_t)n + 1);
 	vsnprintf(text, (size_t)n + 1, format, args);
+	if (p->kind == EXPR_STATEMENT)
+		return str_of(text, (size_t)n);
 	return ARENA_CONCAT(p->e->arena, STR("Invalid "), str_c(kind_names[p->kind]), STR(": "),
 		str_of(text, (size_t)n));
 }

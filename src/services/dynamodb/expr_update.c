@@ -67,9 +67,7 @@ static int parse_set_value(struct parser *p, struct expr_node **ret_node)
 	p->at++;
 	n->args[0] = left;
 	TRY(parse_set_operand(p, &n->args[1]));
-	for (unsigned i = 0; i < 2 && !p->problem.p; i++)
-		if (n->args[i]->kind == NODE_VALUE && attr_type(n->args[i]->value) != ATTR_N)
-			operand_type_problem(p, node_name(n->kind), n->args[i]->value);
+	node_check(p, n);
 	*ret_node = n;
 	return 0;
 }
@@ -141,21 +139,27 @@ static int parse_sections(struct parser *p, struct expr_update *u)
 	return 0;
 }
 
+void update_finish(struct parser *p, struct expr_update *u)
+{
+	const struct expr_path **paths = arena_alloc(p->e->arena, u->count * sizeof *paths);
+	uint32_t i = 0;
+
+	for (const struct action *a = u->first; a; a = a->next)
+		paths[i++] = &a->path;
+	paths_check(p, paths, u->count);
+	if (!p->problem.p)
+		u->touched = projection_new(p->e->arena, paths, u->count);
+}
+
 int expr_parse_update(struct expr *e, str text, const struct expr_update **ret_update)
 {
 	struct expr_update *u = arena_new(e->arena, struct expr_update);
-	const struct expr_path **paths;
-	uint32_t i = 0;
 	struct parser p;
 
 	TRY(parser_init(&p, e, EXPR_UPDATE, text));
 	TRY(parse_sections(&p, u));
-	paths = arena_alloc(e->arena, u->count * sizeof *paths);
-	for (const struct action *a = u->first; a; a = a->next)
-		paths[i++] = &a->path;
-	paths_check(&p, paths, u->count);
+	update_finish(&p, u);
 	TRY(parser_finish(&p));
-	u->touched = projection_new(e->arena, paths, u->count);
 	*ret_update = u;
 	return 0;
 }

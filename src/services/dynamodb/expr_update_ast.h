@@ -22,4 +22,7 @@ struct expr_update {
 	const struct expr_projection *touched;
 };
 
+/* Behind the last action: paths may not overlap (parser_problem()); makes `touched`. */
+void update_finish(struct parser *p, struct expr_update *u);
+
 #endif

@@ -9,12 +9,11 @@
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
  */
 #include "services/dynamodb/capacity.h"
-#include "services/dynamodb/item_write.h"
+#include "services/dynamodb/item_commit.h"
 #include "services/dynamodb/record.h"
 #include "services/dynamodb/request.h"
 #include "services/dynamodb/service.h"
 
-#include "aws/codec.h"
 #include "base/check.h"
 #include "kv/kv.h"
 
@@ -69,78 +68,17 @@ static int find_place(struct write *w, enum item_write_kind kind, str attributes
 	return item_write_place(&w->item, c->arena, &c->fault);
 }
 
-/* Adds the item to a ConditionalCheckFailedException where the request asks for it. */
-static void show_failed(struct write *w)
-{
-	struct call *c = w->c;
-	struct json_writer json;
-	struct buf text;
-	str message;
-
-	if (!w->item.old_item.p || !str_eq(w->q.return_on_failure, STR("ALL_OLD")))
-		return;
-	c->fault.members =
-		value_new(c->arena, c->service->model, "ConditionalCheckFailedException");
-	buf_init(&text, c->arena, ITEM_ENCODED_MAX);
-	json_writer_init(&json, &text);
-	json_put_object_begin(&json);
-	json_put_key(&json, STR("Item"));
-	item_write_json(&json, w->item.old_item);
-	json_put_object_end(&json);
-	check(codec_json_read(c->fault.members, buf_str(&text), &message) == 0);
-}
-
-/* The transaction of every write. May run again after a conflict, in the same arena. */
-static int write_in_store(struct kv_txn *txn, void *arg)
-{
-	struct write *w = arg;
-
-	return item_write_run(txn, w->c->arena, &w->item, &w->c->fault);
-}
-
 static int commit(struct write *w)
 {
-	struct call *c = w->c;
-	str keys[WRITE_KEYS_MAX];
-	size_t n = item_write_keys(&w->item, c->arena, keys);
-	int rc = kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, w, c->deadline_ns);
+	bool show = str_eq(w->q.return_on_failure, STR("ALL_OLD"));
 
-	flight_leave(&w->flight);
-	if (rc == ERR_CONFLICT) /* until the deadline */
-		return call_fault(c, DYNAMODB_FAULT(TRANSACTION_CONFLICT),
-			"Transaction is ongoing for the item");
-	if (rc == ERR_FAULT && w->item.condition_failed)
-		show_failed(w);
-	TRY(rc);
-	stream_notify(&dynamodb_of(c)->stream_waits, w->table);
-	return 0;
-}
-
-/* What ReturnValues asks for; STR_NULL: no Attributes member. */
-static str returned(struct write *w)
-{
-	const struct expr_update *update = w->item.update;
-	const struct expr_projection *touched = update ? expr_update_touched(update) : NULL;
-	bool old = w->q.returns == RETURN_ALL_OLD || w->q.returns == RETURN_UPDATED_OLD;
-	bool all = w->q.returns == RETURN_ALL_OLD || w->q.returns == RETURN_ALL_NEW;
-	str item = old ? w->item.old_item : w->item.new_item;
-	struct buf part;
-
-	if (w->q.returns == RETURN_NONE || !item.p)
-		return STR_NULL;
-	if (all)
-		return item;
-	if (!touched)
-		return STR_NULL;
-	buf_init(&part, w->c->arena, ITEM_ENCODED_MAX);
-	expr_project(touched, item, &part);
-	return item_count(buf_str(&part)) ? buf_str(&part) : STR_NULL;
+	return item_commit(w->c, &w->flight, &w->item, show);
 }
 
 static void render_write(struct write *w)
 {
 	const struct write_cost *cost = &w->item.cost;
-	str attributes = returned(w);
+	str attributes = item_returned(&w->item, w->q.returns, w->c->arena);
 	struct json_writer json;
 
 	json_writer_init(&json, &w->c->raw_out);
