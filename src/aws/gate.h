@@ -26,6 +26,7 @@
 
 struct call;
 struct gate;
+struct policy;
 struct policy_context;
 
 /* ---- what a service registers ---- */
@@ -75,6 +76,12 @@ struct service {
 	void *self;        /* becomes c->self */
 	/* Adds condition keys of the service (dynamodb:LeadingKeys ...); NULL: none. */
 	int (*context)(struct call *c, struct policy_context *context);
+	/*
+	 * The policy that the resource of an ARN has itself, *ret_policy NULL: none. With it the
+	 * service's ARNs may be of other accounts than the caller's: such a request needs both that
+	 * policy and the caller's own. NULL: resources have no policies.
+	 */
+	int (*policy)(struct call *c, str arn, const struct policy **ret_policy) mayyield;
 };
 
 /* ---- a request in flight ---- */

@@ -336,23 +336,64 @@ static void add_global_keys(struct call *c, struct policy_context *context)
 	policy_context_add(context, STR("aws:Referer"), call_header_get(c, STR("referer")));
 }
 
+/* Is it an ARN of the service in another account than the caller's? */
+static bool is_foreign(const struct call *c, str arn)
+{
+	str parts[5], rest = arn;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!str_split(&rest, ':', &parts[i]))
+			return false;
+	return str_eq(parts[2], str_c(c->service->model->action_prefix)) && is_account(parts[4]) &&
+	       !str_eq(parts[4], c->principal->account);
+}
+
+/*
+ * A resource of another account: its policy has to allow what the caller's own policies allow.
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
+ */
+static struct policy_decision authorize_foreign(
+	const struct policy_request *r, const struct policy *resource_policy)
+{
+	struct policy_decision d = {.allowed = true};
+	const struct policy_statement *statement = NULL;
+	enum policy_effect effect;
+
+	if (!r->principal->unrestricted)
+		d = policy_authorize(r, NULL);
+	if (!d.allowed)
+		return d;
+	effect = resource_policy ? policy_evaluate(resource_policy, r, &statement) : POLICY_NONE;
+	if (effect == POLICY_ALLOW)
+		return d;
+	return (struct policy_decision){.explicit_deny = effect == POLICY_DENY,
+		.layer = POLICY_LAYER_RESOURCE,
+		.statement = statement};
+}
+
 int call_authorize(struct call *c, str action, str arn)
 {
 	struct policy_context *context;
 	struct policy_request r = {.action = action, .resource = arn, .principal = c->principal};
+	const struct policy *resource_policy = NULL;
 	struct policy_decision d;
+	bool foreign;
 	str text;
 
 	check(c->magic == CALL_MAGIC && c->principal != NULL);
-	if (c->principal->unrestricted)
+	foreign = c->service->policy && is_foreign(c, arn);
+	if (c->principal->unrestricted && !foreign)
 		return 0;
+	if (c->service->policy)
+		TRY(c->service->policy(c, arn, &resource_policy));
 	context = arena_new(c->arena, struct policy_context);
 	context->arena = c->arena;
 	add_global_keys(c, context);
 	if (c->service->context)
 		TRY(c->service->context(c, context));
 	r.context = context;
-	d = policy_authorize(&r, NULL);
+	d = foreign ? authorize_foreign(&r, resource_policy)
+		    : policy_authorize(&r, resource_policy);
 	if (d.allowed)
 		return 0;
 	text = policy_refusal(c->arena, &r, d);
@@ -365,7 +406,8 @@ int gate_authorize(struct gate_pass *p)
 	const struct operation_row *row = c->row;
 	str arn = STR("*"), action;
 
-	if (c->principal->unrestricted || (row->flags & (ROW_ALWAYS_ALLOWED | ROW_AUTHORIZES)))
+	if ((c->principal->unrestricted && !c->service->policy) ||
+		(row->flags & (ROW_ALWAYS_ALLOWED | ROW_AUTHORIZES)))
 		return 0;
 	if (row->resource)
 		TRY(row->resource(c, &arn));

@@ -348,6 +348,60 @@ int code_has_file(
 	return j.rc;
 }
 
+/* The sizes of the files below an open folder, which is closed. */
+static int sum_below(int folder_fd, unsigned depth, uint64_t *sum)
+{
+	DIR *d = fdopendir(folder_fd);
+	struct dirent *e;
+	struct stat st;
+	int rc = 0;
+
+	if (!d || depth > TREE_DEPTH_MAX) {
+		rc = depth > TREE_DEPTH_MAX ? ERR_DEPTH : rc_from_errno(errno);
+		if (d)
+			closedir(d);
+		else
+			close_p(&folder_fd);
+		return rc;
+	}
+	while (rc >= 0 && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (fstatat(folder_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			rc = rc_from_errno(errno);
+		} else if (S_ISDIR(st.st_mode)) {
+			int below = openat(folder_fd, e->d_name,
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+			rc = below < 0 ? rc_from_errno(errno) : sum_below(below, depth + 1, sum);
+		} else {
+			*sum += (uint64_t)st.st_size;
+		}
+	}
+	closedir(d);
+	return rc;
+}
+
+static void tree_bytes_job(void *arg)
+{
+	struct code_job *j = arg;
+	int tree = openat(
+		j->store->tree_fd, j->pin->hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	j->rc = tree < 0 ? rc_from_errno(errno) : sum_below(tree, 0, &j->total);
+}
+
+int code_tree_bytes(
+	struct code_store *store, const struct code_pin *pin, int64_t deadline, uint64_t *ret_bytes)
+{
+	struct code_job j = {.store = store, .pin = pin};
+
+	TRY(rt_pool_run(store->pool, tree_bytes_job, &j, deadline));
+	TRY(j.rc);
+	*ret_bytes = j.total;
+	return 0;
+}
+
 /* ---- removing ---- */
 
 /* Removes what is below an open folder; the trees are ours and at most TREE_DEPTH_MAX deep. */

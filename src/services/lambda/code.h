@@ -50,6 +50,9 @@ must_use int code_ensure(struct code_store *store, const struct code_pin *pin, i
 /* Does the tree have this file at its top (the bootstrap of provided runtimes)? 1, 0. */
 must_use int code_has_file(struct code_store *store, const struct code_pin *pin, const char *name,
 	int64_t deadline) mayyield;
+/* Bytes of all files of an unpacked tree together. */
+must_use int code_tree_bytes(struct code_store *store, const struct code_pin *pin, int64_t deadline,
+	uint64_t *ret_bytes) mayyield;
 /* "lambda/tree/<hex>", for SANDBOX_FROM_DATA; lives as long as the pin. */
 str code_tree_path(const struct code_pin *pin);
 /* Removes both unless pinned. The caller has seen that nothing in the store refers to it. */

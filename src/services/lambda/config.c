@@ -35,11 +35,6 @@ static bool harmless_empty_text(const struct value *v)
 	return value_text(v).n == 0;
 }
 
-static bool harmless_false(const struct value *v)
-{
-	return !v->b;
-}
-
 static bool harmless_empty_list(const struct value *v)
 {
 	return value_count(v) == 0;
@@ -98,18 +93,15 @@ static const struct refusal {
 	{"DeadLetterConfig", harmless_dead_letters, "failed events are kept in the log only"},
 	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
-	{"Layers", harmless_empty_list, "put what a layer holds into the function's archive"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
 	{"ImageConfig", harmless_image, "only PackageType Zip is there"},
 	{"PackageType", harmless_zip, "only Zip is there"},
-	{"CodeSigningConfigArn", harmless_empty_text, "code signatures are not checked"},
 	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
 	{"LoggingConfig", harmless_logging, "only LogFormat Text (and LogGroup) is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
 	{"DurableConfig", harmless_never, "durable functions are not there yet"},
 	{"TenancyConfig", harmless_never, "tenant isolation is not there yet"},
-	{"Publish", harmless_false, "only the version $LATEST is there"},
-	{"PublishTo", harmless_never, "only the version $LATEST is there"},
+	{"PublishTo", harmless_never, "there are no managed instances"},
 };
 
 static const struct refusal code_refusals[] = {
@@ -336,17 +328,16 @@ static size_t characters(str s)
 	return n;
 }
 
-int config_tags(struct call *c, struct function *f)
+int tags_lay_over(struct call *c, struct arena *a, const struct value *map, struct tag_set *tags)
 {
-	const struct value *tags = value_get(c->in, "Tags");
-	uint32_t n = f->tag_count;
+	uint32_t n = tags->count;
 	struct function_pair *pairs =
-		arena_new_array(c->arena, struct function_pair, n + value_count(tags) + 1);
+		arena_new_array(a, struct function_pair, n + value_count(map) + 1);
 
 	if (n)
-		memcpy(pairs, f->tags, n * sizeof(*pairs));
-	for (uint32_t i = 0; i < value_count(tags); i++) {
-		struct function_pair tag = {value_key(tags, i), value_text(value_of(tags, i))};
+		memcpy(pairs, tags->pairs, n * sizeof(*pairs));
+	for (uint32_t i = 0; i < value_count(map); i++) {
+		struct function_pair tag = {value_key(map, i), value_text(value_of(map, i))};
 		uint32_t k = 0;
 
 		if (tag.name.n == 0 || characters(tag.name) > TAG_KEY_CHARS ||
@@ -364,7 +355,26 @@ int config_tags(struct call *c, struct function *f)
 	if (n > LAMBDA_TAGS_MAX)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"The number of tags exceeds the limit of %d.", LAMBDA_TAGS_MAX);
-	f->tags = pairs;
-	f->tag_count = n;
+	*tags = (struct tag_set){pairs, n};
+	return 0;
+}
+
+int config_check_changeable(struct call *c, const struct function *f)
+{
+	str revision = value_str(c->in, "RevisionId");
+
+	if (revision.p && !str_eq(revision, f->revision_id))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_PRECONDITION,
+			"The Revision Id provided does not match the latest Revision Id. Call the "
+			"GetFunction/GetAlias API to retrieve the latest Revision Id");
+	if (f->state == FUNCTION_PENDING)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
+			"The operation cannot be performed at this time. The function is currently "
+			"in the following state: Pending");
+	if (f->update == UPDATE_IN_PROGRESS)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
+			"The operation cannot be performed at this time. An update is in progress "
+			"for resource: %.*s",
+			STR_ARG(f->arn));
 	return 0;
 }

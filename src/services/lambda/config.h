@@ -22,7 +22,20 @@ must_use int config_apply(struct call *c, bool created, struct function *f);
 must_use int config_check_role(struct call *c, str account, str function_name) mayyield;
 /* Architectures, of CreateFunction and UpdateFunctionCode. */
 must_use int config_architecture(struct call *c, struct function *f);
-/* Tags of the input's member "Tags" laid over the function's. */
-must_use int config_tags(struct call *c, struct function *f);
+/*
+ * Can the function be changed or published now: is the input's RevisionId, where there is one, the
+ * stored one, and is nothing in progress? 0 or ERR_FAULT.
+ */
+must_use int config_check_changeable(struct call *c, const struct function *f);
+
+struct tag_set {
+	const struct function_pair *pairs;
+	uint32_t count;
+};
+/* Lays a map of tags (NULL: nothing) over a set, which is then in the arena. 0 or ERR_FAULT. */
+must_use int tags_lay_over(
+	struct call *c, struct arena *a, const struct value *map, struct tag_set *tags);
+/* What an operation on tags does with those of a resource. */
+typedef int tags_change_fn(struct call *c, struct arena *a, struct tag_set *tags);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The control plane: creating, reading, changing, deleting and listing functions, and their tags.
+ * The control plane: creating, reading, changing, deleting and listing functions.
  *
  * Creating and updating code: the archive is on disk and unpacked before its record is written, so
  * a function that is acknowledged has its code. The record is written Pending (or InProgress), and
@@ -8,53 +8,27 @@
  * Source: API Reference, the operation of each handler's name.
  */
 #include "base/check.h"
-#include "base/hash.h"
 #include "rt/rt.h"
 #include "services/lambda/config.h"
+#include "services/lambda/layer.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
+#include "services/lambda/signing.h"
+#include "services/lambda/store.h"
+#include "services/lambda/upload.h"
 
 static struct lambda_service *self(struct call *c)
 {
 	return check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
 }
 
-static int put_fault(struct call *c, int rc, const struct sandbox_error *error)
-{
-	if (rc == ERR_INVALID)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"Could not unzip uploaded file. Please check your file, then try to upload "
-			"again. (%.*s)",
-			(int)strnlen(error->text, sizeof(error->text)), error->text);
-	if (rc == ERR_TOO_LARGE)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"Unzipped size must be smaller than %d bytes (%.*s)",
-			LAMBDA_UNZIPPED_BYTES_MAX, (int)strnlen(error->text, sizeof(error->text)),
-			error->text);
-	return rc;
-}
-
 /* Stores the archive in `code` and points the function at it. The pin is the caller's. */
 static int put_code(
 	struct call *c, const struct value *code, struct function *f, struct code_pin **ret_pin)
 {
-	struct sandbox_error error = {{0}};
 	struct code_info info;
-	str zip = value_str(code, "ZipFile");
-	int rc;
 
-	if (zip.n == 0)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			zip.p ? "Uploaded file must be a non-empty zip"
-			      : "Please provide a source for function code.");
-	if (zip.n > LAMBDA_ZIP_BYTES_MAX)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_ENTITY_TOO_LARGE,
-			"Request must be smaller than %d bytes for the %.*s operation",
-			LAMBDA_REQUEST_BYTES_MAX,
-			STR_ARG(model_str(c->service->model, c->operation->name)));
-	rc = code_put(self(c)->code, zip, c->deadline_ns, &info, ret_pin, &error);
-	if (rc < 0)
-		return put_fault(c, rc, &error);
+	TRY(upload_zip(c, code, &info, ret_pin));
 	f->code_hex = arena_str(c->arena, str_of(info.hex, CODE_HEX_BYTES));
 	f->code_bytes = info.bytes;
 	return 0;
@@ -65,34 +39,46 @@ static int put_code(
 static int create(struct call *c, struct function *f)
 {
 	struct lambda_service *s = self(c);
-	struct code_pin *pin = NULL;
+	struct code_pin *pins[FUNCTION_LAYERS_MAX + 1] = {NULL};
 	struct function old;
+	str hex;
 	int rc;
 
 	/* Before the work of unpacking; the transaction decides. */
-	rc = TRY(lambda_store_load(s, c->arena, f->account, f->region, f->name, &old, NULL));
+	rc = TRY(lambda_store_load(
+		s, c->arena, f->account, f->region, f->name, STR_NULL, &old, NULL));
 	if (rc == 0) {
-		TRY(put_code(c, value_get(c->in, "Code"), f, &pin));
-		rc = lambda_store_create(s, f, c->deadline_ns);
-		code_unpin(s->code, pin);
-		if (rc < 0 && rc != ERR_EXISTS)
-			return rc;
-		if (rc == ERR_EXISTS)
-			code_release(s, f->code_hex);
+		rc = layers_apply(c, f, pins);
+		if (rc >= 0)
+			rc = put_code(c, value_get(c->in, "Code"), f, &pins[FUNCTION_LAYERS_MAX]);
+		if (rc >= 0)
+			rc = upload_check_size(c, f);
+		hex = f->code_hex;
+		if (rc >= 0)
+			rc = lambda_store_create(s, c->arena, f,
+				value_bool(c->in, "Publish", false), c->deadline_ns);
+		layers_unpin(s, pins, FUNCTION_LAYERS_MAX + 1);
+		if (rc < 0 && hex.n)
+			code_release(s, hex);
 	} else {
 		rc = ERR_EXISTS;
 	}
 	if (rc == ERR_EXISTS)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
 			"Function already exist: %.*s", STR_ARG(f->name));
-	return 0;
+	return rc;
 }
 
 int control_create_function(struct call *c)
 {
-	struct function f = {.account = c->account, .region = c->region};
+	struct function f = {.account = c->account,
+		.region = c->region,
+		.version = STR("$LATEST"),
+		.reserved = FUNCTION_UNRESERVED,
+		.signing_arn = value_str(c->in, "CodeSigningConfigArn")};
 	const struct value *code = value_get(c->in, "Code");
 	struct function_name name;
+	struct tag_set tags = {NULL, 0};
 
 	TRY(request_name(c, false, &name));
 	if (name.qualifier.p || (name.account.p && !str_eq(name.account, c->account)))
@@ -107,12 +93,17 @@ int control_create_function(struct call *c)
 	TRY(config_check_role(c, f.account, f.name));
 	TRY(config_apply(c, true, &f));
 	TRY(config_architecture(c, &f));
-	TRY(config_tags(c, &f));
+	TRY(tags_lay_over(c, c->arena, value_get(c->in, "Tags"), &tags));
+	f.tags = tags.pairs;
+	f.tag_count = tags.count;
 	f.revision_id = lambda_uuid(c->arena);
 	f.deployment = rt_random() >> 1;
 	f.modified_ms = rt_wall() / RT_NS_MS;
 	f.state = FUNCTION_PENDING;
+	TRY(signing_check(c, f.signing_arn, &f));
 	TRY(create(c, &f));
+	if (!function_is_latest(&f))
+		f.qualifier = f.version;
 	function_render(c->arena, &f, c->out);
 	transition_begin(self(c), f.account, f.region, f.name);
 	return 0;
@@ -124,40 +115,55 @@ int control_get_function_configuration(struct call *c)
 {
 	struct function f;
 
-	TRY(request_function(c, true, &f, NULL));
+	TRY(request_function(c, true, &f));
 	function_render(c->arena, &f, c->out);
 	return 0;
 }
 
 int control_get_function(struct call *c)
 {
-	struct function f;
+	struct function f, latest;
 	struct value *v;
-	str host = call_header_get(c, STR("Host"));
-	str base = ARENA_CONCAT(c->arena,
-		c->request && c->request->trust->tls ? STR("https://") : STR("http://"),
-		host.n ? host : STR("localhost:4566"));
 
-	TRY(request_function(c, true, &f, NULL));
+	TRY(request_function(c, true, &f));
 	function_render(c->arena, &f, value_put_struct(c->out, "Configuration"));
 	v = value_put_struct(c->out, "Code");
 	value_put_str(v, "RepositoryType", STR("S3"));
-	value_put_str(v, "Location", download_url(self(c), c->arena, base, &f, c->wall_ms));
-	if (f.tag_count) {
+	value_put_str(v, "Location", download_url(c, f.code_hex, f.name));
+	if (TRY(lambda_store_load(
+		    self(c), c->arena, f.account, f.region, f.name, STR_NULL, &latest, NULL)) == 0)
+		return request_gone(c, ERR_NOT_FOUND);
+	if (latest.tag_count) {
 		v = value_put_map(c->out, "Tags");
-		for (uint32_t i = 0; i < f.tag_count; i++)
-			value_map_put_str(v, f.tags[i].name, f.tags[i].value);
+		for (uint32_t i = 0; i < latest.tag_count; i++)
+			value_map_put_str(v, latest.tags[i].name, latest.tags[i].value);
 	}
+	if (latest.reserved != FUNCTION_UNRESERVED)
+		value_put_int(value_put_struct(c->out, "Concurrency"),
+			"ReservedConcurrentExecutions", latest.reserved);
 	return 0;
+}
+
+/* A page's last entry as a marker: "name" or, in lists of versions, "name:7". */
+static struct store_position position_of(str marker)
+{
+	struct store_position at = {marker, STR_NULL};
+	ptrdiff_t colon = marker.p ? str_find(marker, ':') : -1;
+
+	if (colon >= 0) {
+		at.name = str_sub(marker, 0, (size_t)colon);
+		at.version = str_from(marker, (size_t)colon + 1);
+	}
+	return at;
 }
 
 int control_list_functions(struct call *c)
 {
-	struct lambda_service *s = self(c);
-	str marker = value_str(c->in, "Marker"), after = STR("");
-	int64_t max = value_int(c->in, "MaxItems", LAMBDA_LIST_PAGE_MAX);
+	bool all = str_eq(value_str(c->in, "FunctionVersion"), STR("ALL"));
 	struct function *functions =
 		arena_new_array(c->arena, struct function, LAMBDA_LIST_PAGE_MAX);
+	struct store_position after;
+	struct request_page page;
 	struct value *list;
 	bool more;
 	int n;
@@ -166,77 +172,26 @@ int control_list_functions(struct call *c)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"MasterRegion is not implemented by this server: there are no replicas of "
 			"Lambda@Edge functions.");
-	if (marker.n) {
-		uint8_t *text = arena_alloc(c->arena, base64_bytes_max(marker.n));
-		size_t bytes;
-
-		if (base64url_decode(marker, text, &bytes) < 0)
-			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-				"The Marker is not valid.");
-		after = str_of(text, bytes);
-	}
-	max = MIN(max, LAMBDA_LIST_PAGE_MAX);
+	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
+	after = position_of(page.after);
+	if (after.version.p && function_qualifier_kind(after.version) < 0)
+		return lambda_fault_set(
+			&c->fault, c->arena, LAMBDA_INVALID_PARAMETER, "The Marker is not valid.");
 	n = TRY(store_list(
-		s, c->arena, c->account, c->region, after, (unsigned)max, functions, &more));
+		self(c), c->arena, c->account, c->region, after, all, page.max, functions, &more));
 	list = value_put_list(c->out, "Functions");
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		if (all)
+			functions[i].qualifier = functions[i].version;
 		function_render(c->arena, &functions[i], value_add_struct(list));
+	}
 	if (more && n) {
-		struct buf b;
+		const struct function *last = &functions[n - 1];
 
-		buf_init(&b, c->arena, 256);
-		base64url_put(&b, functions[n - 1].name);
-		value_put_str(c->out, "NextMarker", buf_str(&b));
+		request_page_more(
+			c, all ? ARENA_CONCAT(c->arena, last->name, STR(":"), last->version)
+			       : last->name);
 	}
-	return 0;
-}
-
-/* There is one version; clients (Terraform) ask for the list all the same. */
-int control_list_versions(struct call *c)
-{
-	struct function f;
-	struct value *v;
-
-	TRY(request_function(c, false, &f, NULL));
-	v = value_add_struct(value_put_list(c->out, "Versions"));
-	function_render(c->arena, &f, v);
-	value_put_str(v, "FunctionArn",
-		function_arn(c->arena, f.account, f.region, f.name, STR("$LATEST")));
-	return 0;
-}
-
-struct usage {
-	const struct call *call;
-	uint64_t bytes, functions;
-};
-
-static int add_usage(void *arg, const struct function *f)
-{
-	struct usage *u = arg;
-
-	if (str_eq(f->account, u->call->account) && str_eq(f->region, u->call->region)) {
-		u->bytes += f->code_bytes;
-		u->functions++;
-	}
-	return 0;
-}
-
-int control_get_account_settings(struct call *c)
-{
-	struct lambda_service *s = self(c);
-	struct usage usage = {.call = c};
-	struct value *v;
-
-	TRY(store_each(s, add_usage, &usage));
-	v = value_put_struct(c->out, "AccountLimit");
-	value_put_int(v, "TotalCodeSize", INT64_C(80530636800)); /* AWS: 75 GB; not enforced */
-	value_put_int(v, "CodeSizeUnzipped", LAMBDA_UNZIPPED_BYTES_MAX);
-	value_put_int(v, "CodeSizeZipped", LAMBDA_ZIP_BYTES_MAX);
-	value_put_int(v, "ConcurrentExecutions", s->options.concurrency_max);
-	value_put_int(v, "UnreservedConcurrentExecutions", s->options.concurrency_max);
-	v = value_put_struct(c->out, "AccountUsage");
-	value_put_int(v, "TotalCodeSize", (int64_t)usage.bytes);
-	value_put_int(v, "FunctionCount", (int64_t)usage.functions);
 	return 0;
 }
 
@@ -244,30 +199,8 @@ int control_get_account_settings(struct call *c)
 
 struct update {
 	struct call *call;
-	const struct function *code; /* UpdateFunctionCode: whose code is taken over */
-	str revision_id;             /* that must be the stored one; STR_NULL: any */
+	const struct function *from; /* whose code, or layers, are taken over */
 };
-
-/* May it be changed now? The same for code and configuration. */
-static int check_changeable(const struct update *u, const struct function *f)
-{
-	struct call *c = u->call;
-
-	if (u->revision_id.p && !str_eq(u->revision_id, f->revision_id))
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_PRECONDITION,
-			"The Revision Id provided does not match the latest Revision Id. Call the "
-			"GetFunction/GetAlias API to retrieve the latest Revision Id");
-	if (f->state == FUNCTION_PENDING)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
-			"The operation cannot be performed at this time. The function is currently "
-			"in the following state: Pending");
-	if (f->update == UPDATE_IN_PROGRESS)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
-			"The operation cannot be performed at this time. An update is in progress "
-			"for resource: %.*s",
-			STR_ARG(f->arn));
-	return 0;
-}
 
 static void set_changed(struct function *f)
 {
@@ -277,79 +210,126 @@ static void set_changed(struct function *f)
 	f->deployment = rt_random() >> 1;
 }
 
-static int change_configuration(void *arg, struct arena *a unused_arg, struct function *f)
+static int change_configuration(
+	void *arg, struct kv_txn *txn unused_arg, struct arena *a unused_arg, struct function *f)
 {
 	struct update *u = arg;
 
-	TRY(check_changeable(u, f));
+	TRY(config_check_changeable(u->call, f));
 	TRY(config_apply(u->call, false, f));
+	if (value_has(u->call->in, "Layers")) {
+		f->layers = u->from->layers;
+		f->layer_count = u->from->layer_count;
+	}
 	set_changed(f);
-	return 0;
+	return 1;
+}
+
+/* What a change let go, once it is written. */
+static void release_layers(
+	struct lambda_service *s, const struct function *old, const struct function *f)
+{
+	for (uint32_t i = 0; i < old->layer_count; i++) {
+		bool kept = false;
+
+		for (uint32_t k = 0; k < f->layer_count; k++)
+			kept = kept || str_eq(old->layers[i].hex, f->layers[k].hex);
+		if (!kept)
+			code_release(s, old->layers[i].hex);
+	}
 }
 
 int control_update_function_configuration(struct call *c)
 {
 	struct lambda_service *s = self(c);
-	struct update u = {.call = c, .revision_id = value_str(c->in, "RevisionId")};
-	struct function f;
+	struct code_pin *pins[FUNCTION_LAYERS_MAX + 1] = {NULL};
+	struct function f, old;
+	struct update u = {.call = c, .from = &f};
+	struct store_change change = {.change = change_configuration,
+		.arg = &u,
+		.touch = true,
+		.deadline = c->deadline_ns};
+	int rc;
 
-	TRY(request_function(c, false, &f, NULL));
+	TRY(request_function(c, false, &f));
 	TRY(config_refuse(c));
 	TRY(config_check_role(c, f.account, f.name));
-	TRY(lambda_store_change(s, c->arena, f.account, f.region, f.name, true,
-		change_configuration, &u, c->deadline_ns, &f));
+	old = f;
+	change.account = f.account;
+	change.region = f.region;
+	change.name = f.name;
+	rc = layers_apply(c, &f, pins);
+	if (rc >= 0 && value_has(c->in, "Layers") && f.layer_count)
+		rc = signing_check(c, f.signing_arn, &f);
+	if (rc >= 0 && value_has(c->in, "Layers"))
+		rc = upload_check_size(c, &f);
+	if (rc >= 0)
+		rc = lambda_store_change(s, c->arena, &change, &f);
+	layers_unpin(s, pins, ARRAY_SIZE(pins));
+	TRY(request_gone(c, rc));
+	release_layers(s, &old, &f);
 	function_render(c->arena, &f, c->out);
 	transition_begin(s, f.account, f.region, f.name);
 	return 0;
 }
 
-static int change_code(void *arg, struct arena *a unused_arg, struct function *f)
+static int change_code(
+	void *arg, struct kv_txn *txn unused_arg, struct arena *a unused_arg, struct function *f)
 {
 	struct update *u = arg;
 
-	TRY(check_changeable(u, f));
-	f->code_hex = u->code->code_hex;
-	f->code_bytes = u->code->code_bytes;
-	f->architecture = u->code->architecture;
+	TRY(config_check_changeable(u->call, f));
+	f->code_hex = u->from->code_hex;
+	f->code_bytes = u->from->code_bytes;
+	f->architecture = u->from->architecture;
 	set_changed(f);
-	return 0;
+	return 1;
 }
 
 int control_update_function_code(struct call *c)
 {
 	struct lambda_service *s = self(c);
-	struct update u = {.call = c, .revision_id = value_str(c->in, "RevisionId")};
-	struct code_pin *pin = NULL;
+	struct code_pin *pins[FUNCTION_LAYERS_MAX + 1] = {NULL};
+	bool dry = value_bool(c->in, "DryRun", false);
 	struct function f, new;
+	struct update u = {.call = c, .from = &new};
+	struct store_change change = {.change = change_code,
+		.arg = &u,
+		.touch = true,
+		.publish = value_bool(c->in, "Publish", false),
+		.deadline = c->deadline_ns};
 	str old_code;
 	int rc;
 
-	TRY(request_function(c, false, &f, NULL));
+	TRY(request_function(c, false, &f));
 	TRY(config_refuse(c));
 	TRY(config_refuse_code(c, c->in, ""));
-	TRY(check_changeable(&u, &f));
+	TRY(config_check_changeable(c, &f));
+	TRY(signing_check(c, f.signing_arn, &f));
 	new = f;
 	old_code = f.code_hex;
+	change.account = f.account;
+	change.region = f.region;
+	change.name = f.name;
 	TRY(config_architecture(c, &new));
-	TRY(put_code(c, c->in, &new, &pin));
-	u.code = &new;
-	if (value_bool(c->in, "DryRun", false)) {
-		rc = 0;
+	TRY(put_code(c, c->in, &new, &pins[FUNCTION_LAYERS_MAX]));
+	rc = upload_check_size(c, &new);
+	if (rc >= 0 && dry)
 		f = new;
-	} else {
-		rc = lambda_store_change(s, c->arena, f.account, f.region, f.name, true,
-			change_code, &u, c->deadline_ns, &f);
-	}
-	code_unpin(s->code, pin);
-	if (rc < 0 || value_bool(c->in, "DryRun", false)) {
+	else if (rc >= 0)
+		rc = lambda_store_change(s, c->arena, &change, &f);
+	layers_unpin(s, pins, ARRAY_SIZE(pins));
+	if (rc < 0 || dry) {
 		if (!str_eq(new.code_hex, old_code))
 			code_release(s, new.code_hex);
-		TRY(rc);
+		TRY(request_gone(c, rc));
 	} else {
 		transition_begin(s, f.account, f.region, f.name);
 		if (!str_eq(f.code_hex, old_code))
 			code_release(s, old_code);
 	}
+	if (!function_is_latest(&f))
+		f.qualifier = f.version;
 	function_render(c->arena, &f, c->out);
 	return 0;
 }
@@ -357,101 +337,28 @@ int control_update_function_code(struct call *c)
 int control_delete_function(struct call *c)
 {
 	struct lambda_service *s = self(c);
+	struct store_codes codes = {.arena = c->arena};
 	struct function_name name;
-	char hex[CODE_HEX_BYTES];
+	str account;
 
 	TRY(request_name(c, true, &name));
-	if (name.qualifier.p && !str_eq(name.qualifier, STR("$LATEST"))) {
-		if (function_qualifier_kind(name.qualifier) != QUALIFIER_VERSION)
-			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-				"Deletion of aliases is not currently supported.");
-		return fault_not_found(&c->fault, c->arena, c->account, c->region, &name, false);
-	}
-	if (name.qualifier.p)
+	account = request_owner(c, &name);
+	switch (name.qualifier.p ? function_qualifier_kind(name.qualifier) : -1) {
+	case QUALIFIER_VERSION: return version_delete(c, &name);
+	case QUALIFIER_ALIAS:
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Deletion of aliases is not currently supported.");
+	case QUALIFIER_LATEST:
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"$LATEST version cannot be deleted without deleting the function.");
-	if ((name.account.p && !str_eq(name.account, c->account)) ||
-		TRY(store_delete(s, c->account, c->region, name.name, c->deadline_ns, hex)) == 0)
-		return fault_not_found(&c->fault, c->arena, c->account, c->region, &name, false);
-	scheduler_forget(s->scheduler, c->account, c->region, name.name);
-	code_release(s, str_of(hex, CODE_HEX_BYTES));
-	c->status = 204;
-	return 0;
-}
-
-/* ---- tags ---- */
-
-static int tagged_function(struct call *c, struct function *ret_function)
-{
-	struct lambda_service *s = self(c);
-	str arn = value_str(c->in, "Resource");
-	struct function_name name;
-
-	if (function_name_parse(arn, &name) < 0 || !name.region.p || !name.account.p ||
-		name.qualifier.p)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"%.*s is not the ARN of a function (tags of other resources are not "
-			"implemented by this server).",
-			STR_ARG(arn));
-	if (!str_eq(name.account, c->account) || !str_eq(name.region, c->region) ||
-		TRY(lambda_store_load(
-			s, c->arena, c->account, c->region, name.name, ret_function, NULL)) == 0)
-		return fault_not_found(
-			&c->fault, c->arena, name.account, name.region, &name, false);
-	return 0;
-}
-
-static int add_tags(void *arg, struct arena *a unused_arg, struct function *f)
-{
-	return config_tags(arg, f);
-}
-
-int control_tag_resource(struct call *c)
-{
-	struct function f;
-
-	TRY(tagged_function(c, &f));
-	return lambda_store_change(self(c), c->arena, f.account, f.region, f.name, false, add_tags,
-		c, c->deadline_ns, &f);
-}
-
-static int remove_tags(void *arg, struct arena *a, struct function *f)
-{
-	struct call *c = arg;
-	const struct value *keys = value_get(c->in, "TagKeys");
-	struct function_pair *left = arena_new_array(a, struct function_pair, f->tag_count + 1);
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < f->tag_count; i++) {
-		bool remove = false;
-
-		for (uint32_t k = 0; k < value_count(keys); k++)
-			remove = remove || str_eq(value_text(value_at(keys, k)), f->tags[i].name);
-		if (!remove)
-			left[n++] = f->tags[i];
+	default: break;
 	}
-	f->tags = left;
-	f->tag_count = n;
-	return 0;
-}
-
-int control_untag_resource(struct call *c)
-{
-	struct function f;
-
-	TRY(tagged_function(c, &f));
-	return lambda_store_change(self(c), c->arena, f.account, f.region, f.name, false,
-		remove_tags, c, c->deadline_ns, &f);
-}
-
-int control_list_tags(struct call *c)
-{
-	struct function f;
-	struct value *v;
-
-	TRY(tagged_function(c, &f));
-	v = value_put_map(c->out, "Tags");
-	for (uint32_t i = 0; i < f.tag_count; i++)
-		value_map_put_str(v, f.tags[i].name, f.tags[i].value);
+	if (name.qualifier.p ||
+		TRY(store_delete(s, account, c->region, name.name, c->deadline_ns, &codes)) == 0)
+		return fault_not_found(&c->fault, c->arena, account, c->region, &name, false);
+	scheduler_forget(s->scheduler, account, c->region, name.name, STR_NULL);
+	for (size_t i = 0; i < codes.count; i++)
+		code_release(s, codes.hex[i]);
+	c->status = 204;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * GetFunction's Code.Location: a link that works without a signature for ten minutes.
+ * GetFunction's Code.Location and GetLayerVersion's Content.Location: a link that works without a
+ * signature for ten minutes.
  *
  *     /_aws/lambda-code/<hex>/<name>.zip?expires=<s since 1970>&signature=<HMAC of the rest>
  */
@@ -23,15 +24,20 @@ static str signature(struct lambda_service *s, struct arena *a, str hex, str pat
 	return str_of(to, 2 * SHA256_BYTES);
 }
 
-str download_url(struct lambda_service *s, struct arena *a, str base, const struct function *f,
-	int64_t wall_ms)
+str download_url(struct call *c, str hex, str name)
 {
-	str path = ARENA_CONCAT(a, STR("/"), f->name, STR(".zip"));
+	struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	struct arena *a = c->arena;
+	str host = call_header_get(c, STR("Host"));
+	str base = c->request && c->request->trust->tls ? STR("https://") : STR("http://");
+	str path = ARENA_CONCAT(a, STR("/"), name, STR(".zip"));
 	str expires =
-		arena_printf(a, "%lld", (long long)((wall_ms + LAMBDA_DOWNLOAD_MS_MAX) / 1000));
+		arena_printf(a, "%lld", (long long)((c->wall_ms + LAMBDA_DOWNLOAD_MS_MAX) / 1000));
 
-	return ARENA_CONCAT(a, base, STR("/_aws/lambda-code/"), f->code_hex, path, STR("?expires="),
-		expires, STR("&signature="), signature(s, a, f->code_hex, path, expires));
+	return ARENA_CONCAT(a, base, host.n ? host : STR("localhost:4566"),
+		STR("/_aws/lambda-code/"), hex, path, STR("?expires="), expires, STR("&signature="),
+		signature(s, a, hex, path, expires));
 }
 
 static void refuse(struct http_exchange *x, unsigned status, str text)

@@ -59,7 +59,7 @@ static void set_own(
 	set(e, STR("AWS_REGION"), f->region);
 	set(e, STR("AWS_DEFAULT_REGION"), f->region);
 	set(e, STR("AWS_LAMBDA_FUNCTION_NAME"), f->name);
-	set(e, STR("AWS_LAMBDA_FUNCTION_VERSION"), STR("$LATEST"));
+	set(e, STR("AWS_LAMBDA_FUNCTION_VERSION"), f->version);
 	set(e, STR("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), arena_printf(e->arena, "%u", f->memory_mb));
 	set(e, STR("AWS_LAMBDA_INITIALIZATION_TYPE"), STR("on-demand"));
 	set(e, STR("AWS_LAMBDA_LOG_GROUP_NAME"), f->log_group);

@@ -17,7 +17,7 @@
 #include "services/lambda/service.h"
 
 enum {
-	STATE_FORMAT = 1,
+	STATE_FORMAT = 2, /* 1 had no qualifier */
 	KEY_STATE = 1,
 	KEY_PAYLOAD = 2,
 	ID_BYTES = 36,
@@ -45,8 +45,8 @@ struct event {
 	str id; /* the request id */
 	int64_t due_ms, created_ms;
 	uint32_t attempts, throttles, crashes;
-	uint64_t boot; /* that runs it; 0: it waits */
-	str account, region, name;
+	uint64_t boot;                        /* that runs it; 0: it waits */
+	str account, region, name, qualifier; /* qualifier STR_NULL: none */
 };
 
 /* ---- records ---- */
@@ -106,12 +106,15 @@ static bool decode_state(str key, str value, struct event *ret)
 
 	key = str_from(key, 2);
 	if (!str_take_be64(&key, &due) || key.n != ID_BYTES || !str_take_u8(&value, &format) ||
-		format != STATE_FORMAT || !str_take_be64(&value, &created) ||
+		format < 1 || format > STATE_FORMAT || !str_take_be64(&value, &created) ||
 		!str_take_be64(&value, &e.boot) || !str_take_be32(&value, &e.attempts) ||
 		!str_take_be32(&value, &e.throttles) || !str_take_be32(&value, &e.crashes) ||
 		!take_text(&value, &e.account) || !take_text(&value, &e.region) ||
-		!take_text(&value, &e.name) || value.n)
+		!take_text(&value, &e.name) || (format > 1 && !take_text(&value, &e.qualifier)) ||
+		value.n)
 		return false;
+	if (!e.qualifier.n)
+		e.qualifier = STR_NULL;
 	e.id = key;
 	e.due_ms = (int64_t)due;
 	e.created_ms = (int64_t)created;
@@ -134,6 +137,7 @@ static str encode_state(struct arena *a, const struct event *e)
 	put_text(&b, e->account);
 	put_text(&b, e->region);
 	put_text(&b, e->name);
+	put_text(&b, e->qualifier);
 	check(!b.over && decode_state(state_key(a, e->due_ms, e->id), buf_str(&b), &back));
 	return buf_str(&b);
 }
@@ -147,6 +151,8 @@ static struct event event_copy(struct arena *a, const struct event *from)
 	e.account = arena_str(a, e.account);
 	e.region = arena_str(a, e.region);
 	e.name = arena_str(a, e.name);
+	if (e.qualifier.p)
+		e.qualifier = arena_str(a, e.qualifier);
 	return e;
 }
 
@@ -256,12 +262,14 @@ static int run_once(struct event_run *r, struct invocation *inv)
 		.arena = &r->arena,
 		.request_id = r->event.id,
 		.payload = record,
+		.arn = function_arn(&r->arena, r->event.account, r->event.region, r->event.name,
+			r->event.qualifier),
 		.client_context = client_context.n ? client_context : STR_NULL,
 		.trace = trace.n ? trace : STR_NULL,
 		.deadline_ns = RT_NEVER,
 	};
-	if (TRY(scheduler_function(
-		    s->scheduler, r->event.account, r->event.region, r->event.name, &f)) == 0)
+	if (TRY(invoke_find(s, &r->arena, r->event.account, r->event.region, r->event.name,
+		    r->event.qualifier, &f)) == 0)
 		return ERR_NOT_FOUND;
 	rc = scheduler_invoke(s->scheduler, f, inv);
 	function_unref(f);
@@ -331,24 +339,26 @@ static int write_new(struct events *ev, const struct event *e, str payload, str 
 	return kv_commit(txn, NULL);
 }
 
-int events_add(struct events *ev, const struct function *f, str payload, str client_context,
-	str trace, str request_id)
+int events_add(
+	struct events *ev, str arn, str payload, str client_context, str trace, str request_id)
 {
 	int64_t now = rt_wall() / RT_NS_MS;
 	bool place = place_take(ev);
+	struct function_name name;
 	struct event e = {
 		.id = request_id,
 		.due_ms = now,
 		.created_ms = now,
 		.boot = place ? ev->boot : 0,
-		.account = f->account,
-		.region = f->region,
-		.name = f->name,
 	};
 	struct event_run *r;
 	int rc;
 
-	check(request_id.n == ID_BYTES);
+	check(request_id.n == ID_BYTES && function_name_parse(arn, &name) == 0 && name.account.n);
+	e.account = name.account;
+	e.region = name.region;
+	e.name = name.name;
+	e.qualifier = name.qualifier;
 	rc = write_new(ev, &e, payload, client_context, trace, rt_after_ms(KV_MS));
 	if (rc < 0) {
 		if (place)

@@ -22,7 +22,6 @@
 #include "base/str.h"
 
 struct events;
-struct function;
 struct lambda_service;
 
 struct events *events_new(struct lambda_service *s);
@@ -32,8 +31,8 @@ must_use int events_start(struct events *e) mayyield;
 void events_stop(struct events *e, int64_t deadline) mayyield;
 void events_free(struct events *e);
 
-/* Durable when it returns 0. */
-must_use int events_add(struct events *e, const struct function *f, str payload, str client_context,
-	str trace, str request_id) mayyield;
+/* For the function of an ARN, with or without a qualifier. Durable when it returns 0. */
+must_use int events_add(struct events *e, str arn, str payload, str client_context, str trace,
+	str request_id) mayyield;
 
 #endif

@@ -49,8 +49,10 @@ const struct lambda_runtime *lambda_runtime_find(str name)
 
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
 
+/* Those that decide whether there is something new to publish come first. */
+enum { PUBLISHED_FIELDS = 11 };
+
 #define FIELDS(X)                                   \
-	X("name", FIELD_TEXT, name)                 \
 	X("description", FIELD_TEXT, description)   \
 	X("role", FIELD_TEXT, role)                 \
 	X("runtime", FIELD_TEXT, runtime_name)      \
@@ -62,11 +64,18 @@ enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
 	X("log-group", FIELD_TEXT, log_group)       \
 	X("code", FIELD_TEXT, code_hex)             \
 	X("code-bytes", FIELD_U64, code_bytes)      \
+	X("name", FIELD_TEXT, name)                 \
+	X("version", FIELD_TEXT, version)           \
 	X("revision", FIELD_TEXT, revision_id)      \
 	X("deployment", FIELD_U64, deployment)      \
 	X("modified", FIELD_U64, modified_ms)       \
 	X("reason", FIELD_TEXT, reason)             \
-	X("reason-code", FIELD_TEXT, reason_code)
+	X("reason-code", FIELD_TEXT, reason_code)   \
+	X("last", FIELD_U64, version_last)          \
+	X("published", FIELD_TEXT, published)       \
+	X("reserved", FIELD_U32, reserved)          \
+	X("recursion", FIELD_U32, recursion_allow)  \
+	X("signing", FIELD_TEXT, signing_arn)
 
 static const struct field {
 	str name;
@@ -88,6 +97,36 @@ static void put_pairs(
 	json_put_object_end(w);
 }
 
+static void put_fields(struct json_writer *w, const struct function *f, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *at = (const char *)f + fields[i].offset;
+
+		json_put_key(w, fields[i].name);
+		if (fields[i].kind == FIELD_TEXT)
+			json_put_string(w, ((const str *)at)->p ? *(const str *)at : STR(""));
+		else if (fields[i].kind == FIELD_U32)
+			json_put_u64(w, *(const uint32_t *)at);
+		else
+			json_put_u64(w, *(const uint64_t *)at);
+	}
+}
+
+static void put_layers(struct json_writer *w, const struct function *f)
+{
+	json_put_key(w, STR("layers"));
+	json_put_array_begin(w);
+	for (uint32_t i = 0; i < f->layer_count; i++) {
+		json_put_object_begin(w);
+		json_put_key_string(w, STR("arn"), f->layers[i].arn);
+		json_put_key_string(w, STR("code"), f->layers[i].hex);
+		json_put_key(w, STR("code-bytes"));
+		json_put_i64(w, f->layers[i].code_size);
+		json_put_object_end(w);
+	}
+	json_put_array_end(w);
+}
+
 void function_encode(struct arena *a, const struct function *f, struct buf *out)
 {
 	struct json_writer w;
@@ -95,20 +134,11 @@ void function_encode(struct arena *a, const struct function *f, struct buf *out)
 
 	check(f->name.n && f->role.n && f->runtime && f->code_hex.n == CODE_HEX_BYTES);
 	check(f->timeout_s && f->memory_mb && f->ephemeral_mb && f->revision_id.n);
+	check(f->version.n && f->layer_count <= FUNCTION_LAYERS_MAX);
 	buf_put_char(out, RECORD_FORMAT);
 	json_writer_init(&w, out);
 	json_put_object_begin(&w);
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		const char *at = (const char *)f + fields[i].offset;
-
-		json_put_key(&w, fields[i].name);
-		if (fields[i].kind == FIELD_TEXT)
-			json_put_string(&w, ((const str *)at)->p ? *(const str *)at : STR(""));
-		else if (fields[i].kind == FIELD_U32)
-			json_put_u64(&w, *(const uint32_t *)at);
-		else
-			json_put_u64(&w, *(const uint64_t *)at);
-	}
+	put_fields(&w, f, ARRAY_SIZE(fields));
 	json_put_key(&w, STR("state"));
 	json_put_u64(&w, f->state);
 	json_put_key(&w, STR("update"));
@@ -116,9 +146,30 @@ void function_encode(struct arena *a, const struct function *f, struct buf *out)
 	if (f->has_environment)
 		put_pairs(&w, STR("variables"), f->variables, f->variable_count);
 	put_pairs(&w, STR("tags"), f->tags, f->tag_count);
+	put_layers(&w, f);
 	json_put_object_end(&w);
 	check(!out->over);
 	check(function_decode(a, f->account, f->region, buf_str(out), &back) == 0);
+}
+
+str function_digest(struct arena *a, const struct function *f)
+{
+	char *text = arena_bytes(a, CODE_HEX_BYTES);
+	uint8_t digest[SHA256_BYTES];
+	struct json_writer w;
+	struct buf b;
+
+	buf_init(&b, a, LAMBDA_RECORD_BYTES_MAX);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
+	put_fields(&w, f, PUBLISHED_FIELDS);
+	put_pairs(&w, STR("variables"), f->variables, f->variable_count);
+	put_layers(&w, f);
+	json_put_object_end(&w);
+	check(!b.over);
+	sha256_of(buf_str(&b), digest);
+	hex_encode(digest, sizeof(digest), text);
+	return str_of(text, CODE_HEX_BYTES);
 }
 
 static int get_u64(struct json_reader *r, uint64_t max, uint64_t *ret_value)
@@ -155,6 +206,37 @@ static int get_pairs(struct arena *a, struct json_reader *r, const struct functi
 	return 0;
 }
 
+static int get_layers(struct arena *a, struct json_reader *r, struct function *f)
+{
+	struct function_layer *layers =
+		arena_new_array(a, struct function_layer, FUNCTION_LAYERS_MAX);
+	uint32_t n = 0;
+	str key;
+
+	TRY(json_array_begin(r));
+	while (TRY(json_array_next(r))) {
+		if (n == FUNCTION_LAYERS_MAX)
+			return ERR_INVALID;
+		TRY(json_object_begin(r));
+		while (TRY(json_object_next(r, &key))) {
+			if (str_eq(key, STR("arn")))
+				TRY(json_string(r, &layers[n].arn));
+			else if (str_eq(key, STR("code")))
+				TRY(json_string(r, &layers[n].hex));
+			else if (str_eq(key, STR("code-bytes")))
+				TRY(json_i64(r, &layers[n].code_size));
+			else
+				return ERR_INVALID;
+		}
+		if (layers[n].hex.n != CODE_HEX_BYTES || !layers[n].arn.n)
+			return ERR_INVALID;
+		n++;
+	}
+	f->layers = layers;
+	f->layer_count = n;
+	return 0;
+}
+
 static int decode_member(struct arena *a, struct json_reader *r, str key, struct function *f)
 {
 	uint64_t number;
@@ -188,6 +270,8 @@ static int decode_member(struct arena *a, struct json_reader *r, str key, struct
 	}
 	if (str_eq(key, STR("tags")))
 		return get_pairs(a, r, &f->tags, &f->tag_count);
+	if (str_eq(key, STR("layers")))
+		return get_layers(a, r, f);
 	return ERR_INVALID;
 }
 
@@ -196,7 +280,7 @@ static int decode(struct arena *a, str text, struct function *f)
 	struct json_reader r;
 	str key;
 
-	json_reader_init(&r, text, a, 2);
+	json_reader_init(&r, text, a, 3);
 	TRY(json_object_begin(&r));
 	while (TRY(json_object_next(&r, &key)))
 		TRY(decode_member(a, &r, key, f));
@@ -206,7 +290,10 @@ static int decode(struct arena *a, str text, struct function *f)
 int function_decode(
 	struct arena *a, str account, str region, str record, struct function *ret_function)
 {
-	struct function f = {.account = account, .region = region};
+	struct function f = {.account = account,
+		.region = region,
+		.version = STR("$LATEST"),
+		.reserved = FUNCTION_UNRESERVED};
 
 	if (record.n == 0)
 		return ERR_CORRUPT;
@@ -216,7 +303,8 @@ int function_decode(
 		return ERR_CORRUPT;
 	f.runtime = lambda_runtime_find(f.runtime_name);
 	if (!f.runtime || f.code_hex.n != CODE_HEX_BYTES || !f.name.n || !f.timeout_s ||
-		!f.memory_mb || !f.ephemeral_mb || !f.revision_id.n || !f.log_group.n)
+		!f.memory_mb || !f.ephemeral_mb || !f.revision_id.n || !f.log_group.n ||
+		!f.version.n)
 		return ERR_CORRUPT;
 	f.arn = function_arn(a, account, region, f.name, STR_NULL);
 	*ret_function = f;
@@ -225,16 +313,16 @@ int function_decode(
 
 /* ---- the wire form ---- */
 
-str function_code_sha256(struct arena *a, const struct function *f)
+str code_sha256_text(struct arena *a, str hex)
 {
 	uint8_t digest[SHA256_BYTES];
 	char *text = arena_bytes(a, base64_text_bytes(SHA256_BYTES));
 
-	check(hex_decode(f->code_hex, digest) == 0);
+	check(hex_decode(hex, digest) == 0);
 	return str_of(text, base64_encode(str_of(digest, sizeof(digest)), text));
 }
 
-static str modified_text(struct arena *a, int64_t ms)
+str lambda_time_text(struct arena *a, int64_t ms)
 {
 	struct time_parts t = time_parts_of(ms);
 
@@ -274,7 +362,8 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	struct value *v;
 
 	value_put_str(out, "FunctionName", f->name);
-	value_put_str(out, "FunctionArn", f->arn);
+	value_put_str(
+		out, "FunctionArn", function_arn(a, f->account, f->region, f->name, f->qualifier));
 	value_put_str(out, "Runtime", f->runtime_name);
 	value_put_str(out, "Role", f->role);
 	value_put_str(out, "Handler", f->handler);
@@ -282,13 +371,18 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(out, "Description", f->description.p ? f->description : STR(""));
 	value_put_int(out, "Timeout", f->timeout_s);
 	value_put_int(out, "MemorySize", f->memory_mb);
-	value_put_str(out, "LastModified", modified_text(a, f->modified_ms));
-	value_put_str(out, "CodeSha256", function_code_sha256(a, f));
-	value_put_str(out, "Version", STR("$LATEST"));
+	value_put_str(out, "LastModified", lambda_time_text(a, f->modified_ms));
+	value_put_str(out, "CodeSha256", code_sha256_text(a, f->code_hex));
+	value_put_str(out, "Version", f->version);
 	if (f->has_environment) {
 		v = value_put_map(value_put_struct(out, "Environment"), "Variables");
 		for (uint32_t i = 0; i < f->variable_count; i++)
 			value_map_put_str(v, f->variables[i].name, f->variables[i].value);
+	}
+	for (uint32_t i = 0; i < f->layer_count; i++) {
+		v = value_add_struct(value_put_list(out, "Layers"));
+		value_put_str(v, "Arn", f->layers[i].arn);
+		value_put_int(v, "CodeSize", f->layers[i].code_size);
 	}
 	value_put_str(value_put_struct(out, "TracingConfig"), "Mode", STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);

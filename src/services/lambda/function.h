@@ -32,11 +32,21 @@ struct function_pair { /* a variable, a tag */
 	str name, value;
 };
 
-enum { CODE_HEX_BYTES = 64 };
+/* A layer's version that a function uses. Its tree is mounted below /opt, later ones on top. */
+struct function_layer {
+	str arn;
+	str hex; /* names the archive in the code store, as code_hex does */
+	int64_t code_size;
+};
+
+enum { CODE_HEX_BYTES = 64, FUNCTION_LAYERS_MAX = 5 };
+enum { FUNCTION_UNRESERVED = UINT32_MAX };
 
 struct function {
 	str account, region, name;
-	str arn; /* unqualified; made from the three above */
+	str arn;       /* unqualified; made from the three above */
+	str version;   /* "$LATEST", or the number of a published version, which never changes */
+	str qualifier; /* not stored: what a request called it by; STR_NULL: nothing */
 	str description, role, runtime_name, handler, architecture;
 	const struct lambda_runtime *runtime;
 	uint32_t timeout_s, memory_mb, ephemeral_mb;
@@ -48,23 +58,46 @@ struct function {
 	str log_group; /* never empty */
 	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
 	uint64_t code_bytes;
+	const struct function_layer *layers; /* in the order of the request */
+	uint32_t layer_count;
 	str revision_id; /* UUID */
 	uint64_t deployment;
 	int64_t modified_ms;
 	enum function_state state;
 	enum function_update update;
 	str reason, reason_code; /* of a state or update that failed; empty otherwise */
+	/*
+	 * What belongs to the function and not to one of its versions: kept in the record of
+	 * $LATEST, and meaningless in that of a version.
+	 */
+	uint64_t version_last;    /* number of the version published last, 0: none yet */
+	str published;            /* function_digest() of what it was made of */
+	uint32_t reserved;        /* concurrency; FUNCTION_UNRESERVED: none */
+	uint32_t recursion_allow; /* RecursiveLoop Allow, not Terminate */
+	str signing_arn;          /* code signing configuration; empty: none */
 };
+
+static inline bool function_is_latest(const struct function *f)
+{
+	return !f->version.n || f->version.p[0] == '$';
+}
 
 /* The record into `out`. What is written reads back (checked). */
 void function_encode(struct arena *a, const struct function *f, struct buf *out);
 /* ERR_CORRUPT, ERR_VERSION. Strings point into `record` or the arena. */
 must_use int function_decode(
 	struct arena *a, str account, str region, str record, struct function *ret_function);
-/* Fills an empty FunctionConfiguration (with $LATEST as its version). */
+/* Fills an empty FunctionConfiguration; its ARN names the qualifier. */
 void function_render(struct arena *a, const struct function *f, struct value *out);
-/* CodeSha256: base64 of the digest. */
-str function_code_sha256(struct arena *a, const struct function *f);
+/* CodeSha256 of a function or layer: base64 of the digest. */
+str code_sha256_text(struct arena *a, str hex);
+/*
+ * 64 digits that are equal for equal code and configuration: whether there is something new to
+ * publish.
+ */
+str function_digest(struct arena *a, const struct function *f);
+/* "2026-11-28T03:33:12.000+0000", as functions and layers show times. */
+str lambda_time_text(struct arena *a, int64_t ms);
 
 /* The first name among the variables that the platform keeps for itself; STR_NULL: none. */
 str environment_reserved(const struct function_pair *variables, uint32_t count);

@@ -276,7 +276,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 	report.request_id = inv->request_id;
 	report.duration_ns = init_ns;
 	log_feed_tail_begin(i->feed, inv->log_tail);
-	log_feed_line(i->feed, report_start(&a, inv->request_id, STR("$LATEST")));
+	log_feed_line(i->feed, report_start(&a, inv->request_id, function_of(i)->version));
 	log_feed_line(i->feed, timed_out ? report_timeout_line(&a, rt_wall() / RT_NS_MS,
 						   inv->request_id, function_of(i)->timeout_s)
 					 : failure_line(&a, failure, inv->request_id));
@@ -423,8 +423,8 @@ static unsigned delivery_headers(struct instance *i, struct invocation *inv, str
 		(struct http_header){STR("Lambda-Runtime-Aws-Request-Id"), inv->request_id, 0};
 	headers[n++] = (struct http_header){STR("Lambda-Runtime-Deadline-Ms"),
 		arena_printf(a, "%lld", (long long)deadline_wall_ms), 0};
-	headers[n++] = (struct http_header){
-		STR("Lambda-Runtime-Invoked-Function-Arn"), function_of(i)->arn, 0};
+	headers[n++] = (struct http_header){STR("Lambda-Runtime-Invoked-Function-Arn"),
+		inv->arn.p ? inv->arn : function_of(i)->arn, 0};
 	headers[n++] = (struct http_header){STR("Lambda-Runtime-Trace-Id"), trace, 0};
 	if (inv->client_context.p)
 		headers[n++] = (struct http_header){
@@ -457,7 +457,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 	log_feed_tail_begin(i->feed, inv->log_tail);
 	rt_timer_set(&i->timer, i->run.start_ns + timeout_ns);
 	n = delivery_headers(i, inv, inv->arena, (rt_wall() + timeout_ns) / RT_NS_MS, headers);
-	log_feed_line(i->feed, report_start(inv->arena, inv->request_id, STR("$LATEST")));
+	log_feed_line(i->feed, report_start(inv->arena, inv->request_id, function_of(i)->version));
 	rc = http_respond(poll->exchange, 200, headers, n, inv->payload);
 	rt_event_set(&poll->event);
 	if (rc >= 0 || inv->over)
@@ -630,7 +630,7 @@ static void on_container_end(void *arg)
 
 /* ---- booting ---- */
 
-static str stream_name(struct arena *a)
+static str stream_name(struct arena *a, const struct function *f)
 {
 	struct time_parts t = time_parts_of(rt_wall() / RT_NS_MS);
 	uint8_t bytes[16];
@@ -638,8 +638,8 @@ static str stream_name(struct arena *a)
 
 	rt_random_bytes(bytes, sizeof(bytes));
 	hex_encode(bytes, sizeof(bytes), hex);
-	return arena_printf(
-		a, "%04d/%02d/%02d/[$LATEST]%.*s", t.year, t.month, t.day, (int)sizeof(hex), hex);
+	return arena_printf(a, "%04d/%02d/%02d/[%.*s]%.*s", t.year, t.month, t.day,
+		STR_ARG(f->version), (int)sizeof(hex), hex);
 }
 
 /* Credentials of the function's role, or stand-ins that the endpoint knows the function by. */
@@ -884,7 +884,7 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
 	i->init_ns = INT64_MIN;
 	i->memory_reserved = memory_reserved;
 	i->feed = log_feed_new(s, function_of(i)->account, function_of(i)->region,
-		function_of(i)->log_group, stream_name(&a), log_dirty, i);
+		function_of(i)->log_group, stream_name(&a, function_of(i)), log_dirty, i);
 	if (rt_spawn(boot_fiber, i) < 0) {
 		i->starting = false;
 		instance_unref(i);

@@ -14,12 +14,23 @@
 #include "services/lambda/pool.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
+#include "services/lambda/store.h"
 
 enum { PENDING_MS = 5000 };
 
-/* The function to run: 0, or ERR_FAULT. */
+int invoke_find(struct lambda_service *s, struct arena *a, str account, str region, str name,
+	str qualifier, struct function_ref **ret_function)
+{
+	str version;
+
+	if (TRY(store_resolve(s, a, account, region, name, qualifier, true, &version)) == 0)
+		return 0;
+	return scheduler_function(s->scheduler, account, region, name, version, ret_function);
+}
+
+/* The function to run, and the ARN by which it was called: 0, or ERR_FAULT. */
 static int resolve(struct lambda_service *s, struct arena *a, const struct invoke_request *r,
-	struct function_ref **ret_function, struct fault *fault)
+	struct function_ref **ret_function, str *ret_arn, struct fault *fault)
 {
 	struct function_name name;
 	int64_t deadline = rt_after_ms(PENDING_MS);
@@ -33,11 +44,11 @@ static int resolve(struct lambda_service *s, struct arena *a, const struct invok
 		name.qualifier = r->qualifier;
 	account = name.account.p ? name.account : r->account;
 	region = name.region.p ? name.region : r->region;
+	*ret_arn = function_arn(a, account, region, name.name, name.qualifier);
 	for (;;) {
 		struct function_ref *f;
 
-		if (function_qualifier_kind(name.qualifier) != QUALIFIER_LATEST ||
-			TRY(scheduler_function(s->scheduler, account, region, name.name, &f)) == 0)
+		if (TRY(invoke_find(s, a, account, region, name.name, name.qualifier, &f)) == 0)
 			return fault_not_found(fault, a, account, region, &name, true);
 		if (f->function.state != FUNCTION_PENDING) {
 			*ret_function = f;
@@ -84,12 +95,13 @@ static int check_payload(
 }
 
 static int run(struct lambda_service *s, struct arena *a, const struct invoke_request *r,
-	struct function_ref *f, str payload, str request_id, struct invoke_result *ret)
+	struct function_ref *f, str arn, str payload, str request_id, struct invoke_result *ret)
 {
 	struct invocation inv = {
 		.arena = a,
 		.request_id = request_id,
 		.payload = payload,
+		.arn = arn,
 		.client_context = r->client_context,
 		.trace = r->trace,
 		.log_tail = r->log_tail,
@@ -104,7 +116,6 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	ret->function_error = inv.function_error;
 	ret->payload = inv.payload_out;
 	ret->log_tail = inv.tail;
-	ret->executed_version = STR("$LATEST");
 	return rc;
 }
 
@@ -112,13 +123,13 @@ static int invoke(struct lambda_service *s, struct arena *a, const struct invoke
 	str request_id, struct invoke_result *ret)
 {
 	struct function_ref *f = NULL;
-	str payload;
+	str payload, arn;
 	int rc;
 
 	*ret = (struct invoke_result){0};
 	TRY(check_payload(a, r, &payload, &ret->fault));
-	TRY(resolve(s, a, r, &f, &ret->fault));
-	ret->executed_version = STR("$LATEST");
+	TRY(resolve(s, a, r, &f, &arn, &ret->fault));
+	ret->executed_version = arena_str(a, f->function.version);
 	switch (r->type) {
 	case INVOKE_DRY_RUN:
 		ret->status = 204;
@@ -126,10 +137,9 @@ static int invoke(struct lambda_service *s, struct arena *a, const struct invoke
 		break;
 	case INVOKE_EVENT:
 		ret->status = 202;
-		rc = events_add(
-			s->events, &f->function, payload, r->client_context, r->trace, request_id);
+		rc = events_add(s->events, arn, payload, r->client_context, r->trace, request_id);
 		break;
-	default: rc = run(s, a, r, f, payload, request_id, ret); break;
+	default: rc = run(s, a, r, f, arn, payload, request_id, ret); break;
 	}
 	function_unref(f);
 	return rc;
@@ -216,8 +226,6 @@ int invoke_operation(struct call *c)
 	TRY(request_name(c, true, &name));
 	r.function = value_str(c->in, "FunctionName");
 	r.qualifier = value_str(c->in, "Qualifier");
-	if (name.account.p && !str_eq(name.account, c->account))
-		return fault_not_found(&c->fault, c->arena, name.account, c->region, &name, true);
 	if (str_eq(type, STR("Event")))
 		r.type = INVOKE_EVENT;
 	else if (str_eq(type, STR("DryRun")))

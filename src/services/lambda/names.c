@@ -99,6 +99,41 @@ str function_arn(struct arena *a, str account, str region, str name, str qualifi
 		name, qualifier.p ? STR(":") : STR(""), qualifier);
 }
 
+int layer_name_parse(str text, struct layer_name *ret_name)
+{
+	struct layer_name name = {STR_NULL, STR_NULL, text, 0};
+	str parts[PARTS_MAX], rest = text;
+	size_t n = 0;
+
+	while (n < PARTS_MAX && str_split(&rest, ':', &parts[n]))
+		n++;
+	if (n > 1) {
+		if ((n != 7 && n != 8) || !str_eq(parts[0], STR("arn")) ||
+			!str_starts(parts[1], STR("aws")) || !str_eq(parts[2], STR("lambda")) ||
+			!is_region(parts[3]) || !is_account(parts[4]) ||
+			!str_eq(parts[5], STR("layer")))
+			return ERR_SYNTAX;
+		name.region = parts[3];
+		name.account = parts[4];
+		name.name = parts[6];
+		if (n == 8 && (str_to_u64(parts[7], INT64_MAX, &name.version) < 0 || !name.version))
+			return ERR_SYNTAX;
+	}
+	if (!is_name(name.name) || name.name.n > LAMBDA_LAYER_NAME_CHARS_MAX)
+		return ERR_SYNTAX;
+	*ret_name = name;
+	return 0;
+}
+
+str layer_arn(struct arena *a, str account, str region, str name, uint64_t version)
+{
+	str arn = ARENA_CONCAT(
+		a, STR("arn:aws:lambda:"), region, STR(":"), account, STR(":layer:"), name);
+
+	return version ? arena_printf(a, "%.*s:%llu", STR_ARG(arn), (unsigned long long)version)
+		       : arn;
+}
+
 str role_name_of_arn(str role_arn)
 {
 	ptrdiff_t slash = str_find_last(role_arn, '/');

@@ -2,7 +2,9 @@
  * Names in requests, and the faults that every operation shares.
  */
 #include "base/check.h"
+#include "base/hash.h"
 #include "services/lambda/service.h"
+#include "services/lambda/store.h"
 
 int lambda_fault_set(
 	struct fault *fault, struct arena *a, enum lambda_fault kind, const char *format, ...)
@@ -54,8 +56,7 @@ int request_name(struct call *c, bool qualified, struct function_name *ret_name)
 	return 0;
 }
 
-/* Whose function it is: an ARN may name another account, which its policies then decide. */
-static str owner(struct call *c, const struct function_name *name)
+str request_owner(const struct call *c, const struct function_name *name)
 {
 	return name->account.p ? name->account : c->account;
 }
@@ -66,7 +67,8 @@ int request_resource(struct call *c, str *ret_arn)
 	bool qualified = model_member(c->service->model, c->in->shape, STR("Qualifier")) >= 0;
 
 	TRY(request_name(c, qualified, &name));
-	*ret_arn = function_arn(c->arena, owner(c, &name), c->region, name.name, name.qualifier);
+	*ret_arn = function_arn(
+		c->arena, request_owner(c, &name), c->region, name.name, name.qualifier);
 	return 0;
 }
 
@@ -76,20 +78,67 @@ int request_tag_resource(struct call *c, str *ret_arn)
 	return 0;
 }
 
-int request_function(struct call *c, bool qualified, struct function *ret_function, str *ret_record)
+int request_function(struct call *c, bool qualified, struct function *ret_function)
 {
 	struct lambda_service *s =
 		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
 	struct function_name name;
-	int found = 0;
+	str account, version;
+	int found;
 
 	TRY(request_name(c, qualified, &name));
-	if (function_qualifier_kind(name.qualifier) == QUALIFIER_LATEST &&
-		str_eq(owner(c, &name), c->account))
+	account = request_owner(c, &name);
+	if (!qualified)
+		name.qualifier = STR_NULL;
+	found = TRY(store_resolve(
+		s, c->arena, account, c->region, name.name, name.qualifier, false, &version));
+	if (found)
 		found = TRY(lambda_store_load(
-			s, c->arena, c->account, c->region, name.name, ret_function, ret_record));
+			s, c->arena, account, c->region, name.name, version, ret_function, NULL));
 	if (!found)
-		return fault_not_found(
-			&c->fault, c->arena, owner(c, &name), c->region, &name, false);
+		return fault_not_found(&c->fault, c->arena, account, c->region, &name, false);
+	ret_function->qualifier = name.qualifier;
 	return 0;
+}
+
+int request_gone(struct call *c, int rc)
+{
+	struct function_name name;
+
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	TRY(request_name(
+		c, model_member(c->service->model, c->in->shape, STR("Qualifier")) >= 0, &name));
+	return fault_not_found(
+		&c->fault, c->arena, request_owner(c, &name), c->region, &name, false);
+}
+
+/* ---- pages of lists ---- */
+
+int request_page(struct call *c, uint32_t most, struct request_page *ret_page)
+{
+	str marker = value_str(c->in, "Marker");
+	struct request_page page = {
+		(uint32_t)MIN(value_int(c->in, "MaxItems", most), (int64_t)most), STR_NULL};
+	uint8_t *text;
+	size_t bytes;
+
+	if (marker.n) {
+		text = arena_alloc(c->arena, base64_bytes_max(marker.n));
+		if (base64url_decode(marker, text, &bytes) < 0)
+			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+				"The Marker is not valid.");
+		page.after = str_of(text, bytes);
+	}
+	*ret_page = page;
+	return 0;
+}
+
+void request_page_more(struct call *c, str last)
+{
+	struct buf b;
+
+	buf_init(&b, c->arena, 4096);
+	base64url_put(&b, last);
+	value_put_str(c->out, "NextMarker", buf_str(&b));
 }

@@ -9,6 +9,7 @@
 #include "services/lambda/instance.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/service.h"
+#include "services/lambda/store.h"
 
 #include <pthread.h>
 
@@ -80,9 +81,12 @@ void function_unref(struct function_ref *ref)
 	mem_free(ref);
 }
 
-static str entry_key(struct arena *a, str account, str region, str name)
+static str entry_key(struct arena *a, str account, str region, str name, str version)
 {
-	return ARENA_CONCAT(a, account, STR("/"), region, STR("/"), name);
+	bool latest = !version.n || version.p[0] == '$';
+
+	return ARENA_CONCAT(a, account, STR("/"), region, STR("/"), name,
+		latest ? STR("") : STR(":"), latest ? STR("") : version);
 }
 
 static void retire_idle(struct entry *e, uint64_t deployment)
@@ -137,9 +141,10 @@ static void entry_free_if_unused(struct entry *e)
 	mem_free(e);
 }
 
-static int load(str account, str region, str record, struct function_ref **ret_function)
+static int load(str account, str region, str record, str latest, struct function_ref **ret_function)
 {
 	struct function_ref *f = mem_new(struct function_ref);
+	struct function whole;
 	int rc;
 
 	f->refs = 1;
@@ -147,6 +152,14 @@ static int load(str account, str region, str record, struct function_ref **ret_f
 	f->record = arena_str(&f->arena, record);
 	rc = function_decode(&f->arena, arena_str(&f->arena, account), arena_str(&f->arena, region),
 		f->record, &f->function);
+	if (rc >= 0 && latest.n) {
+		f->latest = arena_str(&f->arena, latest);
+		rc = function_decode(&f->arena, account, region, f->latest, &whole);
+		if (rc >= 0) {
+			f->function.reserved = whole.reserved;
+			f->function.recursion_allow = whole.recursion_allow;
+		}
+	}
 	if (rc < 0) {
 		function_unref(f);
 		return rc;
@@ -155,24 +168,29 @@ static int load(str account, str region, str record, struct function_ref **ret_f
 	return 1;
 }
 
-int scheduler_function(
-	struct scheduler *s, str account, str region, str name, struct function_ref **ret_function)
+int scheduler_function(struct scheduler *s, str account, str region, str name, str version,
+	struct function_ref **ret_function)
 {
 	struct arena a cleanup(arena_done_p) = {0};
 	struct entry *e;
-	str record, key;
+	str record, latest = STR(""), key, store_key;
 
 	arena_init(&a, SIZE_MAX);
-	key = entry_key(&a, account, region, name);
-	if (TRY(kv_get(s->service->kv, store_function_key(&a, account, region, name), &a,
-		    &record)) == 0)
+	key = entry_key(&a, account, region, name, version);
+	store_key = store_version_key(&a, account, region, name, version);
+	if (TRY(kv_get(s->service->kv, store_key, &a, &record)) == 0)
 		return 0;
+	if (function_qualifier_kind(version) == QUALIFIER_VERSION) {
+		store_key = store_function_key(&a, account, region, name);
+		if (TRY(kv_get(s->service->kv, store_key, &a, &latest)) == 0)
+			return 0;
+	}
 	e = map_get(&my_shard(s)->entries, key);
-	if (e && str_eq(e->function->record, record)) {
+	if (e && str_eq(e->function->record, record) && str_eq(e->function->latest, latest)) {
 		*ret_function = function_ref(e->function);
 		return 1;
 	}
-	TRY(load(account, region, record, ret_function));
+	TRY(load(account, region, record, latest, ret_function));
 	if (e) {
 		function_unref(e->function);
 		e->function = function_ref(*ret_function);
@@ -560,7 +578,8 @@ int scheduler_invoke(struct scheduler *s, struct function_ref *f, struct invocat
 	int rc;
 
 	arena_init(&a, SIZE_MAX);
-	key = entry_key(&a, f->function.account, f->function.region, f->function.name);
+	key = entry_key(
+		&a, f->function.account, f->function.region, f->function.name, f->function.version);
 	e = map_get(&shard->entries, key);
 	if (!e)
 		e = entry_new(shard, key, f);
@@ -693,15 +712,22 @@ static void fail_waiting(struct entry *e)
 	}
 }
 
+/* Is the key the entry's, or that of a function whose version the entry is? */
+static bool is_function_of(const struct entry *e, str key)
+{
+	return str_starts(e->key, key) && (e->key.n == key.n || e->key.p[key.n] == ':');
+}
+
 static void on_order(struct rt_message *message)
 {
 	struct order *o = container_of(message, struct order, message);
 	struct shard *shard = o->shard;
-	struct entry *e = o->key.n ? map_get(&shard->entries, o->key) : NULL;
 
-	if (e) {
-		retire_idle(e, 0);
-	} else if (!o->key.n) {
+	if (o->key.n) {
+		map_for_each(slot, &shard->entries)
+			if (is_function_of(slot->value, o->key))
+				retire_idle(slot->value, 0);
+	} else {
 		map_for_each(slot, &shard->entries)
 			fail_waiting(slot->value);
 		list_for_each_safe(at, &shard->instances)
@@ -724,12 +750,12 @@ static void order_all(struct scheduler *s, str key)
 	}
 }
 
-void scheduler_forget(struct scheduler *s, str account, str region, str name)
+void scheduler_forget(struct scheduler *s, str account, str region, str name, str version)
 {
 	struct arena a cleanup(arena_done_p) = {0};
 
 	arena_init(&a, SIZE_MAX);
-	order_all(s, entry_key(&a, account, region, name));
+	order_all(s, entry_key(&a, account, region, name, version));
 }
 
 void scheduler_stop(struct scheduler *s, int64_t deadline)

@@ -33,7 +33,9 @@ struct shard;
 struct function_ref {
 	unsigned refs;
 	struct arena arena;
-	str record; /* as stored, to see whether it is still the same */
+	/* As stored, to see whether it is still the same; `latest`: that of $LATEST where the
+	 * function is a version, because some things belong to both. */
+	str record, latest;
 	struct function function;
 };
 void function_unref(struct function_ref *ref);
@@ -50,7 +52,7 @@ struct account {
 /* Runs and waiting invocations of one function on one loop. */
 struct entry {
 	struct shard *shard;
-	str key; /* account, region and name, in one text */
+	str key; /* account, region, name and version, in one text */
 	struct function_ref *function;
 	struct account *account;
 	struct list idle;    /* instances, the one used last first */
@@ -66,6 +68,7 @@ struct invocation {
 	struct arena *arena; /* of the results */
 	str request_id;
 	str payload, client_context, trace; /* STR_NULL: none */
+	str arn;                            /* as it was called; STR_NULL: the function's */
 	bool log_tail;
 	int64_t deadline_ns; /* when the caller gives up; the function runs on */
 	int (*write)(void *arg, str part);
@@ -88,8 +91,11 @@ void scheduler_free(struct scheduler *s);
 /* No new invocations; waits until nothing runs or the deadline, then ends every instance. */
 void scheduler_stop(struct scheduler *s, int64_t deadline) mayyield;
 
-/* The function, from this loop's cache when the stored record is the same: 1, 0. */
-must_use int scheduler_function(struct scheduler *s, str account, str region, str name,
+/*
+ * The function, or a version of it (STR_NULL: $LATEST), from this loop's cache when the stored
+ * record is the same: 1, 0. A version's `reserved` and `recursion_allow` are those of its function.
+ */
+must_use int scheduler_function(struct scheduler *s, str account, str region, str name, str version,
 	struct function_ref **ret_function) mayyield;
 /*
  * Runs the function once: 0, results in `inv`; ERR_FAULT with inv->fault; ERR_TIMEOUT when the
@@ -97,8 +103,8 @@ must_use int scheduler_function(struct scheduler *s, str account, str region, st
  */
 must_use int scheduler_invoke(
 	struct scheduler *s, struct function_ref *f, struct invocation *inv) mayyield;
-/* The function was deleted: its idle instances end, on every loop. */
-void scheduler_forget(struct scheduler *s, str account, str region, str name) mayyield;
+/* The function (version STR_NULL: all of it) was deleted: its idle instances end, on every loop. */
+void scheduler_forget(struct scheduler *s, str account, str region, str name, str version) mayyield;
 
 /* ---- for instance.c, on the shard's loop, never suspending ---- */
 

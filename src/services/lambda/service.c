@@ -13,39 +13,27 @@
 #include "services/lambda/credentials.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
+#include "services/lambda/layer.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/scheduler.h"
+#include "services/lambda/signing.h"
+#include "services/lambda/store.h"
 
 #include <unistd.h>
 
 enum { SWEEP_MS = 60000, DRAIN_MS = 1000 };
 
-/* ROW(operation, handler, resource, action, most bytes of a body) */
-#define ROW(name_, handler_, resource_, action_, body_) \
-	{.name = name_,                                 \
-		.handle = handler_,                     \
-		.resource = resource_,                  \
-		.action = action_,                      \
+static const struct operation_row rows[] = {
+#define OPERATION(name_, handler_, resource_, action_, body_) \
+	{.name = #name_,                                      \
+		.handle = handler_,                           \
+		.resource = resource_,                        \
+		.action = action_,                            \
 		.body_max = body_},
-static const struct operation_row rows[] = {ROW("AddPermission", policy_add_permission,
-	request_resource, NULL, 0) ROW("CreateFunction", control_create_function, request_resource,
-	NULL, LAMBDA_REQUEST_BYTES_MAX) ROW("DeleteFunction", control_delete_function,
-	request_resource, NULL, 0) ROW("GetAccountSettings", control_get_account_settings, NULL,
-	NULL, 0) ROW("GetFunction", control_get_function, request_resource, NULL,
-	0) ROW("GetFunctionConfiguration", control_get_function_configuration, request_resource,
-	NULL, 0) ROW("GetPolicy", policy_get_policy, request_resource, NULL, 0) ROW("Invoke",
-	invoke_operation, request_resource, "lambda:InvokeFunction",
-	LAMBDA_PAYLOAD_BYTES_MAX + 65536) ROW("ListFunctions", control_list_functions, NULL, NULL,
-	0) ROW("ListTags", control_list_tags, request_tag_resource, NULL,
-	0) ROW("ListVersionsByFunction", control_list_versions, request_resource, NULL,
-	0) ROW("RemovePermission", policy_remove_permission, request_resource, NULL, 0)
-		ROW("TagResource", control_tag_resource, request_tag_resource, NULL, 0) ROW(
-			"UntagResource", control_untag_resource, request_tag_resource, NULL, 0)
-			ROW("UpdateFunctionCode", control_update_function_code, request_resource,
-				NULL, LAMBDA_REQUEST_BYTES_MAX) ROW("UpdateFunctionConfiguration",
-				control_update_function_configuration, request_resource, NULL, 0)};
-#undef ROW
+#include "services/lambda/operations.def"
+#undef OPERATION
+};
 
 static const char *copy_text(const char *text)
 {
@@ -108,6 +96,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		.model = model_named(STR("lambda")),
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),
+		.policy = policy_of_resource,
 		.self = s,
 	};
 	check(s->rows.model);

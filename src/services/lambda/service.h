@@ -20,7 +20,9 @@
 
 struct credentials;
 struct events;
+struct function_ref;
 struct http_server;
+struct policy;
 struct pool;
 struct rt;
 struct scheduler;
@@ -58,51 +60,10 @@ static inline void lambda_count(_Atomic uint64_t *counter)
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* ---- store.c: records ---- */
-
-/* The key of a function's record. */
-str store_function_key(struct arena *a, str account, str region, str name);
-/* 1 and the function (in the arena), 0. *ret_record (may be NULL): its record's bytes. */
-must_use int lambda_store_load(struct lambda_service *s, struct arena *a, str account, str region,
-	str name, struct function *ret_function, str *ret_record) mayyield;
-/* Writes a function that must not exist: ERR_EXISTS. */
-must_use int lambda_store_create(
-	struct lambda_service *s, const struct function *f, int64_t deadline) mayyield;
-/*
- * Changes a function: `change` gets it as stored (in an arena of the attempt) and returns >= 0 to
- * have it written, < 0 to leave it (that is the result). It may run several times. A revision id
- * and, when `touch`, the time of modification are set here. ERR_NOT_FOUND. The result is in the
- * arena.
- */
-must_use int lambda_store_change(struct lambda_service *s, struct arena *a, str account, str region,
-	str name, bool touch, int (*change)(void *arg, struct arena *a, struct function *f),
-	void *arg, int64_t deadline, struct function *ret_function) mayyield;
-/* Removes a function and what belongs to it: 1, or 0 when there is none. *ret_code_hex: 64 bytes.
- */
-must_use int store_delete(struct lambda_service *s, str account, str region, str name,
-	int64_t deadline, char *ret_code_hex) mayyield;
-/* Does any function use this code? 1, 0. */
-must_use int store_code_used(struct lambda_service *s, str hex) mayyield;
-/* Functions behind `after` (a name; empty: from the first) in order, at most `max`. */
-must_use int store_list(struct lambda_service *s, struct arena *a, str account, str region,
-	str after, unsigned max, struct function *ret_functions, bool *ret_more) mayyield;
-/* Every function of the store, one after another, until `fn` returns < 0. */
-must_use int store_each(struct lambda_service *s, int (*fn)(void *arg, const struct function *f),
-	void *arg) mayyield;
-/* The resource policy: 1 and the document, 0 none. */
-must_use int store_policy(struct lambda_service *s, struct arena *a, str account, str region,
-	str name, str *ret_document) mayyield;
-str store_policy_key(struct arena *a, str account, str region, str name);
-/* Fresh UUID text in the arena. */
-str lambda_uuid(struct arena *a);
-
 /* ---- transition.c: from Pending and InProgress to an end ---- */
 
 /* In the background (or at once when no fiber can be had). */
 void transition_begin(struct lambda_service *s, str account, str region, str name) mayyield;
-/* Waits while the function is Pending: loads it again into *f. */
-must_use int transition_wait(struct lambda_service *s, struct arena *a, int64_t deadline,
-	struct function *f, str *record) mayyield;
 /* Removes code that nothing refers to; errors are left to the next start. */
 void code_release(struct lambda_service *s, str hex) mayyield;
 
@@ -112,9 +73,25 @@ void code_release(struct lambda_service *s, str hex) mayyield;
 must_use int request_name(struct call *c, bool qualified, struct function_name *ret_name);
 /* For operation rows: the ARN of the same. */
 int request_resource(struct call *c, str *ret_arn);
-/* Loads it: ResourceNotFoundException, also for qualifiers other than $LATEST. */
+/* Whose function it is: an ARN may name another account, which its policies have let in then. */
+str request_owner(const struct call *c, const struct function_name *name);
+/*
+ * Loads it, the version or alias of its qualifier where `qualified`: ResourceNotFoundException.
+ * Its `qualifier` is that of the request.
+ */
 must_use int request_function(
-	struct call *c, bool qualified, struct function *ret_function, str *ret_record) mayyield;
+	struct call *c, bool qualified, struct function *ret_function) mayyield;
+/* ERR_NOT_FOUND of a write becomes ResourceNotFoundException; all else stays. */
+must_use int request_gone(struct call *c, int rc);
+
+struct request_page {
+	uint32_t max; /* entries of the answer */
+	str after;    /* what the last page ended with; STR_NULL: from the beginning */
+};
+/* MaxItems and Marker of a list. 0 or ERR_FAULT. */
+must_use int request_page(struct call *c, uint32_t most, struct request_page *ret_page);
+/* Puts NextMarker for what comes behind `last`. */
+void request_page_more(struct call *c, str last);
 /* Faults of a name that is not there, as each operation words it. */
 int fault_not_found(struct fault *fault, struct arena *a, str account, str region,
 	const struct function_name *name, bool latest);
@@ -127,10 +104,44 @@ int lambda_fault_set(struct fault *fault, struct arena *a, enum lambda_fault kin
 operation_handler control_create_function, control_get_function, control_get_function_configuration,
 	control_list_functions, control_delete_function, control_update_function_code,
 	control_update_function_configuration, control_tag_resource, control_untag_resource,
-	control_list_tags, control_list_versions, control_get_account_settings;
+	control_list_tags, control_get_account_settings;
+operation_handler version_publish, version_list;
+operation_handler alias_create, alias_get, alias_update, alias_delete, alias_list;
 operation_handler policy_add_permission, policy_get_policy, policy_remove_permission;
+operation_handler concurrency_put, concurrency_get, concurrency_delete;
+operation_handler provisioned_put, provisioned_get, provisioned_list, provisioned_delete;
+operation_handler event_invoke_put, event_invoke_update, event_invoke_get, event_invoke_list,
+	event_invoke_delete;
+operation_handler settings_put_recursion, settings_get_recursion, settings_put_runtime,
+	settings_get_runtime, settings_put_scaling, settings_get_scaling;
+operation_handler url_create, url_get, url_update, url_delete, url_list;
 operation_handler invoke_operation;
 operation_resource request_tag_resource;
+
+/* DeleteFunction of a version (version.c). */
+must_use int version_delete(struct call *c, const struct function_name *name) mayyield;
+
+/* ---- policy.c ---- */
+
+/*
+ * Adds a statement to a stored policy (STR_NULL: none), or (STR_NULL) takes that of the input's
+ * StatementId away, if its RevisionId, where there is one, is the stored one. `of`: the operation
+ * that tells the revision. 0 and *text, or ERR_FAULT.
+ */
+must_use int policy_edit(struct call *c, struct arena *a, str statement, str *text, const char *of);
+/* Would the evaluator take it? 0 or ERR_FAULT. */
+must_use int policy_check_statement(struct call *c, str statement);
+/* For struct service: the policy of a function's or layer's ARN, NULL: none. */
+int policy_of_resource(struct call *c, str arn, const struct policy **ret_policy) mayyield;
+
+/* ---- invoke.c ---- */
+
+/*
+ * The version that a call of the qualifier (STR_NULL: $LATEST) runs, chosen by weight where an
+ * alias has two: 1 and a reference, or 0.
+ */
+must_use int invoke_find(struct lambda_service *s, struct arena *a, str account, str region,
+	str name, str qualifier, struct function_ref **ret_function) mayyield;
 
 /* The invoke port's two functions. */
 int invoke_by_port(void *self, struct arena *a, const struct invoke_request *request,
@@ -140,7 +151,7 @@ int policy_allowed(void *self, struct arena *a, str function_arn, str service, s
 
 /* Downloads of archives under /_aws/lambda-code/ (download.c). */
 void download_serve(void *self, struct http_exchange *x, const struct host_match *match) mayyield;
-str download_url(struct lambda_service *s, struct arena *a, str base, const struct function *f,
-	int64_t wall_ms);
+/* A link to code for the caller of an operation: `name` is what the file is to be called. */
+str download_url(struct call *c, str hex, str name);
 
 #endif

@@ -1,17 +1,12 @@
 /*
- * Records of functions in the key-value store.
- *
- *     LAMBDA_FUNCTIONS account region name        the record (function.h)
- *     LAMBDA_META "code" hex account region name  empty: who uses which code
- *     LAMBDA_META "policy" account region name    the resource policy's document
- *
- * Everything of a function is written under its record's key (declared); the other two are covered
- * by it.
+ * Records of functions and versions: see store.h.
  */
+#include "services/lambda/store.h"
+
+#include "aws/codec.h"
 #include "aws/keyspace.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "kv/kv.h"
 #include "rt/rt.h"
 #include "services/lambda/service.h"
 
@@ -21,17 +16,31 @@ static str finish(const struct buf *key)
 	return buf_str(key);
 }
 
-str store_function_key(struct arena *a, str account, str region, str name)
+/* ---- keys ---- */
+
+str store_version_key(struct arena *a, str account, str region, str name, str version)
 {
+	uint64_t number;
 	struct buf key;
 
 	buf_init(&key, a, KEYSPACE_KEY_MAX);
 	keyspace_begin(&key, KEYSPACE_LAMBDA_FUNCTIONS, account, region);
 	keyspace_put(&key, name);
+	if (function_qualifier_kind(version) == QUALIFIER_VERSION) {
+		/* One that is too long for a number names no version: there is none that high. */
+		if (str_to_u64(version, INT64_MAX, &number) < 0)
+			number = UINT64_MAX;
+		buf_put_be64(&key, number);
+	}
 	return finish(&key);
 }
 
-static str code_key(struct arena *a, str hex, const struct function *f)
+str store_function_key(struct arena *a, str account, str region, str name)
+{
+	return store_version_key(a, account, region, name, STR_NULL);
+}
+
+static str code_key(struct arena *a, str hex, str account, str region, str owner)
 {
 	struct buf key;
 
@@ -39,25 +48,66 @@ static str code_key(struct arena *a, str hex, const struct function *f)
 	keyspace_area(&key, KEYSPACE_LAMBDA_META);
 	keyspace_put(&key, STR("code"));
 	keyspace_put(&key, hex);
-	if (f) {
-		keyspace_put(&key, f->account);
-		keyspace_put(&key, f->region);
-		keyspace_put(&key, f->name);
+	if (owner.p) {
+		keyspace_put(&key, account);
+		keyspace_put(&key, region);
+		keyspace_put(&key, owner);
 	}
 	return finish(&key);
 }
 
-str store_policy_key(struct arena *a, str account, str region, str name)
+void store_code_use(
+	struct kv_txn *txn, struct arena *a, str hex, str account, str region, str owner, bool used)
+{
+	str key = code_key(a, hex, account, region, owner);
+
+	if (used)
+		kv_txn_put_covered(txn, key, STR(""));
+	else
+		kv_txn_delete_covered(txn, key);
+}
+
+/* The records of all code that a function or version uses. */
+static void use_code(struct kv_txn *txn, struct arena *a, const struct function *f, bool used)
+{
+	str owner = ARENA_CONCAT(a, STR("function:"), f->name, STR(":"), f->version);
+
+	store_code_use(txn, a, f->code_hex, f->account, f->region, owner, used);
+	for (uint32_t i = 0; i < f->layer_count; i++)
+		store_code_use(txn, a, f->layers[i].hex, f->account, f->region, owner, used);
+}
+
+str store_reserved_key(struct arena *a, str account, str region)
 {
 	struct buf key;
 
 	buf_init(&key, a, KEYSPACE_KEY_MAX);
 	keyspace_area(&key, KEYSPACE_LAMBDA_META);
-	keyspace_put(&key, STR("policy"));
+	keyspace_put(&key, STR("reserved"));
 	keyspace_put(&key, account);
 	keyspace_put(&key, region);
-	keyspace_put(&key, name);
 	return finish(&key);
+}
+
+void store_codes_add(struct store_codes *codes, str hex)
+{
+	if (codes->count == codes->capacity) {
+		size_t capacity = codes->capacity ? 2 * codes->capacity : 16;
+		str *more = arena_new_array(codes->arena, str, capacity);
+
+		if (codes->count)
+			memcpy(more, codes->hex, codes->count * sizeof(*more));
+		codes->hex = more;
+		codes->capacity = capacity;
+	}
+	codes->hex[codes->count++] = arena_str(codes->arena, hex);
+}
+
+static void add_codes(struct store_codes *codes, const struct function *f)
+{
+	store_codes_add(codes, f->code_hex);
+	for (uint32_t i = 0; i < f->layer_count; i++)
+		store_codes_add(codes, f->layers[i].hex);
 }
 
 str lambda_uuid(struct arena *a)
@@ -70,18 +120,81 @@ str lambda_uuid(struct arena *a)
 	return str_of(text, UUID_TEXT_BYTES);
 }
 
+/* ---- reading ---- */
+
 int lambda_store_load(struct lambda_service *s, struct arena *a, str account, str region, str name,
-	struct function *ret_function, str *ret_record)
+	str version, struct function *ret_function, str *ret_record)
 {
 	str record;
 
-	if (TRY(kv_get(s->kv, store_function_key(a, account, region, name), a, &record)) == 0)
+	if (TRY(kv_get(s->kv, store_version_key(a, account, region, name, version), a, &record)) ==
+		0)
 		return 0;
 	TRY(function_decode(a, account, region, record, ret_function));
 	if (ret_record)
 		*ret_record = record;
 	return 1;
 }
+
+int store_txn_load(struct kv_txn *txn, struct arena *a, str account, str region, str name,
+	str version, struct function *ret_function)
+{
+	str record;
+
+	if (TRY(kv_txn_get(
+		    txn, store_version_key(a, account, region, name, version), a, &record)) == 0)
+		return 0;
+	TRY(function_decode(a, account, region, record, ret_function));
+	return 1;
+}
+
+static str choose_version(const struct value *alias)
+{
+	const struct value *weights =
+		value_get(value_get(alias, "RoutingConfig"), "AdditionalVersionWeights");
+
+	for (uint32_t i = 0; i < value_count(weights); i++)
+		if ((double)(rt_random() >> 11) * 0x1p-53 < value_of(weights, i)->d)
+			return value_key(weights, i);
+	return value_str(alias, "FunctionVersion");
+}
+
+int store_resolve(struct lambda_service *s, struct arena *a, str account, str region, str name,
+	str qualifier, bool choose, str *ret_version)
+{
+	int kind = function_qualifier_kind(qualifier);
+	struct value *alias;
+	str text;
+
+	if (kind == QUALIFIER_LATEST || kind == QUALIFIER_VERSION) {
+		*ret_version = kind == QUALIFIER_LATEST ? STR("$LATEST") : qualifier;
+		return 1;
+	}
+	if (kind < 0)
+		return 0;
+	if (TRY(kv_get(s->kv, store_part_key(a, account, region, name, PART_ALIAS, qualifier), a,
+		    &text)) == 0)
+		return 0;
+	TRY(codec_json_load(a, s->rows.model, "AliasConfiguration", text, &alias));
+	*ret_version = choose ? choose_version(alias) : value_str(alias, "FunctionVersion");
+	return 1;
+}
+
+int store_txn_has_qualifier(
+	struct kv_txn *txn, struct arena *a, const struct function *f, str qualifier)
+{
+	int kind = function_qualifier_kind(qualifier);
+	str key, value;
+
+	if (kind < 0)
+		return 0;
+	key = kind == QUALIFIER_ALIAS
+		      ? store_part_key(a, f->account, f->region, f->name, PART_ALIAS, qualifier)
+		      : store_version_key(a, f->account, f->region, f->name, qualifier);
+	return kv_txn_get(txn, key, a, &value);
+}
+
+/* ---- writing ---- */
 
 static str encode(struct arena *a, const struct function *f)
 {
@@ -92,116 +205,251 @@ static str encode(struct arena *a, const struct function *f)
 	return buf_str(&record);
 }
 
+/*
+ * Makes a version of *f, which notes it: 1. 0 when the last one is the same still and there;
+ * *ret_version in either case.
+ */
+static int publish(struct kv_txn *txn, struct arena *a, struct function *f, str description,
+	struct function *ret_version)
+{
+	str digest = function_digest(a, f);
+	struct function v;
+
+	if (f->version_last && str_eq(f->published, digest) &&
+		TRY(store_txn_load(txn, a, f->account, f->region, f->name,
+			arena_printf(a, "%llu", (unsigned long long)f->version_last), &v))) {
+		*ret_version = v;
+		return 0;
+	}
+	f->version_last++;
+	f->published = digest;
+	v = *f;
+	v.version = arena_printf(a, "%llu", (unsigned long long)f->version_last);
+	v.revision_id = lambda_uuid(a);
+	v.modified_ms = rt_wall() / RT_NS_MS;
+	/* Its code is unpacked already: nothing is left to be waited for. */
+	v.state = FUNCTION_ACTIVE;
+	v.update = UPDATE_SUCCESSFUL;
+	v.reason = v.reason_code = STR("");
+	v.tag_count = 0;
+	v.version_last = 0;
+	v.published = v.signing_arn = STR("");
+	v.reserved = FUNCTION_UNRESERVED;
+	if (description.p)
+		v.description = description;
+	kv_txn_put_covered(
+		txn, store_version_key(a, v.account, v.region, v.name, v.version), encode(a, &v));
+	use_code(txn, a, &v, true);
+	*ret_version = v;
+	return 1;
+}
+
 struct create {
 	struct arena *arena;
 	const struct function *function;
+	bool publish;
 	str key;
+	struct function result;
 };
 
 static int create_txn(struct kv_txn *txn, void *arg)
 {
 	struct create *c = arg;
+	struct function f = *c->function;
 	str old;
 
 	if (TRY(kv_txn_get(txn, c->key, c->arena, &old)) != 0)
 		return ERR_EXISTS;
-	kv_txn_put(txn, c->key, encode(c->arena, c->function));
-	kv_txn_put_covered(txn, code_key(c->arena, c->function->code_hex, c->function), STR(""));
+	c->result = f;
+	if (c->publish)
+		TRY(publish(txn, c->arena, &f, STR_NULL, &c->result));
+	kv_txn_put(txn, c->key, encode(c->arena, &f));
+	use_code(txn, c->arena, &f, true);
 	return 0;
 }
 
-int lambda_store_create(struct lambda_service *s, const struct function *f, int64_t deadline)
+int lambda_store_create(struct lambda_service *s, struct arena *a, struct function *f,
+	bool publish_, int64_t deadline)
 {
-	struct arena a cleanup(arena_done_p) = {0};
-	struct create c = {.arena = &a, .function = f};
+	struct create c = {.arena = a, .function = f, .publish = publish_};
 
-	arena_init(&a, SIZE_MAX);
-	c.key = store_function_key(&a, f->account, f->region, f->name);
-	return kv_run(s->kv, &c.key, 1, create_txn, &c, deadline);
+	c.key = store_function_key(a, f->account, f->region, f->name);
+	TRY(kv_run(s->kv, &c.key, 1, create_txn, &c, deadline));
+	*f = c.result;
+	return 0;
 }
 
 struct change {
 	struct arena *arena;
-	str account, region, key;
-	bool touch;
-	int (*change)(void *arg, struct arena *a, struct function *f);
-	void *arg;
-	struct function *result;
+	const struct store_change *of;
+	str key;
+	struct function result;
 };
 
 static int change_txn(struct kv_txn *txn, void *arg)
 {
 	struct change *c = arg;
-	struct function f;
-	str record, code;
+	const struct store_change *of = c->of;
+	struct arena *a = c->arena;
+	struct function f, old;
+	bool write;
 
-	if (TRY(kv_txn_get(txn, c->key, c->arena, &record)) == 0)
+	if (TRY(store_txn_load(txn, a, of->account, of->region, of->name, STR_NULL, &f)) == 0)
 		return ERR_NOT_FOUND;
-	TRY(function_decode(c->arena, c->account, c->region, record, &f));
-	code = f.code_hex;
-	TRY(c->change(c->arg, c->arena, &f));
-	f.revision_id = lambda_uuid(c->arena);
-	if (c->touch)
-		f.modified_ms = rt_wall() / RT_NS_MS;
-	kv_txn_put(txn, c->key, encode(c->arena, &f));
-	if (!str_eq(code, f.code_hex)) {
-		kv_txn_delete_covered(txn, code_key(c->arena, code, &f));
-		kv_txn_put_covered(txn, code_key(c->arena, f.code_hex, &f), STR(""));
+	old = f;
+	write = TRY(of->change(of->arg, txn, a, &f))
+	> 0;
+	if (write) {
+		f.revision_id = lambda_uuid(a);
+		if (of->touch)
+			f.modified_ms = rt_wall() / RT_NS_MS;
+		use_code(txn, a, &old, false);
+		use_code(txn, a, &f, true);
 	}
-	*c->result = f;
+	c->result = f;
+	if (of->publish)
+		write = TRY(publish(txn, a, &f, of->description, &c->result))
+	|| write;
+	if (write)
+		kv_txn_put(txn, c->key, encode(a, &f));
 	return 0;
 }
 
-int lambda_store_change(struct lambda_service *s, struct arena *a, str account, str region,
-	str name, bool touch, int (*change)(void *arg, struct arena *a, struct function *f),
-	void *arg, int64_t deadline, struct function *ret_function)
+int lambda_store_change(struct lambda_service *s, struct arena *a,
+	const struct store_change *change, struct function *ret_function)
 {
-	struct function result;
-	struct change c = {.arena = a,
-		.account = account,
-		.region = region,
-		.touch = touch,
-		.change = change,
-		.arg = arg,
-		.result = &result};
+	struct change c = {.arena = a, .of = change};
 
-	c.key = store_function_key(a, account, region, name);
-	TRY(kv_run(s->kv, &c.key, 1, change_txn, &c, deadline));
-	*ret_function = result;
+	c.key = store_function_key(a, change->account, change->region, change->name);
+	TRY(kv_run(s->kv, (str[]){c.key, change->also}, change->also.p ? 2 : 1, change_txn, &c,
+		change->deadline));
+	*ret_function = c.result;
 	return 0;
 }
+
+/* ---- deleting ---- */
 
 struct delete_ {
 	struct arena *arena;
-	str account, region, name, key;
-	char *code_hex;
+	str account, region, name, version;
+	str key, reserved_key;
+	struct store_codes *codes;
+	str aliases;
 };
+
+/* The account's sum of reserved concurrency, less what the function had. */
+static int free_reserved(struct kv_txn *txn, struct delete_ *d, const struct function *f)
+{
+	uint64_t sum = 0;
+	str text;
+
+	if (f->reserved == FUNCTION_UNRESERVED)
+		return 0;
+	if (TRY(kv_txn_get(txn, d->reserved_key, d->arena, &text)) &&
+		str_to_u64(text, INT64_MAX, &sum) < 0)
+		return ERR_CORRUPT;
+	sum -= MIN(sum, (uint64_t)f->reserved);
+	kv_txn_put(txn, d->reserved_key, arena_printf(d->arena, "%llu", (unsigned long long)sum));
+	return 0;
+}
 
 static int delete_txn(struct kv_txn *txn, void *arg)
 {
 	struct delete_ *d = arg;
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	struct kv_range range = {.limit = 0};
+	struct arena *a = d->arena;
 	struct function f;
-	str record;
+	str key, value;
 
-	if (TRY(kv_txn_get(txn, d->key, d->arena, &record)) == 0)
+	d->codes->count = 0;
+	if (TRY(store_txn_load(txn, a, d->account, d->region, d->name, STR_NULL, &f)) == 0)
 		return 0;
-	TRY(function_decode(d->arena, d->account, d->region, record, &f));
-	memcpy(d->code_hex, f.code_hex.p, CODE_HEX_BYTES);
+	TRY(free_reserved(txn, d, &f));
+	TRY(store_txn_drop_parts(txn, a, &f, STR_NULL));
+	range.from = d->key;
+	range.to = keyspace_prefix_end(a, d->key);
+	TRY(kv_txn_scan(txn, &range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &value))) {
+		TRY(function_decode(a, d->account, d->region, arena_str(a, value), &f));
+		add_codes(d->codes, &f);
+		use_code(txn, a, &f, false);
+		if (!function_is_latest(&f))
+			kv_txn_delete_covered(txn, key);
+	}
 	kv_txn_delete(txn, d->key);
-	kv_txn_delete_covered(txn, code_key(d->arena, f.code_hex, &f));
-	kv_txn_delete_covered(txn, store_policy_key(d->arena, d->account, d->region, d->name));
 	return 1;
 }
 
 int store_delete(struct lambda_service *s, str account, str region, str name, int64_t deadline,
-	char *ret_code_hex)
+	struct store_codes *codes)
 {
 	struct arena a cleanup(arena_done_p) = {0};
-	struct delete_ d = {&a, account, region, name, STR_NULL, ret_code_hex};
+	struct delete_ d = {&a, account, region, name, .codes = codes};
 
 	arena_init(&a, SIZE_MAX);
 	d.key = store_function_key(&a, account, region, name);
-	return kv_run(s->kv, &d.key, 1, delete_txn, &d, deadline);
+	d.reserved_key = store_reserved_key(&a, account, region);
+	return kv_run(s->kv, (str[]){d.key, d.reserved_key}, 2, delete_txn, &d, deadline);
+}
+
+/* Names of the aliases that point to the version; empty: none. */
+static int aliases_of(struct kv_txn *txn, struct delete_ *d, str *ret_names)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	str prefix = store_part_key(d->arena, d->account, d->region, d->name, PART_ALIAS, STR_NULL);
+	struct kv_range range = {.from = prefix, .to = keyspace_prefix_end(d->arena, prefix)};
+	const struct model *model = model_named(STR("lambda"));
+	struct value *alias;
+	str key, value, names = STR("");
+
+	TRY(kv_txn_scan(txn, &range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &value))) {
+		const struct value *weights;
+
+		TRY(codec_json_load(
+			d->arena, model, "AliasConfiguration", arena_str(d->arena, value), &alias));
+		weights = value_get(value_get(alias, "RoutingConfig"), "AdditionalVersionWeights");
+		if (str_eq(value_str(alias, "FunctionVersion"), d->version) ||
+			value_find(weights, d->version))
+			names = ARENA_CONCAT(d->arena, names, names.n ? STR(", ") : STR(""),
+				value_str(alias, "Name"));
+	}
+	*ret_names = names;
+	return 0;
+}
+
+static int delete_version_txn(struct kv_txn *txn, void *arg)
+{
+	struct delete_ *d = arg;
+	struct arena *a = d->arena;
+	struct function f;
+
+	d->codes->count = 0;
+	if (TRY(store_txn_load(txn, a, d->account, d->region, d->name, d->version, &f)) == 0)
+		return 0;
+	TRY(aliases_of(txn, d, &d->aliases));
+	if (d->aliases.n)
+		return ERR_CONFLICT;
+	add_codes(d->codes, &f);
+	use_code(txn, a, &f, false);
+	TRY(store_txn_drop_parts(txn, a, &f, d->version));
+	kv_txn_delete_covered(
+		txn, store_version_key(a, d->account, d->region, d->name, d->version));
+	return 1;
+}
+
+int store_delete_version(struct lambda_service *s, const struct function *v, int64_t deadline,
+	struct store_codes *codes, str *ret_aliases)
+{
+	struct delete_ d = {codes->arena, v->account, v->region, v->name, v->version,
+		.codes = codes, .aliases = STR("")};
+	int rc;
+
+	d.key = store_function_key(d.arena, v->account, v->region, v->name);
+	rc = kv_run(s->kv, &d.key, 1, delete_version_txn, &d, deadline);
+	*ret_aliases = d.aliases;
+	return rc;
 }
 
 int store_code_used(struct lambda_service *s, str hex)
@@ -212,44 +460,87 @@ int store_code_used(struct lambda_service *s, str hex)
 	str key, value;
 
 	arena_init(&a, SIZE_MAX);
-	range.from = code_key(&a, hex, NULL);
+	range.from = code_key(&a, hex, STR_NULL, STR_NULL, STR_NULL);
 	range.to = keyspace_prefix_end(&a, range.from);
 	TRY(kv_scan_open(s->kv, &range, &scan));
 	return kv_scan_next(scan, &key, &value);
 }
 
-/* A record found by a scan: its key names account, region and name. */
+/* ---- lists ---- */
+
+/* A record found by a scan: its key names account, region and name, and perhaps a version. */
 static int decode_entry(struct arena *a, str key, str value, struct function *ret_function)
 {
 	str account, region, name, rest = str_from(key, 1);
 
 	if (!keyspace_take(a, &rest, &account) || !keyspace_take(a, &rest, &region) ||
-		!keyspace_take(a, &rest, &name) || rest.n)
+		!keyspace_take(a, &rest, &name) || (rest.n && rest.n != sizeof(uint64_t)))
 		return ERR_CORRUPT;
 	return function_decode(
 		a, arena_str(a, account), arena_str(a, region), arena_str(a, value), ret_function);
 }
 
-int store_list(struct lambda_service *s, struct arena *a, str account, str region, str after,
-	unsigned max, struct function *ret_functions, bool *ret_more)
+/* Does the key name a version? The area's keys end behind the name, or 8 bytes later. */
+static bool is_version_key(struct arena *a, str key)
+{
+	str part, rest = str_from(key, 1);
+
+	return keyspace_take(a, &rest, &part) && keyspace_take(a, &rest, &part) &&
+	       keyspace_take(a, &rest, &part) && rest.n > 0;
+}
+
+static int list(struct lambda_service *s, struct arena *a, const struct kv_range *range,
+	bool latest, bool versions, unsigned max, struct function *ret_functions, bool *ret_more)
 {
 	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
-	struct kv_range range = {.limit = max + 1};
-	struct buf prefix;
+	unsigned n = 0;
 	str key, value;
-	int n = 0, found;
+
+	*ret_more = false;
+	TRY(kv_scan_open(s->kv, range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &value))) {
+		if (!(is_version_key(a, key) ? versions : latest))
+			continue;
+		if (n == max) {
+			*ret_more = true;
+			break;
+		}
+		TRY(decode_entry(a, arena_str(a, key), value, &ret_functions[n++]));
+	}
+	return (int)n;
+}
+
+int store_list(struct lambda_service *s, struct arena *a, str account, str region,
+	struct store_position after, bool versions, unsigned max, struct function *ret_functions,
+	bool *ret_more)
+{
+	struct kv_range range = {.limit = 0};
+	struct buf prefix;
 
 	buf_init(&prefix, a, KEYSPACE_KEY_MAX);
 	keyspace_begin(&prefix, KEYSPACE_LAMBDA_FUNCTIONS, account, region);
 	range.from = finish(&prefix);
 	range.to = keyspace_prefix_end(a, range.from);
-	if (after.n)
-		range.from = keyspace_prefix_end(a, store_function_key(a, account, region, after));
-	TRY(kv_scan_open(s->kv, &range, &scan));
-	while ((found = TRY(kv_scan_next(scan, &key, &value))) && (unsigned)n < max)
-		TRY(decode_entry(a, arena_str(a, key), value, &ret_functions[n++]));
-	*ret_more = found;
-	return n;
+	if (after.name.n && after.version.p)
+		range.from = ARENA_CONCAT(a,
+			store_version_key(a, account, region, after.name, after.version),
+			str_of("", 1));
+	else if (after.name.n)
+		range.from =
+			keyspace_prefix_end(a, store_function_key(a, account, region, after.name));
+	return list(s, a, &range, true, versions, max, ret_functions, ret_more);
+}
+
+int store_list_versions(struct lambda_service *s, struct arena *a, const struct function *f,
+	uint64_t after, unsigned max, struct function *ret_versions, bool *ret_more)
+{
+	struct kv_range range = {.limit = max + 1};
+	str prefix = store_function_key(a, f->account, f->region, f->name);
+
+	range.from = store_version_key(a, f->account, f->region, f->name,
+		arena_printf(a, "%llu", (unsigned long long)after + 1));
+	range.to = keyspace_prefix_end(a, prefix);
+	return list(s, a, &range, false, true, max, ret_versions, ret_more);
 }
 
 int store_each(struct lambda_service *s, int (*fn)(void *arg, const struct function *f), void *arg)
@@ -272,10 +563,4 @@ int store_each(struct lambda_service *s, int (*fn)(void *arg, const struct funct
 		TRY(fn(arg, &f));
 	}
 	return 0;
-}
-
-int store_policy(struct lambda_service *s, struct arena *a, str account, str region, str name,
-	str *ret_document)
-{
-	return kv_get(s->kv, store_policy_key(a, account, region, name), a, ret_document);
 }

@@ -10,8 +10,9 @@
 #include "services/lambda/credentials.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/service.h"
+#include "services/lambda/store.h"
 
-enum { TRANSITION_DEADLINE_MS = 60000, WAIT_STEP_MS = 2 };
+enum { TRANSITION_DEADLINE_MS = 60000 };
 
 struct transition {
 	struct lambda_service *service;
@@ -25,7 +26,7 @@ struct end {
 	const char *text;
 };
 
-static int write_end(void *arg, struct arena *a, struct function *f)
+static int write_end(void *arg, struct kv_txn *txn unused_arg, struct arena *a, struct function *f)
 {
 	const struct end *end = arg;
 
@@ -44,7 +45,7 @@ static int write_end(void *arg, struct arena *a, struct function *f)
 	} else {
 		return ERR_CONFLICT;
 	}
-	return 0;
+	return 1;
 }
 
 static int transition(struct lambda_service *s, struct arena *a, str account, str region, str name)
@@ -53,10 +54,11 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 	struct sandbox_error error = {{0}};
 	struct credentials_values values;
 	struct code_pin *pin;
+	struct store_change change;
 	struct function f;
 	struct end end;
 
-	if (TRY(lambda_store_load(s, a, account, region, name, &f, NULL)) == 0)
+	if (TRY(lambda_store_load(s, a, account, region, name, STR_NULL, &f, NULL)) == 0)
 		return 0;
 	if (f.state != FUNCTION_PENDING && f.update != UPDATE_IN_PROGRESS)
 		return 0;
@@ -69,8 +71,13 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 	pool_want(s->pool, f.runtime);
 	/* So that the first cold start need not; a role that is not there is that one's matter. */
 	(void)!credentials_get(s->credentials, a, &f, &values);
-	return lambda_store_change(
-		s, a, account, region, name, false, write_end, &end, deadline, &f);
+	change = (struct store_change){.account = account,
+		.region = region,
+		.name = name,
+		.change = write_end,
+		.arg = &end,
+		.deadline = deadline};
+	return lambda_store_change(s, a, &change, &f);
 }
 
 static void transition_fiber(void *arg)
@@ -97,17 +104,6 @@ void transition_begin(struct lambda_service *s, str account, str region, str nam
 	t->name = arena_str(&t->arena, name);
 	if (rt_spawn(transition_fiber, t) < 0)
 		transition_fiber(t);
-}
-
-int transition_wait(struct lambda_service *s, struct arena *a, int64_t deadline, struct function *f,
-	str *record)
-{
-	while (f->state == FUNCTION_PENDING && rt_now() < deadline) {
-		TRY(rt_sleep_until(rt_after_ms(WAIT_STEP_MS)));
-		if (TRY(lambda_store_load(s, a, f->account, f->region, f->name, f, record)) == 0)
-			return ERR_NOT_FOUND;
-	}
-	return f->state == FUNCTION_PENDING ? ERR_TIMEOUT : 0;
 }
 
 void code_release(struct lambda_service *s, str hex)

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/names.h"
+#include "services/lambda/policy_document.h"
 #include "services/lambda/service.h"
 
 #include <stddef.h>
@@ -25,6 +26,30 @@ static void fuzz_name(str text)
 	check(function_name_parse(arn, &again) == 0);
 	check(str_eq(name.name, again.name) && str_eq(name.account, again.account));
 	check(str_eq(name.region, again.region) && str_eq(name.qualifier, again.qualifier));
+}
+
+static void fuzz_layer_name(str text)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct layer_name name, again;
+
+	arena_init(&a, SIZE_MAX);
+	if (layer_name_parse(text, &name) < 0 || !name.account.p)
+		return;
+	check(layer_name_parse(layer_arn(&a, name.account, name.region, name.name, name.version),
+		      &again) == 0);
+	check(str_eq(name.name, again.name) && name.version == again.version);
+}
+
+static void fuzz_policy(str text)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	str revision = STR("00000000-0000-4000-8000-000000000000"), next;
+
+	arena_init(&a, SIZE_MAX);
+	(void)!policy_document_edit(&a, text, STR("s"), STR_NULL, revision, &next);
+	if (policy_document_edit(&a, text, STR("s"), STR("{\"Sid\":\"s\"}"), revision, &next) == 1)
+		check(policy_document_edit(&a, next, STR("s"), STR_NULL, revision, &next) >= 0);
 }
 
 static void fuzz_record(str text)
@@ -72,8 +97,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	in = str_from(in, 1);
 	switch (data[0] % 3) {
-	case 0: fuzz_name(in); break;
-	case 1: fuzz_record(in); break;
+	case 0:
+		fuzz_name(in);
+		fuzz_layer_name(in);
+		break;
+	case 1:
+		fuzz_record(in);
+		fuzz_policy(in);
+		break;
 	default: fuzz_output(in); break;
 	}
 	return 0;

@@ -4,49 +4,11 @@
  */
 #include "base/check.h"
 #include "rt/rt.h"
-#include "test/services/lambda/live.h"
+#include "test/services/lambda/control.h"
 #include "test/services/lambda/zip.h"
 #include "test/test.h"
 
 #include <stdio.h>
-
-#define CONTROL(name)                                        \
-	TEST(lambda_control, name)                           \
-	{                                                    \
-		struct live l;                               \
-                                                             \
-		live_init(&l);                               \
-		l.no_sandbox = true;                         \
-		live_run(&l, "lambda_control." #name, name); \
-	}
-
-static void expect_fault(
-	struct live *l, int line, int rc, const char *code, unsigned status, const char *message)
-{
-	EXPECT_INT(rc, ERR_FAULT);
-	if (rc != ERR_FAULT || !l->fault.kind) {
-		test_fail(__FILE__, line, "no fault, where %s was expected", message);
-		return;
-	}
-	if (!str_eq(str_c(l->fault.kind->code), str_c(code)) || l->fault.kind->status != status ||
-		str_find_str(l->fault.message, str_c(message)) < 0)
-		test_fail(__FILE__, line, "%s %u: %.*s; not %s %u: %s", l->fault.kind->code,
-			l->fault.kind->status, STR_ARG(l->fault.message), code, status, message);
-}
-#define EXPECT_FAULT(rc, code, status, message) expect_fault(l, __LINE__, rc, code, status, message)
-
-static struct value *named(struct live *l, const char *operation, const char *name)
-{
-	struct value *in = live_input(l, operation);
-
-	value_put_str(in, "FunctionName", str_c(name));
-	return in;
-}
-
-static struct value *good(struct live *l, const char *name)
-{
-	return live_function_input(l, name, "index.handler", "provided.al2023", live_native_zip(l));
-}
 
 /* ---- the way of a function ---- */
 
@@ -192,11 +154,6 @@ static void refused(struct live *l)
 	value_put_str(in, "Runtime", STR("java21"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"java21 is not available");
-	in = good(l, "f");
-	value_add_str(value_put_list(in, "Layers"),
-		STR("arn:aws:lambda:us-east-1:000000000000:layer:l:1"));
-	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
-		"Layers is not implemented");
 	in = good(l, "f");
 	value_put_str(in, "KMSKeyArn", STR("arn:aws:kms:us-east-1:000000000000:key/k"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
@@ -389,3 +346,74 @@ static void tags(struct live *l)
 	EXPECT_STR(value_text(value_find(value_get(l->out, "Tags"), STR("b"))), STR("2"));
 }
 CONTROL(tags)
+
+/* ---- settings ---- */
+
+static void settings(struct live *l)
+{
+	struct value *in;
+
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "f")), 0);
+	live_wait_active(l, "f");
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "g")), 0);
+	live_wait_active(l, "g");
+	CALL("GetFunctionConcurrency", named(l, "GetFunctionConcurrency", "f"));
+	EXPECT(!value_has(l->out, "ReservedConcurrentExecutions"));
+	in = named(l, "PutFunctionConcurrency", "f");
+	value_put_int(in, "ReservedConcurrentExecutions", 901);
+	EXPECT_FAULT(live_call(l, "PutFunctionConcurrency", in), "InvalidParameterValueException",
+		400, "below its minimum value of [100].");
+	value_put_int(in, "ReservedConcurrentExecutions", 800);
+	CALL("PutFunctionConcurrency", in);
+	EXPECT_INT(value_int(l->out, "ReservedConcurrentExecutions", 0), 800);
+	CALL("PutFunctionConcurrency", in); /* once is as good as twice */
+	in = named(l, "PutFunctionConcurrency", "g");
+	value_put_int(in, "ReservedConcurrentExecutions", 101);
+	EXPECT_FAULT(live_call(l, "PutFunctionConcurrency", in), "InvalidParameterValueException",
+		400, "below its minimum value of [100].");
+	value_put_int(in, "ReservedConcurrentExecutions", 100);
+	CALL("PutFunctionConcurrency", in);
+	CALL("GetAccountSettings", live_input(l, "GetAccountSettings"));
+	EXPECT_INT(
+		value_int(value_get(l->out, "AccountLimit"), "UnreservedConcurrentExecutions", 0),
+		100);
+	EXPECT_INT(value_int(value_get(l->out, "AccountUsage"), "FunctionCount", 0), 2);
+	CALL("GetFunction", named(l, "GetFunction", "f"));
+	EXPECT_INT(value_int(value_get(l->out, "Concurrency"), "ReservedConcurrentExecutions", 0),
+		800);
+	CALL("DeleteFunctionConcurrency", named(l, "DeleteFunctionConcurrency", "f"));
+	CALL("DeleteFunction", named(l, "DeleteFunction", "g"));
+	CALL("GetAccountSettings", live_input(l, "GetAccountSettings"));
+	EXPECT_INT(
+		value_int(value_get(l->out, "AccountLimit"), "UnreservedConcurrentExecutions", 0),
+		1000);
+
+	CALL("GetFunctionRecursionConfig", named(l, "GetFunctionRecursionConfig", "f"));
+	EXPECT_STR(value_str(l->out, "RecursiveLoop"), STR("Terminate"));
+	in = named(l, "PutFunctionRecursionConfig", "f");
+	value_put_str(in, "RecursiveLoop", STR("Allow"));
+	CALL("PutFunctionRecursionConfig", in);
+	CALL("GetFunctionRecursionConfig", named(l, "GetFunctionRecursionConfig", "f"));
+	EXPECT_STR(value_str(l->out, "RecursiveLoop"), STR("Allow"));
+
+	CALL("GetRuntimeManagementConfig", named(l, "GetRuntimeManagementConfig", "f"));
+	EXPECT_STR(value_str(l->out, "UpdateRuntimeOn"), STR("Auto"));
+	EXPECT_STR(value_str(l->out, "FunctionArn"),
+		STR("arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST"));
+	in = named(l, "PutRuntimeManagementConfig", "f");
+	value_put_str(in, "UpdateRuntimeOn", STR("Auto"));
+	CALL("PutRuntimeManagementConfig", in);
+	value_put_str(in, "UpdateRuntimeOn", STR("FunctionUpdate"));
+	EXPECT_FAULT(live_call(l, "PutRuntimeManagementConfig", in),
+		"InvalidParameterValueException", 400, "only Auto is there");
+
+	in = named(l, "GetFunctionScalingConfig", "f");
+	value_put_str(in, "Qualifier", STR("1"));
+	EXPECT_FAULT(live_call(l, "GetFunctionScalingConfig", in), "InvalidParameterValueException",
+		400, "has no capacity provider");
+	in = named(l, "PutFunctionScalingConfig", "f");
+	value_put_str(in, "Qualifier", STR("1"));
+	EXPECT_FAULT(live_call(l, "PutFunctionScalingConfig", in), "InvalidParameterValueException",
+		400, "has no capacity provider");
+}
+CONTROL(settings)

@@ -64,6 +64,31 @@ TEST(lambda_names, parse)
 	}
 }
 
+TEST(lambda_names, layers)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct layer_name n;
+	const str bad[] = {STR_INIT(""), STR_INIT("a b"), STR_INIT("a:1"),
+		STR_INIT("arn:aws:lambda:us-east-1:123456789012:function:f"),
+		STR_INIT("arn:aws:lambda:us-east-1:123456789012:layer:l:0"),
+		STR_INIT("arn:aws:lambda:us-east-1:123456789012:layer:l:x"),
+		STR_INIT("arn:aws:lambda:us-east-1:123456789012:layer:l:1:2"),
+		STR_INIT("arn:aws:lambda:us-east-1:12:layer:l")};
+
+	arena_init(&a, SIZE_MAX);
+	ASSERT_INT(layer_name_parse(STR("my_layer-1"), &n), 0);
+	EXPECT(!n.account.p && !n.region.p && n.version == 0);
+	ASSERT_INT(
+		layer_name_parse(STR("arn:aws:lambda:us-east-1:123456789012:layer:l:12"), &n), 0);
+	EXPECT_STR(n.account, STR("123456789012"));
+	EXPECT_STR(n.name, STR("l"));
+	EXPECT_INT(n.version, 12);
+	EXPECT_STR(layer_arn(&a, n.account, n.region, n.name, n.version),
+		STR("arn:aws:lambda:us-east-1:123456789012:layer:l:12"));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_INT(layer_name_parse(bad[i], &n), ERR_SYNTAX);
+}
+
 TEST(lambda_names, roles)
 {
 	str role = STR("arn:aws:iam::123456789012:role/service-role/my-role");
@@ -82,12 +107,20 @@ TEST(lambda_names, roles)
 static const struct function_pair pairs[] = {
 	{STR_INIT("A"), STR_INIT("1 \"quoted\" \n\t")}, {STR_INIT("B"), STR_INIT("")}};
 
+static const struct function_layer layers[] = {
+	{STR_INIT("arn:aws:lambda:eu-west-1:123456789012:layer:l:3"),
+		STR_INIT("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), 22}};
+
 static struct function sample(void)
 {
 	return (struct function){
 		.account = STR("123456789012"),
 		.region = STR("eu-west-1"),
 		.name = STR("f"),
+		.version = STR("7"),
+		.layers = layers,
+		.layer_count = 1,
+		.reserved = FUNCTION_UNRESERVED,
 		.role = STR("arn:aws:iam::123456789012:role/r"),
 		.runtime_name = STR("nodejs22.x"),
 		.runtime = lambda_runtime_find(STR("nodejs22.x")),
@@ -130,14 +163,45 @@ TEST(lambda_records, round_trip)
 	EXPECT_INT(g.modified_ms, f.modified_ms);
 	EXPECT_INT(g.update, UPDATE_SUCCESSFUL);
 	EXPECT_INT(g.tag_count, 0);
-	EXPECT_STR(
-		function_code_sha256(&a, &g), STR("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="));
+	EXPECT_STR(g.version, STR("7"));
+	EXPECT_INT(g.layer_count, 1);
+	EXPECT_STR(g.layers[0].arn, layers[0].arn);
+	EXPECT_INT(g.layers[0].code_size, 22);
+	EXPECT(g.reserved == FUNCTION_UNRESERVED);
+	EXPECT_STR(code_sha256_text(&a, g.code_hex),
+		STR("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="));
 	/* A damaged or newer record is refused whole. */
 	EXPECT_INT(function_decode(&a, f.account, f.region, STR(""), &g), ERR_CORRUPT);
 	EXPECT_INT(function_decode(&a, f.account, f.region, str_sub(buf_str(&b), 0, b.n - 1), &g),
 		ERR_CORRUPT);
 	b.p[0]++;
 	EXPECT_INT(function_decode(&a, f.account, f.region, buf_str(&b), &g), ERR_VERSION);
+}
+
+/* Revision, state and tags are nothing new to publish; code, configuration and layers are. */
+TEST(lambda_records, digest)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct function f = sample();
+	str digest;
+
+	arena_init(&a, SIZE_MAX);
+	digest = function_digest(&a, &f);
+	f.revision_id = STR("other");
+	f.update = UPDATE_IN_PROGRESS;
+	f.modified_ms++;
+	f.deployment++;
+	f.tags = pairs;
+	f.tag_count = 1;
+	EXPECT_STR(function_digest(&a, &f), digest);
+	f.timeout_s++;
+	EXPECT(!str_eq(function_digest(&a, &f), digest));
+	f = sample();
+	f.layer_count = 0;
+	EXPECT(!str_eq(function_digest(&a, &f), digest));
+	f = sample();
+	f.variable_count = 1;
+	EXPECT(!str_eq(function_digest(&a, &f), digest));
 }
 
 TEST(lambda_records, environment_rules)

@@ -1,0 +1,20 @@
+/*
+ * Archives that come with a request: functions' code and layers' content.
+ */
+#ifndef SERVICES_LAMBDA_UPLOAD_H
+#define SERVICES_LAMBDA_UPLOAD_H
+
+#include "aws/gate.h"
+#include "services/lambda/code.h"
+#include "services/lambda/function.h"
+
+/*
+ * Stores and unpacks the ZipFile of a structure (the input itself, its Code or Content). The pin
+ * is the caller's. 0, or ERR_FAULT for what is wrong with it.
+ */
+must_use int upload_zip(struct call *c, const struct value *from, struct code_info *ret_info,
+	struct code_pin **ret_pin) mayyield;
+/* Code and layers unpacked: not more than AWS allows together. 0 or ERR_FAULT. */
+must_use int upload_check_size(struct call *c, const struct function *f) mayyield;
+
+#endif
