@@ -68,6 +68,7 @@ struct invocation {
 	str payload, client_context, trace; /* STR_NULL: none */
 	bool log_tail;
 	int64_t deadline_ns; /* when the caller gives up; the function runs on */
+	int (*begin)(void *arg, str content_type); /* as in ports/invoke.h */
 	int (*write)(void *arg, str part);
 	void *write_arg;
 
@@ -76,7 +77,7 @@ struct invocation {
 	bool over;                 /* the results are there */
 	bool left;                 /* the caller gave up while the function runs on */
 	bool writing;              /* a part is being written: the caller may not leave */
-	bool streamed;             /* parts were written: no payload */
+	bool streamed;             /* parts were written: the payload is empty or an error */
 	/* Results: a fault (rc ERR_FAULT), or the function's answer. */
 	int rc;
 	struct fault fault;

@@ -129,7 +129,7 @@ operation_handler control_create_function, control_get_function, control_get_fun
 	control_update_function_configuration, control_tag_resource, control_untag_resource,
 	control_list_tags, control_list_versions, control_get_account_settings;
 operation_handler policy_add_permission, policy_get_policy, policy_remove_permission;
-operation_handler invoke_operation;
+operation_handler invoke_operation, invoke_async_operation, invoke_stream_operation;
 operation_resource request_tag_resource;
 
 /* The invoke port's two functions. */
