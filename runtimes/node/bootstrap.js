@@ -27,7 +27,7 @@ const PREFIX = '/2018-06-01/runtime/';
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
-const BODY_MAX = 6 * 1024 * 1024;
+const TRAILER_MAX = 32768;
 const EXIT_UNHANDLED = 128, EXIT_UNCAUGHT = 129;
 
 /* --- the environment of a pooled process ------------------------------------------------------ */
@@ -524,9 +524,13 @@ class ResponseStream extends Writable {
 		done();
 	}
 
-	/* The error travels behind what was sent. */
+	/* The error travels behind what was sent; of a long one its first part. */
 	fail(error) {
 		const report = errorReport(error);
+		if (JSON.stringify(report).length > TRAILER_MAX) {
+			report.errorMessage = report.errorMessage.slice(0, TRAILER_MAX / 8);
+			report.trace = [];
+		}
 		this.api.socket?.write('0\r\n' +
 			`Lambda-Runtime-Function-Error-Type: ${report.errorType.replace(/[^\x20-\x7e]/g, '?')}\r\n` +
 			`Lambda-Runtime-Function-Error-Body: ${Buffer.from(JSON.stringify(report)).toString('base64')}` +
@@ -642,8 +646,8 @@ async function invokeBuffered(api, handler, id, event, headers) {
 async function invokeStreaming(api, handler, id, event, headers) {
 	const stream = new ResponseStream(api, id, handler[HIGH_WATER_MARK]);
 	const closed = new Promise((resolve) => {
-		stream.once('finish', resolve);
-		stream.once('error', resolve);
+		for (const end of ['finish', 'error', 'close'])
+			stream.once(end, resolve);
 	});
 	try {
 		const context = makeContext(headers, { waits: false, callback() {} });
@@ -651,6 +655,8 @@ async function invokeStreaming(api, handler, id, event, headers) {
 		if (!stream.writableEnded && stream.begun === false && !stream.writableLength)
 			stream.end();
 		await closed;
+		if (!stream.writableFinished)
+			throw stream.errored ?? namedError('Runtime.TruncatedResponse', 'The response stream was destroyed.');
 		await stream.answer;
 		return null;
 	} catch (error) {

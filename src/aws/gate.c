@@ -357,6 +357,7 @@ void gate_handle(struct gate *g, struct arena *a, const struct gate_request *req
 	check(request->trust != NULL && request->body != NULL);
 	gate_begin_call(g, a, &c);
 	c.request = request;
+	c.pass = &p;
 	c.deadline_ns = begun + g->options.deadline_ms * 1000000;
 	gate_heads_read(request, &p.heads);
 	if (p.heads.request_method.p && str_eq(request->method, STR("OPTIONS"))) {
@@ -372,12 +373,14 @@ void gate_handle(struct gate *g, struct arena *a, const struct gate_request *req
 	rc = run(&p);
 	if (rt_fiber_self())
 		rt_label_set(NULL);
-	if (rc < 0) {
+	if (rc < 0)
 		gate_fault_of_rc(&c, rc);
+	if (c.streaming)
+		gate_stream_end(&p, rc, ret_response);
+	else if (rc < 0)
 		gate_render_fault(&p, ret_response);
-	} else {
+	else
 		gate_render_success(&p, ret_response);
-	}
 	if (g->options.done)
 		g->options.done(g->options.hook_arg, &c, ret_response->status,
 			g->options.monotonic_ns() - begun);

@@ -27,6 +27,7 @@
 struct call;
 struct gate;
 struct policy;
+struct gate_pass;
 struct policy_context;
 
 /* ---- what a service registers ---- */
@@ -144,6 +145,8 @@ struct call {
 	uint32_t extra_header_count;
 	uint16_t status; /* of success; the handler may change it (202 of an asynchronous invoke) */
 	struct fault fault;
+	bool streaming;         /* call_stream_begin() has sent the head */
+	struct gate_pass *pass; /* the gate's own */
 };
 
 /* Sets the fault and returns ERR_FAULT: `return call_fault(c, &kinds[X], "Table not found: %.*s",
@@ -162,6 +165,17 @@ void call_header(struct call *c, str name, str value);
  * For operations on several resources, and for pass-role like second checks. May suspend.
  */
 must_use int call_authorize(struct call *c, str action, str arn) mayyield;
+
+/*
+ * An answer that streams: once nothing can be refused any more the handler begins it, which sends
+ * the status and what of c->out travels in headers, and then writes its body in parts of any size;
+ * each write suspends while the client reads slowly. When the handler returns 0 the gate ends the
+ * answer; when it fails behind the beginning the connection is cut, which is all that can still be
+ * said. For one call all three run in one fiber at a time, on the request's loop. ERR_UNSUPPORTED
+ * in process (port_call), where nobody takes a stream; ERR_CLOSED when the client has left.
+ */
+must_use int call_stream_begin(struct call *c, str content_type) mayyield;
+must_use int call_stream_write(struct call *c, str bytes) mayyield;
 
 /* ---- the gate ---- */
 

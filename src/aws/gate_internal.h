@@ -120,6 +120,8 @@ void gate_begin_call(struct gate *g, struct arena *a, struct call *c);
 
 /* gate_render.c */
 void gate_render_success(struct gate_pass *p, struct gate_response *ret);
+/* The end of an answer that the handler has streamed, good or bad. */
+void gate_stream_end(struct gate_pass *p, int rc, struct gate_response *ret) mayyield;
 void gate_render_fault(struct gate_pass *p, struct gate_response *ret);
 void gate_render_preflight(struct gate_pass *p, struct gate_response *ret);
 

@@ -65,6 +65,23 @@ static void finish_body(struct gate_pass *p, struct gate_response *ret, str body
 	}
 }
 
+/* Status and headers of success. True: a header of the handler's says what the content is. */
+static bool begin_success(
+	struct gate_pass *p, struct gate_response *ret, const struct rest_answer *rest)
+{
+	struct call *c = p->call;
+	bool typed = false;
+
+	begin(p, ret, rest->status ? rest->status : c->status, rest->header_count);
+	for (uint32_t i = 0; i < c->extra_header_count; i++) {
+		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
+		typed |= str_eq_nocase(c->extra_headers[i].name, STR("Content-Type"));
+	}
+	for (unsigned i = 0; i < rest->header_count; i++)
+		add(ret, rest->headers[i].name, rest->headers[i].value);
+	return typed;
+}
+
 void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 {
 	struct call *c = p->call;
@@ -93,15 +110,47 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 		gate_render_fault(p, ret);
 		return;
 	}
-	begin(p, ret, rest.status ? rest.status : c->status, rest.header_count);
-	for (uint32_t i = 0; i < c->extra_header_count; i++) {
-		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
-		if (str_eq_nocase(c->extra_headers[i].name, STR("Content-Type")))
-			type = STR(""); /* the handler said what its payload is */
-	}
-	for (unsigned i = 0; i < rest.header_count; i++)
-		add(ret, rest.headers[i].name, rest.headers[i].value);
+	if (begin_success(p, ret, &rest))
+		type = STR(""); /* the handler said what its payload is */
 	finish_body(p, ret, buf_str(&text), type);
+}
+
+/* ---- answers that stream ---- */
+
+int call_stream_begin(struct call *c, str content_type)
+{
+	struct http_exchange *x = c->request ? c->request->exchange : NULL;
+	struct gate_response head;
+	struct rest_answer rest;
+	struct buf body;
+
+	check(c->magic == CALL_MAGIC && !c->streaming);
+	if (!x)
+		return ERR_UNSUPPORTED;
+	buf_init(&body, c->arena, GATE_ANSWER_MAX);
+	codec_rest_write(&body, c->arena, c->out, &rest);
+	if (!begin_success(c->pass, &head, &rest))
+		add(&head, STR("Content-Type"), content_type);
+	c->streaming = true;
+	TRY(http_respond_begin(x, head.status, head.headers, head.header_count, -1));
+	return http_respond_flush(x);
+}
+
+int call_stream_write(struct call *c, str bytes)
+{
+	check(c->magic == CALL_MAGIC && c->streaming);
+	return bytes.n ? http_respond_write(c->request->exchange, bytes) : 0;
+}
+
+void gate_stream_end(struct gate_pass *p, int rc, struct gate_response *ret)
+{
+	struct http_exchange *x = p->call->request->exchange;
+
+	*ret = (struct gate_response){.status = (uint16_t)http_responded(x)};
+	if (rc >= 0)
+		rc = http_respond_end(x);
+	if (rc < 0)
+		http_respond_abort(x);
 }
 
 /* ---- faults ---- */

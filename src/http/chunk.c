@@ -1,6 +1,6 @@
 /*
  * The chunk decoder (RFC 9112 section 7.1). Pure; limits: 15 digits a size, 8 KiB of extensions
- * and trailers together.
+ * and dropped trailers together; trailers that are kept have their buffer's maximum.
  */
 #include "http/internal.h"
 
@@ -61,6 +61,22 @@ static enum chunk_state step_size(struct chunk_decoder *d, char c)
 	return c == ';' ? CHUNK_EXTENSION : c == '\r' ? CHUNK_SIZE_LF : CHUNK_BAD;
 }
 
+/* A character of a trailer line. False: there is no room for it. */
+static bool keep_trailer(struct chunk_decoder *d, char c)
+{
+	if (!d->trailers)
+		return d->extra_bytes++ < EXTRA_MAX;
+	buf_put_char(d->trailers, c);
+	return !d->trailers->over;
+}
+
+static enum chunk_state step_trailer(struct chunk_decoder *d, char c)
+{
+	if (c == '\r')
+		return keep_trailer(d, c) ? CHUNK_TRAILER_LF : CHUNK_BAD;
+	return text_char(c) && keep_trailer(d, c) ? CHUNK_TRAILER : CHUNK_BAD;
+}
+
 /* Text up to a CR, counted against the limit. */
 static enum chunk_state step_text(
 	struct chunk_decoder *d, char c, enum chunk_state here, enum chunk_state lf)
@@ -83,9 +99,9 @@ static enum chunk_state step(struct chunk_decoder *d, char c)
 	case CHUNK_LINE:
 		if (c == ' ' || c == '\t' || c == ':') /* a fold, or no name */
 			return CHUNK_BAD;
-		return step_text(d, c, CHUNK_TRAILER, CHUNK_LAST_LF);
-	case CHUNK_TRAILER: return step_text(d, c, CHUNK_TRAILER, CHUNK_TRAILER_LF);
-	case CHUNK_TRAILER_LF: return c == '\n' ? CHUNK_LINE : CHUNK_BAD;
+		return c == '\r' ? CHUNK_LAST_LF : step_trailer(d, c);
+	case CHUNK_TRAILER: return step_trailer(d, c);
+	case CHUNK_TRAILER_LF: return c == '\n' && keep_trailer(d, c) ? CHUNK_LINE : CHUNK_BAD;
 	case CHUNK_LAST_LF: return c == '\n' ? CHUNK_END : CHUNK_BAD;
 	default: return CHUNK_BAD;
 	}

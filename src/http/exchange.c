@@ -14,7 +14,8 @@ enum {
 	SLICE_BYTES = 256 * 1024, /* of a long body, per write deadline */
 	DROP_BYTES = 64 * 1024,   /* of an unread body, to keep the connection */
 	BODY_GRACE_S = 30,
-	OUT_BYTES = 64 * 1024
+	OUT_BYTES = 64 * 1024,
+	TRAILER_BYTES = 64 * 1024
 };
 #define DROP_NS (5 * RT_NS_S)
 
@@ -73,6 +74,8 @@ static int exchange_fill(struct exchange *e, const char *p, size_t n, unsigned l
 		e->body = BODY_CHUNKED;
 		x->body_bytes = -1;
 		chunk_init(&e->chunks);
+		buf_init(&e->trailers, &x->arena, TRAILER_BYTES);
+		e->chunks.trailers = &e->trailers;
 	} else if (h->content_length > 0) {
 		e->body = BODY_LENGTH;
 		x->body_bytes = h->content_length;
@@ -308,6 +311,20 @@ int http_body_all(struct http_exchange *x, size_t max, str *ret_body)
 	e->body_all_done = true;
 	*ret_body = body;
 	return 0;
+}
+
+str http_trailer_find(const struct http_exchange *x, str name)
+{
+	const struct exchange *e = EXCHANGE_OF(x);
+	str rest = buf_str(&e->trailers), line, key;
+
+	if (!e->body_ended || e->body != BODY_CHUNKED)
+		return STR_NULL;
+	while (str_split(&rest, '\n', &line))
+		if (str_ends(line, STR("\r")) && str_split(&line, ':', &key) &&
+			str_eq_nocase(key, name) && line.n > 0)
+			return str_trim(str_sub(line, 0, line.n - 1));
+	return STR_NULL;
 }
 
 bool http_peer_gone(struct http_exchange *x)

@@ -100,6 +100,10 @@ must_use mayyield int http_body_all(struct http_exchange *x, size_t max, str *re
 /* The next part of the body, at least one byte, into `to`: how many; ERR_EOF at the end. */
 must_use mayyield int http_body_read(struct http_exchange *x, void *to, size_t n);
 
+/* A trailer of a chunked body that was read to its end; STR_NULL when absent. 64 KiB of them are
+ * the limit; a body with more is malformed. */
+str http_trailer_find(const struct http_exchange *x, str name);
+
 /*
  * Answers with a whole body: one send. Content-Length, Date, Connection are added; so they must not
  * be in `headers`. For HEAD, 204 and 304 the body is not sent (HEAD: its length is). Header names

@@ -53,11 +53,13 @@ static inline str head_get(const struct head *h, enum http_name name)
 
 /*
  * Decodes Transfer-Encoding: chunked, strictly (RFC 9112 section 7.1): CRLF only, sizes of at most
- * 15 hexadecimal digits, extensions and trailers bounded and dropped.
+ * 15 hexadecimal digits, extensions bounded and dropped, trailers bounded and kept where the owner
+ * wants them.
  */
 struct chunk_decoder {
 	uint8_t state, digits;
-	uint32_t extra_bytes; /* extensions and trailers so far */
+	uint32_t extra_bytes; /* extensions so far, trailers when nobody keeps them */
+	struct buf *trailers; /* gets "Name: value\r\n" lines up to its maximum; NULL: dropped */
 	uint64_t left;        /* of the current chunk's data */
 };
 void chunk_init(struct chunk_decoder *d);
@@ -163,6 +165,7 @@ struct exchange {
 	uint64_t body_got;
 	int64_t body_began_at;
 	struct chunk_decoder chunks;
+	struct buf trailers; /* of a chunked body, as lines */
 	bool body_all_done;
 	str body_all;
 	enum response_state response;

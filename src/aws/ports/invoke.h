@@ -23,8 +23,12 @@ struct invoke_request {
 	int64_t deadline_ns; /* monotonic: when the caller gives up (the function runs on) */
 	/*
 	 * Streaming: parts of the response as they come, before the call returns; then ret->payload
-	 * is empty. A negative result stops it. NULL: buffered. May suspend.
+	 * is empty, or the error object of a function that failed in the middle. A negative result
+	 * stops it. NULL: buffered. May suspend, and holds the function back meanwhile. A runtime
+	 * that does not stream writes nothing: the whole is in ret->payload.
+	 * `begin` (may be NULL) is told the content type before the first part.
 	 */
+	int (*begin)(void *arg, str content_type);
 	int (*write)(void *arg, str part);
 	void *write_arg;
 };
@@ -33,6 +37,7 @@ struct invoke_result {
 	uint16_t status;      /* 200, 202, 204 */
 	str function_error;   /* "Unhandled", "Handled"; STR_NULL: the function succeeded */
 	str payload;          /* in the arena */
+	bool streamed;        /* parts were written */
 	str log_tail;         /* the last 4 KiB, not base64; STR_NULL unless asked for */
 	str executed_version; /* "$LATEST", "7" */
 	struct fault fault;   /* kind set when the call returns ERR_FAULT: lambda's own error */

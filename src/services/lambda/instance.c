@@ -156,7 +156,9 @@ struct run_end {
 static void fill_waiter(struct invocation *inv, str function_error, str payload)
 {
 	inv->function_error = function_error;
-	inv->payload_out = inv->streamed ? STR("") : arena_str(inv->arena, payload);
+	/* What was streamed is with the caller already; an error behind it is not. */
+	inv->payload_out =
+		inv->streamed && !function_error.p ? STR("") : arena_str(inv->arena, payload);
 }
 
 /* Ends the active run: log lines, figures, the waiting caller. */
@@ -228,10 +230,9 @@ void instance_answered(struct instance *i, str function_error, str payload)
 	becomes_idle(i);
 }
 
-void instance_answered_too_large(struct instance *i)
+void instance_answered_badly(struct instance *i, const struct run_failure *failure)
 {
-	struct run_failure failure = failure_response_too_large();
-	struct run_end end = {.failure = &failure, .duration_ns = -1};
+	struct run_end end = {.failure = failure, .duration_ns = -1};
 
 	rt_timer_stop(&i->timer);
 	run_over(i, &end);
@@ -293,7 +294,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 void instance_init_failed(struct instance *i, str payload, str type)
 {
 	/* The runtime's own lines say what happened. */
-	struct run_failure failure = {type, STR_NULL};
+	struct run_failure failure = {type, STR_NULL, 0};
 
 	check(payload.n > 0);
 	rt_timer_stop(&i->timer);
@@ -475,15 +476,16 @@ static int deliver(struct instance *i, struct invocation *inv)
 /* Waits for the end of the run, as long as the caller wants to. */
 static int wait_over(struct instance *i, struct invocation *inv)
 {
-	while (!inv->over) {
-		int rc = rt_event_wait(&inv->event, inv->deadline_ns);
+	while (!inv->over || inv->writing) {
+		int rc;
 
-		if (rc >= 0 || inv->over)
-			continue;
-		while (inv->writing) /* somebody else's fiber uses our caller's memory */
+		if (inv->writing) { /* somebody else's fiber uses our caller's memory */
 			rt_event_wait_sure(&inv->event);
-		if (inv->over)
-			break;
+			continue;
+		}
+		rc = rt_event_wait(&inv->event, inv->deadline_ns);
+		if (rc >= 0 || inv->over || inv->writing)
+			continue;
 		check(i->run.active && i->run.waiter == inv);
 		i->run.waiter = NULL;
 		inv->left = true;

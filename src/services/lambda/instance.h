@@ -20,6 +20,7 @@ struct http_exchange;
 struct log_feed;
 struct rt_listener;
 struct rt_stream;
+struct run_failure;
 
 #define INSTANCE_MAGIC 0x696e7374u
 
@@ -104,8 +105,8 @@ bool instance_step(struct instance *i, enum instance_event event);
 void instance_polled(struct instance *i, struct instance_poll *poll);
 /* The answer to the run: function_error STR_NULL for success. After _RESPONSE or _ERROR. */
 void instance_answered(struct instance *i, str function_error, str payload);
-/* The answer is larger than it may be. After _RESPONSE. */
-void instance_answered_too_large(struct instance *i);
+/* The answer cannot be taken: too large, cut short. After _RESPONSE. */
+void instance_answered_badly(struct instance *i, const struct run_failure *failure);
 /* Init failed: the error's payload and type. After _INIT_ERROR. */
 void instance_init_failed(struct instance *i, str payload, str type);
 

@@ -1,11 +1,15 @@
 /*
- * The Invoke operation and the invoke port: one path for both.
+ * The operations that invoke, and the invoke port: one path for all.
  *
  *     resolve the name -> the function (cache) -> wait while Pending -> by type:
  *     DryRun 204; Event: into the store, 202 (events.c); RequestResponse: the scheduler
  *
- * Source: API Reference, Invoke.
+ * InvokeWithResponseStream answers with events, PayloadChunk for each part as the runtime sends it
+ * and InvokeComplete at the end; a client that reads slowly holds the function back.
+ *
+ * Source: API Reference, Invoke, InvokeAsync, InvokeWithResponseStream.
  */
+#include "aws/eventstream.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -106,6 +110,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 		.trace = r->trace,
 		.log_tail = r->log_tail,
 		.deadline_ns = r->deadline_ns ? r->deadline_ns : RT_NEVER,
+		.begin = r->begin,
 		.write = r->write,
 		.write_arg = r->write_arg,
 	};
@@ -116,6 +121,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	ret->function_error = inv.function_error;
 	ret->payload = inv.payload_out;
 	ret->log_tail = inv.tail;
+	ret->streamed = inv.streamed;
 	return rc;
 }
 
@@ -180,68 +186,183 @@ static int refuse_members(struct call *c)
 	static const char *const members[] = {"DurableExecutionName", "TenantId"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		if (value_has(c->in, members[i]))
+		if (model_member(c->service->model, c->in->shape, str_c(members[i])) >= 0 &&
+			value_has(c->in, members[i]))
 			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 				"%s is not implemented by this server.", members[i]);
 	return 0;
+}
+
+static str tail_text(struct arena *a, str tail)
+{
+	char *text = arena_bytes(a, base64_text_bytes(tail.n));
+
+	return str_of(text, base64_encode(tail, text));
 }
 
 static void render(struct call *c, const struct invoke_result *r)
 {
 	c->status = r->status;
 	value_put_int(c->out, "StatusCode", r->status);
-	if (r->status == 204)
-		return;
-	if (r->status == 202)
+	if (r->status != 200)
 		return;
 	value_put_str(c->out, "ExecutedVersion", r->executed_version);
 	value_put_str(c->out, "FunctionError", r->function_error);
 	value_put_str(c->out, "Payload", r->payload);
-	if (r->log_tail.p) {
-		char *text = arena_bytes(c->arena, base64_text_bytes(r->log_tail.n));
+	if (r->log_tail.p)
+		value_put_str(c->out, "LogResult", tail_text(c->arena, r->log_tail));
+}
 
-		value_put_str(c->out, "LogResult", str_of(text, base64_encode(r->log_tail, text)));
+/* Which function, and nothing else yet. */
+static int read_target(struct call *c, bool qualified, struct invoke_request *ret)
+{
+	struct function_name name;
+
+	*ret = (struct invoke_request){
+		.account = c->account, .region = c->region, .deadline_ns = RT_NEVER};
+	TRY(request_name(c, qualified, &name));
+	ret->function = value_str(c->in, "FunctionName");
+	ret->qualifier = qualified ? value_str(c->in, "Qualifier") : STR_NULL;
+	return 0;
+}
+
+/* The input that the two newer operations share. */
+static int read_request(struct call *c, struct invoke_request *ret)
+{
+	str type = value_str(c->in, "InvocationType");
+
+	TRY(refuse_members(c));
+	TRY(read_target(c, true, ret));
+	ret->payload = value_str(c->in, "Payload");
+	ret->trace = call_header_get(c, STR("X-Amzn-Trace-Id"));
+	ret->log_tail = str_eq(value_str(c->in, "LogType"), STR("Tail"));
+	if (str_eq(type, STR("Event")))
+		ret->type = INVOKE_EVENT;
+	else if (str_eq(type, STR("DryRun")))
+		ret->type = INVOKE_DRY_RUN;
+	return client_context(c, &ret->client_context);
+}
+
+/* Runs it; a fault of the invocation becomes the call's. */
+static int invoke_for(struct call *c, const struct invoke_request *r, struct invoke_result *ret)
+{
+	struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	int rc = invoke(s, c->arena, r, c->request_id, ret);
+
+	if (rc != ERR_FAULT)
+		return rc;
+	c->fault = ret->fault;
+	if (ret->fault.kind == &lambda_faults[LAMBDA_TOO_MANY_REQUESTS]) {
+		c->fault.members =
+			value_new(c->arena, c->service->model, "TooManyRequestsException");
+		value_put_str(c->fault.members, "Reason", STR("ConcurrentInvocationLimitExceeded"));
 	}
+	return rc;
 }
 
 int invoke_operation(struct call *c)
 {
-	struct lambda_service *s =
-		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
-	str type = value_str(c->in, "InvocationType");
-	struct invoke_request r = {
-		.account = c->account,
-		.region = c->region,
-		.payload = value_str(c->in, "Payload"),
-		.client_context = STR_NULL,
-		.trace = call_header_get(c, STR("X-Amzn-Trace-Id")),
-		.log_tail = str_eq(value_str(c->in, "LogType"), STR("Tail")),
-		.deadline_ns = RT_NEVER,
-	};
-	struct function_name name;
+	struct invoke_request r;
 	struct invoke_result result;
-	int rc;
 
-	TRY(refuse_members(c));
-	TRY(request_name(c, true, &name));
-	r.function = value_str(c->in, "FunctionName");
-	r.qualifier = value_str(c->in, "Qualifier");
-	if (str_eq(type, STR("Event")))
-		r.type = INVOKE_EVENT;
-	else if (str_eq(type, STR("DryRun")))
-		r.type = INVOKE_DRY_RUN;
-	TRY(client_context(c, &r.client_context));
-	rc = invoke(s, c->arena, &r, c->request_id, &result);
-	if (rc == ERR_FAULT) {
-		c->fault = result.fault;
-		if (result.fault.kind == &lambda_faults[LAMBDA_TOO_MANY_REQUESTS]) {
-			c->fault.members =
-				value_new(c->arena, c->service->model, "TooManyRequestsException");
-			value_put_str(c->fault.members, "Reason",
-				STR("ConcurrentInvocationLimitExceeded"));
-		}
-	}
-	TRY(rc);
+	TRY(read_request(c, &r));
+	TRY(invoke_for(c, &r, &result));
 	render(c, &result);
 	return 0;
+}
+
+/* ---- the old asynchronous operation ---- */
+
+int invoke_async_operation(struct call *c)
+{
+	struct invoke_request r;
+	struct invoke_result result;
+
+	/* As documented the trace is not passed on. */
+	TRY(read_target(c, false, &r));
+	r.payload = value_str(c->in, "InvokeArgs");
+	r.type = INVOKE_EVENT;
+	TRY(invoke_for(c, &r, &result));
+	c->status = result.status;
+	value_put_int(c->out, "Status", result.status);
+	return 0;
+}
+
+/* ---- the operation that streams ---- */
+
+struct response_stream {
+	struct call *call;
+	struct buf message; /* of one event */
+};
+
+static int stream_begin(struct response_stream *stream, str version)
+{
+	struct call *c = stream->call;
+
+	value_put_str(c->out, "ExecutedVersion", version);
+	return call_stream_begin(c, STR("application/vnd.amazon.eventstream"));
+}
+
+static int stream_event(struct response_stream *stream, str type, str content_type, str payload)
+{
+	buf_reset(&stream->message);
+	eventstream_put_event(&stream->message, type, content_type, payload);
+	check(!stream->message.over);
+	return call_stream_write(stream->call, buf_str(&stream->message));
+}
+
+static int stream_part(void *arg, str part)
+{
+	struct response_stream *stream = arg;
+
+	if (!stream->call->streaming)
+		TRY(stream_begin(stream, STR("$LATEST")));
+	return stream_event(stream, STR("PayloadChunk"), STR("application/octet-stream"), part);
+}
+
+static str stream_complete(struct arena *a, const struct invoke_result *r)
+{
+	struct json_writer w;
+	struct buf b;
+
+	buf_init(&b, a, EVENTSTREAM_PAYLOAD_MAX);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
+	if (r->function_error.p) {
+		json_put_key_string(&w, STR("ErrorCode"), r->function_error);
+		json_put_key(&w, STR("ErrorDetails"));
+		json_put_comma_(&w);
+		json_put_quoted_lossy(&b, r->payload);
+	}
+	if (r->log_tail.p)
+		json_put_key_string(&w, STR("LogResult"), tail_text(a, r->log_tail));
+	json_put_object_end(&w);
+	return buf_str(&b);
+}
+
+int invoke_stream_operation(struct call *c)
+{
+	struct response_stream stream = {.call = c};
+	struct invoke_request r;
+	struct invoke_result result;
+
+	if (!c->request || !c->request->exchange)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"InvokeWithResponseStream streams its answer, which only HTTP can do.");
+	TRY(read_request(c, &r));
+	buf_init(&stream.message, c->arena, LAMBDA_RESPONSE_BYTES_MAX + 1024);
+	r.write = stream_part;
+	r.write_arg = &stream;
+	TRY(invoke_for(c, &r, &result));
+	if (result.status != 200) {
+		value_put_int(c->out, "StatusCode", result.status);
+		return 0;
+	}
+	if (!c->streaming)
+		TRY(stream_begin(&stream, result.executed_version));
+	if (!result.function_error.p && result.payload.n)
+		TRY(stream_part(&stream, result.payload));
+	return stream_event(&stream, STR("InvokeComplete"), STR("application/json"),
+		stream_complete(c->arena, &result));
 }

@@ -6,7 +6,6 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/time.h"
-#include "services/lambda/limits.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -83,7 +82,13 @@ str report_timeout_line(struct arena *a, int64_t wall_ms, str request_id, uint32
 struct run_failure failure_timeout(struct arena *a, uint32_t timeout_s)
 {
 	return (struct run_failure){STR("Sandbox.Timedout"),
-		arena_printf(a, "Task timed out after %u.00 seconds", timeout_s)};
+		arena_printf(a, "Task timed out after %u.00 seconds", timeout_s), 0};
+}
+
+struct run_failure failure_truncated(void)
+{
+	return (struct run_failure){
+		STR("Runtime.TruncatedResponse"), STR("Response was truncated"), 0};
 }
 
 /* Names of signals as the service prints them. */
@@ -110,11 +115,11 @@ static str signal_text(struct arena *a, int number)
 
 struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
 {
-	struct run_failure f = {STR("Runtime.ExitError"), STR_NULL};
+	struct run_failure f = {STR("Runtime.ExitError"), STR_NULL, 0};
 
 	if (e->out_of_memory)
 		return (struct run_failure){STR("Runtime.OutOfMemory"),
-			STR("Runtime exited with error: signal: killed")};
+			STR("Runtime exited with error: signal: killed"), 0};
 	switch (e->end) {
 	case SANDBOX_EXITED:
 		f.text = e->status ? arena_printf(a, "Runtime exited with error: exit status %d",
@@ -138,12 +143,12 @@ struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
 struct run_failure failure_no_bootstrap(void)
 {
 	return (struct run_failure){STR("Runtime.InvalidEntrypoint"),
-		STR("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")};
+		STR("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"), 0};
 }
 
-struct run_failure failure_response_too_large(void)
+struct run_failure failure_response_too_large(unsigned bytes_max)
 {
-	return (struct run_failure){STR("Function.ResponseSizeTooLarge"), STR_NULL};
+	return (struct run_failure){STR("Function.ResponseSizeTooLarge"), STR_NULL, bytes_max};
 }
 
 str failure_line(struct arena *a, const struct run_failure *f, str request_id)
@@ -169,9 +174,9 @@ str failure_payload(struct arena *a, const struct run_failure *f, str request_id
 	} else {
 		json_put_key_string(&w, STR("errorMessage"),
 			arena_printf(a,
-				"Response payload size exceeded maximum allowed payload size (%d "
+				"Response payload size exceeded maximum allowed payload size (%u "
 				"bytes).",
-				LAMBDA_RESPONSE_BYTES_MAX));
+				f->bytes_max));
 		json_put_key_string(&w, STR("errorType"), f->type);
 	}
 	json_put_object_end(&w);

@@ -37,12 +37,15 @@ str report_timeout_line(struct arena *a, int64_t wall_ms, str request_id, uint32
 struct run_failure {
 	str type;
 	str text;
+	unsigned bytes_max; /* of a response that was larger; 0: another failure */
 };
 struct run_failure failure_timeout(struct arena *a, uint32_t timeout_s);
 /* The runtime ended in the middle of a run or of the init phase. */
 struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e);
 struct run_failure failure_no_bootstrap(void);
-struct run_failure failure_response_too_large(void);
+struct run_failure failure_response_too_large(unsigned bytes_max);
+/* The runtime hung up in the middle of a response that streams. */
+struct run_failure failure_truncated(void);
 /* "RequestId: ... Error: TEXT\nTYPE\n", the log line beside the payload. */
 str failure_line(struct arena *a, const struct run_failure *f, str request_id);
 /* {"errorType":"TYPE","errorMessage":"RequestId: ... Error: TEXT"}. */

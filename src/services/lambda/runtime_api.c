@@ -5,9 +5,11 @@
 #include "services/lambda/runtime_api.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "http/http.h"
 #include "services/lambda/instance.h"
+#include "services/lambda/report.h"
 #include "services/lambda/service.h"
 
 #define PREFIX "/2018-06-01/runtime/"
@@ -71,6 +73,38 @@ static void handle_next(struct http_exchange *x, struct instance *i)
 	answer_error(x, 410, STR("Gone"), STR("The request was replaced by a later one."));
 }
 
+/* ---- errors ---- */
+
+/* The report itself, or one made of its type when there is none that can be shown. */
+static str error_object(struct http_exchange *x, str type, str body)
+{
+	struct json_reader r;
+	struct json_writer w;
+	struct buf b;
+
+	json_reader_init(&r, body, &x->arena, JSON_DEPTH_DEFAULT);
+	if (json_skip(&r) == 0 && json_end(&r) == 0)
+		return body;
+	buf_init(&b, &x->arena, 4096);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
+	json_put_key_string(
+		&w, STR("errorType"), str_is_utf8(type) ? type : STR("Runtime.Unknown"));
+	json_put_object_end(&w);
+	return buf_str(&b);
+}
+
+static int error_body(struct http_exchange *x, str *ret_type, str *ret_body)
+{
+	str type = http_header_find(x, STR("Lambda-Runtime-Function-Error-Type"));
+	str body;
+
+	TRY(http_body_all(x, LAMBDA_ERROR_BYTES_MAX, &body));
+	*ret_type = type.n ? str_sub(type, 0, 256) : STR("Runtime.Unknown");
+	*ret_body = error_object(x, *ret_type, body);
+	return 0;
+}
+
 /* ---- POST response ---- */
 
 static bool streams(const struct http_exchange *x)
@@ -85,12 +119,28 @@ static bool current(const struct instance *i, str id)
 	return i->run.active && str_eq(id, str_of(i->run.request_id, i->run.request_id_bytes));
 }
 
+/* One part to the caller, who may not leave meanwhile. False: it wants no more. */
+static bool pass_part(struct invocation *inv, const struct http_exchange *x, str part)
+{
+	int rc = 0;
+
+	inv->writing = true;
+	if (!inv->streamed && inv->begin)
+		rc = inv->begin(inv->write_arg, http_header_find(x, STR("Content-Type")));
+	inv->streamed = true;
+	if (rc >= 0)
+		rc = inv->write(inv->write_arg, part);
+	inv->writing = false;
+	rt_event_set(&inv->event);
+	return rc >= 0;
+}
+
 /* Passes parts on to the waiting caller as they come. ERR_TOO_LARGE past the limit. */
 static int pass_parts(struct http_exchange *x, struct instance *i, str id)
 {
 	struct rt_buffer *buffer = rt_buffer_take();
 	uint64_t total = 0;
-	bool stopped = false;
+	bool wanted = true;
 	int n, rc = 0;
 
 	while (rc >= 0 && (n = http_body_read(x, buffer->p, sizeof(buffer->p))) != ERR_EOF) {
@@ -103,32 +153,57 @@ static int pass_parts(struct http_exchange *x, struct instance *i, str id)
 		total += (uint64_t)n;
 		if (total > LAMBDA_STREAM_BYTES_MAX)
 			rc = ERR_TOO_LARGE;
-		if (rc < 0 || !inv || stopped)
-			continue;
-		inv->writing = inv->streamed = true;
-		stopped = inv->write(inv->write_arg, str_of(buffer->p, (size_t)n)) < 0;
-		inv->writing = false;
-		rt_event_set(&inv->event);
+		else if (inv && wanted)
+			wanted = pass_part(inv, x, str_of(buffer->p, (size_t)n));
 	}
 	rt_buffer_give(buffer);
 	return rc;
 }
 
-static void finish_response(struct http_exchange *x, struct instance *i, str id, int rc, str body)
+/* A function that failed behind a part of its response says so in trailers: its error object. */
+static bool trailing_error(struct http_exchange *x, str *ret_body)
 {
-	/* While the body came, the run may have timed out. */
-	if (!current(i, id) || !instance_step(i, INSTANCE_RESPONSE)) {
-		answer_state(x, i, INSTANCE_RESPONSE);
-		return;
-	}
+	str type = http_trailer_find(x, STR("Lambda-Runtime-Function-Error-Type"));
+	str text = http_trailer_find(x, STR("Lambda-Runtime-Function-Error-Body"));
+	uint8_t *bytes;
+	size_t n;
+
+	if (!type.n)
+		return false;
+	bytes = arena_alloc(&x->arena, base64_bytes_max(text.n));
+	if (base64_decode(text, bytes, &n) < 0)
+		n = 0;
+	*ret_body = error_object(x, type, str_of(bytes, n));
+	return true;
+}
+
+static void answer_too_large(struct http_exchange *x, struct instance *i, bool streamed)
+{
+	unsigned max = streamed ? LAMBDA_STREAM_BYTES_MAX : LAMBDA_RESPONSE_BYTES_MAX;
+	struct run_failure failure = failure_response_too_large(max);
+
+	instance_answered_badly(i, &failure);
+	answer_error(x, 413, STR("RequestEntityTooLarge"),
+		arena_printf(&x->arena, "Exceeded maximum allowed payload size (%u bytes).", max));
+}
+
+/* `rc` of the body's arrival. `streamed`: parts of it are with the caller. */
+static void finish_response(
+	struct http_exchange *x, struct instance *i, int rc, str body, bool streamed)
+{
+	struct run_failure truncated = failure_truncated();
+	str error;
+
 	if (rc == ERR_TOO_LARGE) {
-		instance_answered_too_large(i);
-		answer_error(x, 413, STR("RequestEntityTooLarge"),
-			arena_printf(&x->arena, "Exceeded maximum allowed payload size (%d bytes).",
-				LAMBDA_RESPONSE_BYTES_MAX));
+		answer_too_large(x, i, streamed);
 		return;
 	}
-	instance_answered(i, STR_NULL, body);
+	if (rc < 0)
+		instance_answered_badly(i, &truncated);
+	else if (streams(x) && trailing_error(x, &error))
+		instance_answered(i, STR("Unhandled"), error);
+	else
+		instance_answered(i, STR_NULL, body);
 	/* The caller first: its answer is what somebody waits for. */
 	(void)!rt_yield();
 	answer(x, 202, STR("{\"status\":\"OK\"}\n"));
@@ -136,6 +211,7 @@ static void finish_response(struct http_exchange *x, struct instance *i, str id,
 
 static void handle_response(struct http_exchange *x, struct instance *i, str id)
 {
+	bool streamed;
 	str body = STR("");
 	int rc;
 
@@ -147,44 +223,22 @@ static void handle_response(struct http_exchange *x, struct instance *i, str id)
 		answer_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
 		return;
 	}
-	if (streams(x) && i->run.waiter && i->run.waiter->write)
-		rc = pass_parts(x, i, id);
-	else
-		rc = http_body_all(x, LAMBDA_RESPONSE_BYTES_MAX, &body);
-	if (rc < 0 && rc != ERR_TOO_LARGE) {
+	streamed = streams(x) && i->run.waiter && i->run.waiter->write;
+	rc = streamed ? pass_parts(x, i, id) : http_body_all(x, LAMBDA_RESPONSE_BYTES_MAX, &body);
+	if (rc < 0 && rc != ERR_TOO_LARGE && !streamed) {
 		/* Cut short: no answer. The runtime may try again, or ends. */
 		answer_error(x, 400, STR("InvalidRequest"), STR("The body did not arrive."));
 		return;
 	}
-	finish_response(x, i, id, rc, body);
+	/* While the body came, the run may have timed out. */
+	if (!current(i, id) || !instance_step(i, INSTANCE_RESPONSE)) {
+		answer_state(x, i, INSTANCE_RESPONSE);
+		return;
+	}
+	finish_response(x, i, rc, body, streamed);
 }
 
-/* ---- errors ---- */
-
-/* The report's body, or one made of the type when there is none that can be shown. */
-static int error_body(struct http_exchange *x, str *ret_type, str *ret_body)
-{
-	str type = http_header_find(x, STR("Lambda-Runtime-Function-Error-Type"));
-	struct json_reader r;
-	struct json_writer w;
-	struct buf b;
-	str body;
-
-	TRY(http_body_all(x, LAMBDA_ERROR_BYTES_MAX, &body));
-	*ret_type = type.n ? str_sub(type, 0, 256) : STR("Runtime.Unknown");
-	*ret_body = body;
-	json_reader_init(&r, body, &x->arena, JSON_DEPTH_DEFAULT);
-	if (json_skip(&r) == 0 && json_end(&r) == 0)
-		return 0;
-	buf_init(&b, &x->arena, 4096);
-	json_writer_init(&w, &b);
-	json_put_object_begin(&w);
-	json_put_key_string(
-		&w, STR("errorType"), str_is_utf8(*ret_type) ? *ret_type : STR("Runtime.Unknown"));
-	json_put_object_end(&w);
-	*ret_body = buf_str(&b);
-	return 0;
-}
+/* ---- POST error ---- */
 
 static void handle_error(struct http_exchange *x, struct instance *i, str id)
 {

@@ -71,6 +71,7 @@ struct invocation {
 	str arn;                            /* as it was called; STR_NULL: the function's */
 	bool log_tail;
 	int64_t deadline_ns; /* when the caller gives up; the function runs on */
+	int (*begin)(void *arg, str content_type); /* as in ports/invoke.h */
 	int (*write)(void *arg, str part);
 	void *write_arg;
 
@@ -79,7 +80,7 @@ struct invocation {
 	bool over;                 /* the results are there */
 	bool left;                 /* the caller gave up while the function runs on */
 	bool writing;              /* a part is being written: the caller may not leave */
-	bool streamed;             /* parts were written: no payload */
+	bool streamed;             /* parts were written: the payload is empty or an error */
 	/* Results: a fault (rc ERR_FAULT), or the function's answer. */
 	int rc;
 	struct fault fault;

@@ -115,7 +115,7 @@ operation_handler event_invoke_put, event_invoke_update, event_invoke_get, event
 operation_handler settings_put_recursion, settings_get_recursion, settings_put_runtime,
 	settings_get_runtime, settings_put_scaling, settings_get_scaling;
 operation_handler url_create, url_get, url_update, url_delete, url_list;
-operation_handler invoke_operation;
+operation_handler invoke_operation, invoke_async_operation, invoke_stream_operation;
 operation_resource request_tag_resource;
 
 /* DeleteFunction of a version (version.c). */

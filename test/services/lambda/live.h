@@ -36,6 +36,18 @@ struct live {
 	bool ran;        /* the test was reached */
 };
 
+/* The test module.name, which runs the function `name`; `set` are assignments to l.options and the
+ * like. */
+#define LIVE_TEST(module, name, set)                   \
+	TEST(module, name)                             \
+	{                                              \
+		struct live l;                         \
+                                                       \
+		live_init(&l);                         \
+		set;                                   \
+		live_run(&l, #module "." #name, name); \
+	}
+
 /* Fills what a test may change before live_run(). */
 void live_init(struct live *l);
 /* Runs `test` in a fiber with everything started, then stops it all; in a process of its own.

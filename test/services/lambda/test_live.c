@@ -340,16 +340,7 @@ static void echo(struct live *l)
 	EXPECT_INT(figures.cold_starts, 1);
 }
 
-/* `set` are assignments to l.options and the like. */
-#define LIVE(name, set)                                   \
-	TEST(lambda_live, name)                           \
-	{                                                 \
-		struct live l;                            \
-                                                          \
-		live_init(&l);                            \
-		set;                                      \
-		live_run(&l, "lambda_live." #name, name); \
-	}
+#define LIVE(name, set) LIVE_TEST(lambda_live, name, set)
 
 LIVE(echo, )
 

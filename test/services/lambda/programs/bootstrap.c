@@ -10,6 +10,7 @@
  *     flood     prints without end, answers    wrong     answers for another id, then rightly
  *     large     answers 7 MB                   twice     answers twice
  *     endpoint  GET / at 127.0.0.1:4566        stream    answers in chunks
+ *     stream-error  fails behind a part     stream-flood  streams without end
  *     mute      answers, never asks again      connections  opens 2,000 connections to the API
  *     init-error, init-exit, init-hang, init-none: how its start fails
  */
@@ -142,19 +143,28 @@ static void environment(void)
 	respond(id, text, n);
 }
 
-static void stream(void)
+/* Answers in parts; `end` follows the second one. */
+static void stream(const char *end)
 {
 	char head[256];
 	int n = snprintf(head, sizeof(head),
 		"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
 		"Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+		"Content-Type: text/plain\r\n"
 		"Transfer-Encoding: chunked\r\n\r\n",
 		id);
 
 	put(api, head, (size_t)n);
 	put(api, "5\r\n\"one,\r\n", 10);
 	poll(NULL, 0, 20);
-	put(api, "4\r\ntwo\"\r\n0\r\n\r\n", 14);
+	put(api, "4\r\ntwo\"\r\n", 9);
+	if (!end)
+		for (;;) {
+			put(api, "10000\r\n", 7);
+			put(api, buffer, 65536);
+			put(api, "\r\n", 2);
+		}
+	put(api, end, strlen(end));
 	answer(api);
 }
 
@@ -214,8 +224,15 @@ static void work(const char *handler, unsigned count)
 		environment();
 		return;
 	} else if (!strcmp(handler, "stream")) {
-		stream();
+		stream("0\r\n\r\n");
 		return;
+	} else if (!strcmp(handler, "stream-error")) {
+		stream("0\r\nLambda-Runtime-Function-Error-Type: Late\r\n"
+		       "Lambda-Runtime-Function-Error-Body: "
+		       "eyJlcnJvclR5cGUiOiJMYXRlIn0=\r\n\r\n");
+		return;
+	} else if (!strcmp(handler, "stream-flood")) {
+		stream(NULL);
 	} else if (!strcmp(handler, "endpoint")) {
 		int fd = dial(4566);
 

@@ -1,0 +1,246 @@
+#!/usr/bin/python3
+"""How functions run, through boto3 and the JavaScript SDK: streams, concurrency, asynchronous events."""
+import base64
+import http.client
+import io
+import json
+import os
+import shutil
+import subprocess
+import time
+import zipfile
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import botocore.eventstream
+
+import harness
+from harness import error_of, expect, main
+
+ROLE = "arn:aws:iam::000000000000:role/none"
+MODULES = os.path.join(harness.ROOT, "build", "js")
+
+STREAM = """
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+    for (let i = 0; i < event.n; i++) {
+        stream.write(`part ${i};`);
+        await new Promise((done) => setTimeout(done, 150));
+    }
+    if (event.fail)
+        throw new RangeError('late');
+    stream.end();
+});
+exports.http = awslambda.streamifyResponse(async (event, stream) => {
+    stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { 'x-a': 'b' } });
+    stream.write('body');
+    stream.end();
+});
+exports.flood = awslambda.streamifyResponse(async (event, stream) => {
+    const block = Buffer.alloc(65536, 'x');
+    let sent = 0;
+    const begun = Date.now();
+    while (Date.now() - begun < 1500) {
+        if (!stream.write(block))
+            await Promise.race([new Promise((done) => stream.once('drain', done)),
+                                new Promise((done) => setTimeout(done, 100))]);
+        else
+            sent++;
+    }
+    console.log(`sent ${sent} blocks`);
+    stream.destroy();
+});
+exports.early = awslambda.streamifyResponse(async () => { throw new TypeError('early'); });
+exports.twice = async (event) => ({ a: event, b: event });
+exports.plain = async (event) => ({ got: event });
+"""
+
+
+def zip_of(**files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name, text in files.items():
+            z.writestr(name.replace("__", "."), text)
+    return out.getvalue()
+
+
+def create(functions, name, handler="index.handler", runtime="nodejs22.x", text=STREAM, **more):
+    file = "index__py" if runtime.startswith("python") else "index__js"
+    more.setdefault("Timeout", 20)
+    more.setdefault("MemorySize", 1024)
+    functions.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE,
+                              Code={"ZipFile": zip_of(**{file: text})}, **more)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+
+
+def javascript(server, *arguments):
+    """What test/e2e/run.mjs prints, run with the SDK of build/js."""
+    script = os.path.join(MODULES, "run.mjs")
+    shutil.copy(os.path.join(harness.ROOT, "test", "e2e", "run.mjs"), script)
+    done = subprocess.run(
+        [os.path.join(MODULES, "node_modules", "node", "bin", "node"), script, server.endpoint,
+         *arguments], capture_output=True, text=True, timeout=60, check=False)
+    expect((done.returncode, done.stderr), (0, ""))
+    return json.loads(done.stdout)
+
+
+def open_stream(server, name, payload=b"{}", **headers):
+    """InvokeWithResponseStream, signed: the open answer. The installed boto3 is older than it."""
+    path = f"/2021-11-15/functions/{name}/response-streaming-invocations"
+    request = botocore.awsrequest.AWSRequest("POST", server.endpoint + path, data=payload, headers={
+        k.replace("_", "-"): v for k, v in headers.items()})
+    botocore.auth.SigV4Auth(botocore.credentials.Credentials("test", "test"), "lambda",
+                            "us-east-1").add_auth(request)
+    host = server.endpoint.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=60)
+    connection.request("POST", path, body=payload, headers=dict(request.headers))
+    return connection, connection.getresponse()
+
+
+def events_of(answer):
+    """The events as the SDK's own decoder sees them, which checks every checksum."""
+    buffer = botocore.eventstream.EventStreamBuffer()
+    while True:
+        data = answer.read1(65536)
+        if not data:
+            break
+        buffer.add_data(data)
+        for event in buffer:
+            yield event.headers, event.payload
+    expect(bytes(buffer._data), b"")  # nothing is cut
+
+
+def stream(server, name, payload, **headers):
+    """The parts with the times of their arrival, and InvokeComplete."""
+    connection, answer = open_stream(server, name, json.dumps(payload).encode(), **headers)
+    expect(answer.status, 200)
+    expect(answer.getheader("Content-Type"), "application/vnd.amazon.eventstream")
+    expect(answer.getheader("X-Amz-Executed-Version"), "$LATEST")
+    parts, complete = [], None
+    for about, body in events_of(answer):
+        expect(complete, None)  # it is the last
+        expect(about[":message-type"], "event")
+        if about[":event-type"] == "PayloadChunk":
+            parts.append((time.monotonic(), body))
+        else:
+            expect(about[":event-type"], "InvokeComplete")
+            complete = json.loads(body)
+    connection.close()
+    return parts, complete
+
+
+def test_response_stream(server):
+    functions = server.client("lambda")
+    create(functions, "s")
+    parts, complete = stream(server, "s", {"n": 4}, X_Amz_Log_Type="Tail")
+    expect(b"".join(p for _, p in parts), b"part 0;part 1;part 2;part 3;")
+    if parts[-1][0] - parts[0][0] < 0.3:
+        raise AssertionError("the parts came together")
+    expect(b"REPORT RequestId: " in base64.b64decode(complete["LogResult"]), True)
+    expect("ErrorCode" in complete, False)
+    # A failure behind a part, and one before any.
+    parts, complete = stream(server, "s", {"n": 1, "fail": True})
+    expect(parts[0][1], b"part 0;")
+    expect(complete["ErrorCode"], "Unhandled")
+    expect(json.loads(complete["ErrorDetails"])["errorType"], "RangeError")
+    create(functions, "early", "index.early")
+    parts, complete = stream(server, "early", {})
+    expect(parts, [])
+    expect(json.loads(complete["ErrorDetails"])["errorMessage"], "early")
+    # Not a streaming handler, and a streaming one that is asked for the whole.
+    create(functions, "plain", "index.plain")
+    parts, complete = stream(server, "plain", {"a": 1})
+    expect(json.loads(b"".join(p for _, p in parts)), {"got": {"a": 1}})
+    answer = functions.invoke(FunctionName="s", Payload=b'{"n":2}')
+    expect(answer["Payload"].read(), b"part 0;part 1;")
+    create(functions, "http", "index.http")
+    parts, _ = stream(server, "http", {})
+    expect(b"".join(p for _, p in parts),
+           b'{"statusCode":201,"headers":{"x-a":"b"}}' + bytes(8) + b"body")
+    # Refused before anything is streamed, or not run at all.
+    for name, payload, more, wanted in (
+            ("absent", b"{}", {}, (404, "ResourceNotFoundException")),
+            ("s", b"{", {}, (400, "InvalidRequestContentException")),
+            ("s", b"{}", {"X_Amz_Invocation_Type": "Event"}, (400, "ValidationException")),
+            ("s", b"{}", {"X_Amz_Tenant_Id": "t"}, (400, "InvalidParameterValueException")),
+            ("s", b"{}", {"X_Amz_Invocation_Type": "DryRun"}, (204, None))):
+        connection, answer = open_stream(server, name, payload, **more)
+        expect((answer.status, answer.getheader("x-amzn-ErrorType")), wanted)
+        connection.close()
+
+
+def test_response_stream_javascript(server):
+    functions = server.client("lambda")
+    create(functions, "s")
+    seen = javascript(server, "s")
+    expect((seen["status"], seen["version"]), (200, "$LATEST"))
+    expect("".join(p["text"] for p in seen["parts"]), "part 0;part 1;part 2;")
+    expect(seen["parts"][-1]["at"] - seen["parts"][0]["at"] >= 200, True)
+    expect("LogResult" in seen["complete"], True)
+
+
+def test_stream_holds_back(server):
+    """A client that does not read: the function is held back, nothing piles up here."""
+    functions = server.client("lambda")
+    create(functions, "flood", "index.flood")
+    connection, answer = open_stream(server, "flood", X_Amz_Log_Type="Tail")
+    time.sleep(2.5)
+    parts = [(about[":event-type"], body) for about, body in events_of(answer)]
+    connection.close()
+    read = sum(len(body) for kind, body in parts if kind == "PayloadChunk")
+    expect(json.loads(json.loads(parts[-1][1])["ErrorDetails"])["errorType"],
+           "Runtime.TruncatedResponse")
+    if not 0 < read < 20 * 1024 * 1024:
+        raise AssertionError(f"{read} bytes were on their way")
+
+
+def test_client_leaves(server):
+    """A client that hangs up in the middle does no harm to the next one."""
+    functions = server.client("lambda")
+    create(functions, "s")
+    for _ in range(3):
+        connection, answer = open_stream(server, "s", b'{"n":4}')
+        expect(answer.status, 200)
+        connection.close()
+    parts, complete = stream(server, "s", {"n": 1})
+    expect(b"".join(p for _, p in parts), b"part 0;")
+    expect(complete, {})
+
+
+def test_invoke_async(server):
+    functions = server.client("lambda")
+    create(functions, "f", "index.handler", "python3.11",
+           "def handler(event, context):\n    print('seen', event['n'])\n")
+    expect(functions.invoke_async(FunctionName="f", InvokeArgs=b'{"n":41}')["Status"], 202)
+    expect(error_of(functions.invoke_async, FunctionName="f", InvokeArgs=b"{")[::2],
+           ("InvalidRequestContentException", 400))
+    logs = server.client("logs")
+    for _ in range(200):
+        try:
+            found = logs.filter_log_events(logGroupName="/aws/lambda/f")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            found = []
+        if any("seen 41" in e["message"] for e in found):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the event never ran")
+
+
+def test_payload_limits(server):
+    functions = server.client("lambda")
+    create(functions, "plain", "index.plain")
+    expect(error_of(functions.invoke, FunctionName="plain", InvocationType="Event",
+                    Payload=json.dumps("x" * 1048576))[::2], ("RequestTooLargeException", 413))
+    expect(error_of(functions.invoke, FunctionName="plain",
+                    Payload=json.dumps("x" * 6291456))[::2], ("RequestTooLargeException", 413))
+    whole = "x" * (6291456 - 2)
+    answer = functions.invoke(FunctionName="plain", Payload=json.dumps(whole))
+    expect(json.load(answer["Payload"]), {"got": whole})
+    create(functions, "twice", "index.twice")
+    answer = functions.invoke(FunctionName="twice", Payload=json.dumps("x" * 4000000))
+    expect(answer["FunctionError"], "Unhandled")
+    expect(json.load(answer["Payload"])["errorType"], "Function.ResponseSizeTooLarge")
+
+
+if __name__ == "__main__":
+    main(globals())
