@@ -115,7 +115,10 @@ static void add_ops(struct rocks *r, struct kv_txn *txn, uint64_t seq)
 
 		if (op->kind == KV_OP_STAMPED)
 			kv_op_set_stamp(op, r->stamp_next++);
+		/* In this order, and before the write can be seen (cache.h). */
 		kv_commit_table_note(&r->commits, op->hash, seq);
+		if (op->kind != KV_OP_STAMPED)
+			kv_cache_drop(r->records, op->hash);
 		if (op->kind == KV_OP_DELETE)
 			rocksdb_writebatch_delete(r->batch, op->key.p, op->key.n);
 		else
