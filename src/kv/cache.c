@@ -28,7 +28,8 @@ struct record {
 	uint64_t hash;
 	uint32_t bytes; /* all of it: a multiple of 8 */
 	uint32_t key_n, value_n;
-	bool used; /* read since it came, or since the tail passed it */
+	bool used;   /* read since it came, or since the tail passed it */
+	bool hidden; /* dropped: only its place is left, for the next value */
 	char data[];
 };
 
@@ -147,7 +148,7 @@ static bool ring_advance(const struct kv_cache *c, struct cache_shard *s, bool m
 	struct record *r = (struct record *)(s->ring + s->tail);
 	struct slot *slot = slot_of(c, s, r);
 	size_t bytes = r->bytes;
-	bool keep = slot && r->used && may_keep;
+	bool keep = slot && r->used && !r->hidden && may_keep;
 
 	check(s->wrapped && s->tail + bytes <= s->end);
 	if (keep) {
@@ -200,30 +201,48 @@ static bool is_key(const struct record *r, str key, uint64_t hash)
 	return r->hash == hash && r->key_n == key.n && memcmp(r->data, key.p, key.n) == 0;
 }
 
+/* Its own slot, or NULL. */
+static struct slot *slot_find(struct cache_shard *s, struct slot *bucket, str key, uint64_t hash)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (bucket[i].place && bucket[i].tag == tag_of(hash) &&
+			is_key(record_at(s, bucket[i].place), key, hash))
+			return &bucket[i];
+	return NULL;
+}
+
+/* Its own slot before a free one before somebody else's. */
+static struct slot *slot_take(struct cache_shard *s, struct slot *bucket, str key, uint64_t hash)
+{
+	struct slot *slot = slot_find(s, bucket, key, hash);
+
+	for (unsigned i = 0; i < SLOTS && !slot; i++)
+		if (!bucket[i].place)
+			slot = &bucket[i];
+	return slot ? slot : &bucket[s->turn++ % SLOTS];
+}
+
 bool kv_cache_get(struct kv_cache *c, str key, uint64_t hash, struct arena *arena, str *ret_value)
 {
 	struct cache_shard *s;
-	struct slot *bucket;
-	bool found = false;
+	struct record *r = NULL;
+	struct slot *slot;
 
 	if (!c)
 		return false;
 	s = shard_of(c, hash);
-	bucket = bucket_of(c, s, hash);
 	pthread_mutex_lock(&s->lock);
-	for (unsigned i = 0; i < SLOTS && !found; i++) {
-		struct record *r;
-
-		if (!bucket[i].place || bucket[i].tag != tag_of(hash))
-			continue;
-		r = record_at(s, bucket[i].place);
-		if (!is_key(r, key, hash))
-			continue;
-		found = r->used = true;
+	slot = slot_find(s, bucket_of(c, s, hash), key, hash);
+	if (slot)
+		r = record_at(s, slot->place);
+	if (r && r->hidden)
+		r = NULL;
+	if (r) {
+		r->used = true;
 		*ret_value = arena_str(arena, str_of(r->data + r->key_n, r->value_n));
 	}
 	pthread_mutex_unlock(&s->lock);
-	return found;
+	return r != NULL;
 }
 
 /* Only marks it the first time. Of a set of marks the first is the newest. */
@@ -240,44 +259,48 @@ static bool is_marked(struct kv_cache *c, uint64_t hash)
 	return false;
 }
 
-/* A slot for the key, its own before a free one before somebody else's. */
-static struct slot *slot_take(struct cache_shard *s, struct slot *bucket, str key, uint64_t hash)
+static void record_fill(struct record *r, str key, uint64_t hash, str value, size_t bytes)
 {
-	struct slot *free_one = NULL;
+	*r = (struct record){.hash = hash,
+		.bytes = (uint32_t)bytes,
+		.key_n = (uint32_t)key.n,
+		.value_n = (uint32_t)value.n};
+	memcpy(r->data, key.p, key.n);
+	memcpy(r->data + key.n, value.p, value.n);
+}
 
-	for (unsigned i = 0; i < SLOTS; i++) {
-		if (!bucket[i].place)
-			free_one = &bucket[i];
-		else if (is_key(record_at(s, bucket[i].place), key, hash))
-			return &bucket[i];
+/* Under the lock: in its old place when it has the same size there, else in front. */
+static void add(struct kv_cache *c, struct cache_shard *s, str key, uint64_t hash, str value)
+{
+	size_t bytes = (sizeof(struct record) + key.n + value.n + 7) & ~(size_t)7;
+	struct slot *bucket = bucket_of(c, s, hash), *slot = slot_find(s, bucket, key, hash);
+	struct record *r;
+
+	if (bytes > MIN((size_t)RECORD_BYTES_MAX, c->ring_bytes / 4))
+		return;
+	if (slot && record_at(s, slot->place)->bytes == bytes) {
+		record_fill(record_at(s, slot->place), key, hash, value, bytes);
+		return;
 	}
-	return free_one ? free_one : &bucket[s->turn++ % SLOTS];
+	if (!slot && ring_full(c, s, bytes) && !is_marked(c, hash))
+		return;
+	r = ring_room(c, s, bytes);
+	record_fill(r, key, hash, value, bytes);
+	slot = slot_take(s, bucket, key, hash); /* making room has moved others, maybe its own */
+	*slot = (struct slot){.tag = tag_of(hash), .place = place_of(s, r)};
 }
 
 void kv_cache_add(struct kv_cache *c, str key, uint64_t hash, str value,
 	const struct kv_commit_table *commits, uint64_t since)
 {
-	size_t bytes = (sizeof(struct record) + key.n + value.n + 7) & ~(size_t)7;
 	struct cache_shard *s;
-	struct slot *slot;
-	struct record *r;
 
-	if (!c || bytes > MIN((size_t)RECORD_BYTES_MAX, c->ring_bytes / 4))
+	if (!c)
 		return;
 	s = shard_of(c, hash);
 	pthread_mutex_lock(&s->lock);
-	if (!kv_commit_table_changed(commits, hash, since) &&
-		(!ring_full(c, s, bytes) || is_marked(c, hash))) {
-		r = ring_room(c, s, bytes);
-		slot = slot_take(s, bucket_of(c, s, hash), key, hash);
-		*r = (struct record){.hash = hash,
-			.bytes = (uint32_t)bytes,
-			.key_n = (uint32_t)key.n,
-			.value_n = (uint32_t)value.n};
-		memcpy(r->data, key.p, key.n);
-		memcpy(r->data + key.n, value.p, value.n);
-		*slot = (struct slot){.tag = tag_of(hash), .place = place_of(s, r)};
-	}
+	if (!kv_commit_table_changed(commits, hash, since))
+		add(c, s, key, hash, value);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -292,8 +315,8 @@ void kv_cache_drop(struct kv_cache *c, uint64_t hash)
 	bucket = bucket_of(c, s, hash);
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < SLOTS; i++)
-		if (bucket[i].tag == tag_of(hash))
-			bucket[i].place = 0;
+		if (bucket[i].place && bucket[i].tag == tag_of(hash))
+			record_at(s, bucket[i].place)->hidden = true;
 	pthread_mutex_unlock(&s->lock);
 }
 

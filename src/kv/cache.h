@@ -5,7 +5,8 @@
  * What it may hold: at every moment the value that the store shows. So
  *   - the writer notes a key in the commit table and drops it here before its write can be seen,
  *   - a reader that missed takes the number of the last commit before it reads the store, and what
- *     it read is kept only if the key was not noted since (kv_cache_add), both under one lock.
+ *     it read is kept only if the key was not noted since (kv_cache_add), both under one lock,
+ *   - the writer, once its write is seen, may keep what it wrote in the same way.
  * While a write is under way its keys are read from the store; a cached value is never older than
  * one that anybody has seen, so reads stay linearizable.
  *

@@ -55,7 +55,7 @@ static void see(struct world *w, unsigned key, uint64_t number)
 
 static void write_step(struct world *w)
 {
-	char room[32];
+	char room[32], text[VALUE_MAX];
 
 	switch (w->step++) {
 	case 0:
@@ -76,6 +76,14 @@ static void write_step(struct world *w)
 			w->store[w->keys[i]] = w->seq + 1;
 		break;
 	case 3: w->seq++; break;
+	case 4: /* what was written may come in at once */
+		for (unsigned i = 0; i < w->count; i += 2) {
+			str key = key_of(room, w->keys[i]);
+
+			kv_cache_add(w->cache, key, str_hash(key), value_of(text, w->seq),
+				&w->commits, w->seq);
+		}
+		break;
 	default: /* acknowledged */
 		for (unsigned i = 0; i < w->count; i++)
 			see(w, w->keys[i], w->store[w->keys[i]]);
