@@ -52,14 +52,23 @@ function readGate() {
 	return Buffer.concat(parts).toString('utf8');
 }
 
+/*
+ * Only what differs is touched: each change of TZ makes V8 look for the time zone again, which takes
+ * it milliseconds the first time.
+ */
 function takeEnvironment(text) {
-	for (const name of Object.keys(process.env))
-		delete process.env[name];
+	const wanted = new Map();
 	for (const one of text.split('\0')) {
 		const at = one.indexOf('=');
 		if (at > 0)
-			process.env[one.slice(0, at)] = one.slice(at + 1);
+			wanted.set(one.slice(0, at), one.slice(at + 1));
 	}
+	for (const name of Object.keys(process.env))
+		if (!wanted.has(name))
+			delete process.env[name];
+	for (const [name, value] of wanted)
+		if (process.env[name] !== value)
+			process.env[name] = value;
 }
 
 /* --- errors ------------------------------------------------------------------------------------ */
@@ -735,25 +744,48 @@ function watchErrors(api) {
  */
 async function rehearse() {
 	const api = new Api(POOL_ADDRESS);
-	const sample = Buffer.from('HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 0\r\n' +
-		'Lambda-Runtime-Deadline-Ms: 0\r\nContent-Length: 2\r\n\r\n{}');
 	api.connect();
 	await new Promise((resolve) => {
 		api.socket.once('connect', resolve);
 		api.socket.once('error', resolve);
 	});
 	api.keepAlive();
-	for (let i = 0; i < 3; i++) {
-		const answer = parseAnswer(sample);
-		const event = JSON.parse(answer.body.toString('utf8'));
-		await invokeBuffered(api, async () => event, '0', event, answer.headers);
-		api.next();
-	}
-	require('./warm.js');
+	takeEnvironment(Object.entries(process.env).map(([name, value]) => `${name}=${value}\0`).join(''));
+	await rehearseEvents();
+	const handler = await loadHandler(__dirname, 'warm.ready');
+	checkHandler(handler);
 	delete require.cache[require.resolve('./warm.js')];
 	module.children.length = 0;
 	await import('./warm.mjs');
+	collect();
 	return api;
+}
+
+/* Or the garbage of the boot would be collected during the first event. The flag is taken back. */
+function collect() {
+	const v8 = require('v8');
+	v8.setFlagsFromString('--expose-gc');
+	require('vm').runInNewContext('gc')();
+	v8.setFlagsFromString('--no-expose-gc');
+}
+
+/* A few events from a server of our own, over the same kind of socket as the real ones. */
+async function rehearseEvents() {
+	const sample = Buffer.from('HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 0\r\n' +
+		'Lambda-Runtime-Deadline-Ms: 0\r\nContent-Length: 2\r\n\r\n{}');
+	const server = net.createServer((socket) => {
+		socket.on('data', () => socket.write(sample));
+		socket.on('error', () => {});
+	});
+	await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+	const api = new Api(`127.0.0.1:${server.address().port}`);
+	for (let i = 0; i < 3; i++) {
+		const answer = await api.send([api.next()])[0];
+		const event = JSON.parse(answer.body.toString('utf8'));
+		await invokeBuffered(api, async () => event, '0', event, answer.headers);
+	}
+	api.socket.destroy();
+	await new Promise((resolve) => server.close(resolve));
 }
 
 async function main() {

@@ -138,8 +138,8 @@ struct kv {
 	struct kv_limits limits;
 	struct kv_latch_table *latches;
 	_Atomic size_t open_objects; /* transactions, snapshots, scans */
-	_Atomic uint64_t horizons, gets, gets_pooled, scans_filled, commits, conflicts;
-	_Atomic uint64_t commit_groups, latch_waits, reopened;
+	_Atomic uint64_t horizons, gets, gets_cached, gets_pooled, scans_filled, commits;
+	_Atomic uint64_t conflicts, commit_groups, latch_waits, reopened;
 };
 
 #define KV_MAGIC          0x6b760001u

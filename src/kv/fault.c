@@ -189,6 +189,7 @@ static void fault_stats(const struct kv *kv, struct kv_stats *stats)
 	struct kv_stats inner;
 
 	kv_stats(fault_of(kv)->inner, &inner);
+	stats->gets_cached = inner.gets_cached;
 	stats->gets_pooled = inner.gets_pooled;
 	stats->commit_groups = inner.commit_groups;
 	stats->latch_waits = inner.latch_waits;

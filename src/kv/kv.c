@@ -61,6 +61,7 @@ void kv_stats(const struct kv *kv, struct kv_stats *ret_stats)
 {
 	*ret_stats = (struct kv_stats){
 		.gets = figure(&kv->gets),
+		.gets_cached = figure(&kv->gets_cached),
 		.gets_pooled = figure(&kv->gets_pooled),
 		.scans_filled = figure(&kv->scans_filled),
 		.commits = figure(&kv->commits),

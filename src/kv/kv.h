@@ -47,10 +47,10 @@ enum kv_durability { KV_SYNCED, KV_RELAXED };
 /* Zeros are the defaults in brackets; they keep an idle server small. */
 struct kv_rocksdb_options {
 	enum kv_durability durability;
-	size_t cache_bytes;    /* block cache [32 MiB] */
+	size_t cache_bytes;    /* half for hot records, half for blocks of tables [32 MiB] */
 	size_t memtable_bytes; /* of one memtable; up to three, and as much log to replay at a start
 				  [16 MiB] */
-	unsigned read_threads; /* for what is not in the block cache [4] */
+	unsigned read_threads; /* for what is not in memory [4] */
 };
 
 /*
@@ -116,8 +116,8 @@ const struct kv_limits *kv_limits(const struct kv *kv);
 
 struct kv_stats {
 	/* Since opening. A round trip is what costs one on a distributed engine. */
-	uint64_t round_trips, gets, gets_pooled, scans_filled, commits, conflicts, commit_groups;
-	uint64_t latch_waits, reopened;
+	uint64_t round_trips, gets, gets_cached, gets_pooled, scans_filled, commits, conflicts;
+	uint64_t commit_groups, latch_waits, reopened;
 	bool writable; /* false: a write failed, the store is being reopened */
 	size_t memory_bytes;
 };

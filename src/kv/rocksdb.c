@@ -2,9 +2,10 @@
  * The embedded engine, on RocksDB's C interface: reads, snapshots, scans, opening and closing for
  * callers. The write side is in rocksdb_commit.c; threads and locks are described in rocksdb.h.
  *
- * Point reads look at memtables and block cache on the calling fiber (15 KB of stack); what is not
- * there is read on the pool "kv-read". Scans are always read there: an iterator of RocksDB 7.8 that
- * may not read files was seen to end early without an error (test rocksdb.tiers).
+ * Point reads look at the cache of hot records first, then at memtables and block cache on the
+ * calling fiber (15 KB of stack); what is not there is read on the pool "kv-read". Scans are always
+ * read there: an iterator of RocksDB 7.8 that may not read files was seen to end early without an
+ * error (test rocksdb.tiers).
  */
 #include "kv/rocksdb.h"
 
@@ -103,6 +104,26 @@ static mayyield int get_tiers(
 	return get_finish(&job, arena, ret_value);
 }
 
+/* The newest state. What is found is kept for the next reader, unless it is about to change. */
+static mayyield int get_newest(
+	struct rocks *r, str key, uint64_t hash, bool keep, struct arena *arena, str *ret_value)
+{
+	uint64_t since;
+	int rc;
+
+	if (kv_cache_get(r->records, key, hash, arena, ret_value)) {
+		kv_count(&r->kv.gets_cached);
+		return 1;
+	}
+	TRY(rocks_enter(r));
+	since = atomic_load_explicit(&r->seq, memory_order_acquire);
+	rc = get_tiers(r, NULL, key, arena, ret_value);
+	if (rc > 0 && keep)
+		kv_cache_add(r->records, key, hash, *ret_value, &r->commits, since);
+	rocks_leave(r);
+	return rc;
+}
+
 static int rocks_get(
 	struct kv *kv, struct kv_snapshot *snapshot, str key, struct arena *arena, str *ret_value)
 {
@@ -110,8 +131,10 @@ static int rocks_get(
 	struct rocks_view *view = snapshot ? snapshot->state_p : NULL;
 	int rc;
 
+	if (!view)
+		return get_newest(r, key, str_hash(key), true, arena, ret_value);
 	TRY(rocks_enter(r));
-	rc = view && view->dead ? ERR_CONFLICT : get_tiers(r, view, key, arena, ret_value);
+	rc = view->dead ? ERR_CONFLICT : get_tiers(r, view, key, arena, ret_value);
 	rocks_leave(r);
 	return rc;
 }
@@ -134,12 +157,11 @@ static int rocks_txn_get(
 	struct kv_txn *txn, str key, bool tracked, struct arena *arena, str *ret_value)
 {
 	struct rocks *r = rocks_of(txn->kv);
-	int rc = rocks_get(txn->kv, NULL, key, arena, ret_value);
-	uint64_t hash;
+	uint64_t hash = str_hash(key);
+	int rc = get_newest(r, key, hash, tracked, arena, ret_value);
 
 	if (!tracked || rc < 0)
 		return rc;
-	hash = str_hash(key);
 	if (kv_commit_table_changed(&r->commits, hash, txn->begin_seq))
 		return ERR_CONFLICT;
 	kv_txn_track(txn, hash);
@@ -301,6 +323,7 @@ static void rocks_free(struct rocks *r)
 {
 	rt_pool_free(r->read_pool);
 	kv_commit_table_done(&r->commits);
+	kv_cache_free(r->records);
 	pthread_mutex_destroy(&r->queue_lock);
 	pthread_mutex_destroy(&r->views_lock);
 	pthread_cond_destroy(&r->queue_wake);
@@ -366,6 +389,7 @@ static struct rocks *rocks_new(const char *path, const struct kv_rocksdb_options
 	r->stamp_next = 1;
 	atomic_store(&r->writable, true);
 	kv_commit_table_init(&r->commits, COMMIT_PLACES);
+	r->records = kv_cache_new(o->cache_bytes / 2);
 	rt_event_init(&r->opened);
 	rt_event_init(&r->closed);
 	return r;

@@ -7,12 +7,14 @@
  * read. Locks, none held over a suspension or together with another:
  *   queue_lock  the queue of commits, stop
  *   views_lock  the open snapshots and scans, and whether theirs are alive
+ *   a shard's   of the cache of records (cache.h)
  * The gate keeps the handle alive: every use of `db` outside the committer is between rocks_enter()
  * and rocks_leave(), and reopening waits until nobody is inside.
  */
 #ifndef KV_ROCKSDB_H
 #define KV_ROCKSDB_H
 
+#include "kv/cache.h"
 #include "kv/engine.h"
 #include "rt/rt.h"
 
@@ -58,6 +60,7 @@ struct rocks {
 	_Atomic uint64_t seq, stamp;
 	_Atomic uint64_t epoch; /* of the handle: a transaction lives in one */
 	struct kv_commit_table commits;
+	struct kv_cache *records; /* the hot ones; half of the configured cache */
 	_Atomic bool writable;
 	/* the queue of the committer */
 	pthread_mutex_t queue_lock;

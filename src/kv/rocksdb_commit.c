@@ -115,7 +115,10 @@ static void add_ops(struct rocks *r, struct kv_txn *txn, uint64_t seq)
 
 		if (op->kind == KV_OP_STAMPED)
 			kv_op_set_stamp(op, r->stamp_next++);
+		/* In this order, and before the write can be seen (cache.h). */
 		kv_commit_table_note(&r->commits, op->hash, seq);
+		if (op->kind != KV_OP_STAMPED)
+			kv_cache_drop(r->records, op->hash);
 		if (op->kind == KV_OP_DELETE)
 			rocksdb_writebatch_delete(r->batch, op->key.p, op->key.n);
 		else
@@ -154,6 +157,22 @@ static void empty_batch(struct rocks *r)
 	r->batch = rocksdb_writebatch_create();
 }
 
+/*
+ * What was written is likely to be read or replaced soon, and a replacing write reads it first.
+ * Only declared keys: of these no group writes one twice, since their latches are held.
+ */
+static void cache_group(struct rocks *r, struct rocks_commit *group, uint64_t seq)
+{
+	for (struct rocks_commit *c = group; c; c = c->next)
+		for (size_t i = 0; c->rc == 0 && i < c->txn->n_ops; i++) {
+			struct kv_op *op = &c->txn->ops[i];
+
+			if (op->kind == KV_OP_PUT && !op->covered)
+				kv_cache_add(
+					r->records, op->key, op->hash, op->value, &r->commits, seq);
+		}
+}
+
 static int write_group(struct rocks *r, struct rocks_commit *group)
 {
 	uint64_t seq = atomic_load_explicit(&r->seq, memory_order_relaxed) + 1;
@@ -179,6 +198,7 @@ static int write_group(struct rocks *r, struct rocks_commit *group)
 		return rc;
 	atomic_store_explicit(&r->stamp, r->stamp_next - 1, memory_order_release);
 	atomic_store_explicit(&r->seq, seq, memory_order_release);
+	cache_group(r, group, seq);
 	return 0;
 }
 

@@ -66,7 +66,7 @@ static void set_table_options(struct rocks *r)
 {
 	rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
 
-	r->cache = rocksdb_cache_create_lru(r->options.cache_bytes);
+	r->cache = rocksdb_cache_create_lru(r->options.cache_bytes / 2);
 	rocksdb_block_based_options_set_block_cache(t, r->cache);
 	rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
 	rocksdb_block_based_options_set_format_version(t, 5);
@@ -324,6 +324,8 @@ int rocks_store_reopen(struct rocks *r)
 	gate_close(r);
 	views_kill(r);
 	rocks_store_close(r);
+	/* A write that failed may come back with the log. */
+	kv_cache_clear(r->records);
 	atomic_fetch_add(&r->epoch, 1);
 	rc = db_open(r);
 	if (rc < 0) {

@@ -192,6 +192,8 @@ static void render_storage(const struct kv *kv, struct buf *out)
 
 	kv_stats(kv, &s);
 	put_figure(out, "cirrus_storage_gets_total", "counter", "Point reads.", s.gets);
+	put_figure(out, "cirrus_storage_gets_cached_total", "counter",
+		"Point reads answered by the cache of hot records.", s.gets_cached);
 	put_figure(out, "cirrus_storage_gets_pooled_total", "counter",
 		"Point reads that were not in memory.", s.gets_pooled);
 	put_figure(out, "cirrus_storage_commits_total", "counter", "Transactions committed.",
