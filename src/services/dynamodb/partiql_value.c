@@ -158,7 +158,7 @@ static int put_element(struct ql_parser *q, struct json_writer *w, enum attr_typ
 /* {"SS":["a","b"]}, at "<<". */
 static int put_set(struct ql_parser *q, struct json_writer *w)
 {
-	enum attr_type type = ATTR_NULL, other;
+	enum attr_type type = ATTR_NULL, other = ATTR_NULL;
 	struct json_writer elements;
 	struct buf text;
 
