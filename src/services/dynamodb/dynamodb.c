@@ -88,6 +88,12 @@ static const struct operation_row rows[] = {
 		.resource = item_resource,
 		.flags = ROW_RAW_BODY},
 	{.name = "Scan", .handle = dynamodb_scan, .resource = item_resource, .flags = ROW_RAW_BODY},
+	{.name = "ExecuteStatement",
+		.handle = dynamodb_execute_statement,
+		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
+	{.name = "BatchExecuteStatement",
+		.handle = dynamodb_batch_execute,
+		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
 };
 
 /* Streams: the input names one, or an iterator of one. */

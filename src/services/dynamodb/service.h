@@ -141,5 +141,7 @@ int dynamodb_transact_write(struct call *c);
 int dynamodb_transact_get(struct call *c);
 int dynamodb_query(struct call *c);
 int dynamodb_scan(struct call *c);
+int dynamodb_execute_statement(struct call *c);
+int dynamodb_batch_execute(struct call *c);
 
 #endif

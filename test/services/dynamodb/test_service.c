@@ -67,6 +67,11 @@ TEST(dynamodb, wire_legacy)
 	ddb_file(FOLDER "legacy.txt", 100);
 }
 
+TEST(dynamodb, wire_partiql)
+{
+	ddb_file(FOLDER "partiql.txt", 180);
+}
+
 /* ---- members ---- */
 
 static const struct {
