@@ -8,8 +8,6 @@
 
 #include "base/json.h"
 
-enum { REQUEST_DEPTH_MAX = 100 };
-
 struct reading {
 	struct call *c;
 	struct partiql_request *request;
