@@ -263,6 +263,77 @@ def test_batches(server):
     expect(client.describe_table(TableName="batch")["Table"]["ItemCount"], 59)
 
 
+def test_indexes(server):
+    """Orders by customer, by state through a global index, by amount through a local one."""
+    client = server.client("dynamodb")
+    client.create_table(
+        TableName="orders", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in
+                              (("customer", "S"), ("id", "N"), ("state", "S"), ("amount", "N"))],
+        KeySchema=[{"AttributeName": "customer", "KeyType": "HASH"},
+                   {"AttributeName": "id", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[{
+            "IndexName": "by-state", "Projection": {"ProjectionType": "ALL"},
+            "KeySchema": [{"AttributeName": "state", "KeyType": "HASH"},
+                          {"AttributeName": "amount", "KeyType": "RANGE"}]}],
+        LocalSecondaryIndexes=[{
+            "IndexName": "by-amount", "Projection": {"ProjectionType": "KEYS_ONLY"},
+            "KeySchema": [{"AttributeName": "customer", "KeyType": "HASH"},
+                          {"AttributeName": "amount", "KeyType": "RANGE"}]}])
+    client.get_waiter("table_exists").wait(TableName="orders", WaiterConfig={"Delay": 1})
+    orders = [(f"c{i % 7}", i, ("open", "paid", "sent")[i % 3], i * 37 % 101) for i in range(200)]
+    for start in range(0, len(orders), 25):
+        answer = client.batch_write_item(RequestItems={"orders": [
+            {"PutRequest": {"Item": {"customer": {"S": c}, "id": {"N": str(i)}, "state": {"S": s},
+                                     "amount": {"N": str(t)}, "note": {"S": "x" * i}}}}
+            for c, i, s, t in orders[start:start + 25]]}, ReturnItemCollectionMetrics="SIZE")
+        expect(answer["UnprocessedItems"], {})
+        expect(len(answer["ItemCollectionMetrics"]["orders"]), 7)
+
+    def totals(index, **condition):
+        pages = client.get_paginator("query").paginate(
+            TableName="orders", IndexName=index, PaginationConfig={"PageSize": 7}, **condition)
+        return [(int(i["amount"]["N"]), int(i["id"]["N"])) for p in pages for i in p["Items"]]
+
+    by_state = {"KeyConditionExpression": "#s = :s", "ExpressionAttributeNames": {"#s": "state"},
+                "ExpressionAttributeValues": {":s": {"S": "open"}}}
+    want = sorted((t, i) for _, i, s, t in orders if s == "open")
+    expect(sorted(totals("by-state", **by_state)), want)
+    expect([t for t, _ in totals("by-state", **by_state)], [t for t, _ in want])
+    expect([t for t, _ in totals("by-state", ScanIndexForward=False, **by_state)],
+           [t for t, _ in reversed(want)])
+
+    client.update_item(TableName="orders", Key={"customer": {"S": "c0"}, "id": {"N": "0"}},
+                       UpdateExpression="SET #s = :s", ExpressionAttributeNames={"#s": "state"},
+                       ExpressionAttributeValues={":s": {"S": "paid"}})
+    expect(sorted(totals("by-state", **by_state)), [w for w in want if w[1] != 0])
+    client.delete_item(TableName="orders", Key={"customer": {"S": "c3"}, "id": {"N": "3"}})
+    expect(sorted(totals("by-state", **by_state)), [w for w in want if w[1] not in (0, 3)])
+
+    page = client.query(TableName="orders", IndexName="by-amount", ConsistentRead=True,
+                        Select="ALL_ATTRIBUTES", ReturnConsumedCapacity="INDEXES",
+                        KeyConditionExpression="customer = :c AND amount < :t",
+                        ExpressionAttributeValues={":c": {"S": "c1"}, ":t": {"N": "50"}})
+    want = sorted((t, i) for c, i, _, t in orders if c == "c1" and t < 50)
+    expect([(int(i["amount"]["N"]), len(i["note"]["S"])) for i in page["Items"]], want)
+    expect(page["ConsumedCapacity"]["Table"]["CapacityUnits"], float(len(want)))
+    expect(page["ConsumedCapacity"]["LocalSecondaryIndexes"]["by-amount"]["CapacityUnits"], 1.0)
+
+    scanned = [i for p in client.get_paginator("scan").paginate(
+        TableName="orders", IndexName="by-state", PaginationConfig={"PageSize": 11})
+        for i in p["Items"]]
+    expect(len(scanned), 199)
+    expect(error_of(client.query, TableName="orders", IndexName="by-state", ConsistentRead=True,
+                    **by_state),
+           ("ValidationException",
+            "Consistent reads are not supported on global secondary indexes", 400))
+    expect(error_of(client.put_item, TableName="orders", Item={
+        "customer": {"S": "c"}, "id": {"N": "1"}, "amount": {"S": "much"}}),
+           ("ValidationException",
+            "One or more parameter values were invalid: Type mismatch for Index Key amount "
+            "Expected: N Actual: S IndexName: by-amount", 400))
+
+
 def test_table_settings(server):
     client = server.client("dynamodb")
     make_table(client, "settings")
