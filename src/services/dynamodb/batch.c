@@ -1,10 +1,10 @@
 /*
  * BatchWriteItem and BatchGetItem.
  *
- * The writes of a batch are one transaction and one commit: each is atomic, as AWS promises, and
- * all are, which it does not. The gets are single look-ups. What does not fit into one answer (16
- * MB of items) is given back as UnprocessedKeys; writes are refused as a whole when the server is
- * busy, so UnprocessedItems is always empty.
+ * The writes of a batch are one transaction and one commit, where they go into one with their index
+ * entries, else several: each write is atomic, which is all that AWS promises. The gets are single
+ * look-ups. What does not fit into one answer (16 MB of items) is given back as UnprocessedKeys;
+ * writes are refused as a whole when the server is busy, so UnprocessedItems is always empty.
  *
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -25,7 +25,10 @@ enum {
 	GETS_MAX = 100,
 	ANSWER_ITEM_BYTES_MAX = 16 * 1024 * 1024,
 	ANSWER_BYTES_MAX = 24 * 1024 * 1024, /* JSON can be several times as long as the items */
-	BATCH_DEPTH_MAX = 100
+	BATCH_DEPTH_MAX = 100,
+	/* Of an item of 400 KB that is replaced: numbers of one digit count half of what they take
+	 */
+	ITEM_ENCODED_OLD_MAX = 2 * ITEM_SIZE_MAX
 };
 
 /* One table of the request. */
@@ -33,8 +36,6 @@ struct part {
 	str given; /* name or ARN */
 	struct table *table;
 	unsigned first, count; /* its entries */
-	/* BatchWriteItem: the sum of its writes. */
-	struct write_cost *cost;
 	/* BatchGetItem */
 	double units;
 	bool consistent;
@@ -49,8 +50,8 @@ struct entry {
 	struct part *part;
 	str attributes; /* the Item or the Key */
 	bool is_put;
-	str key;                  /* of the store */
-	int64_t collection_bytes; /* after a write, as in struct write_cost */
+	str key;                 /* of the store */
+	struct write_cost *cost; /* of a write that was done */
 };
 
 struct batch {
@@ -347,10 +348,18 @@ static int find_places(struct batch *b)
 
 static void put_capacity(struct json_writer *w, const struct batch *b, const struct part *part)
 {
-	const struct write_cost *cost = part->cost;
+	struct write_cost sum = {.table = part->units};
 
-	capacity_put_object(w, b->capacity, part->given, part->table,
-		cost ? cost->table : part->units, cost ? cost->index : NULL);
+	for (unsigned i = part->first; i < part->first + part->count; i++) {
+		const struct write_cost *cost = b->entries[i].cost;
+
+		if (!cost)
+			continue;
+		sum.table += cost->table;
+		for (size_t k = 0; k < part->table->index_count; k++)
+			sum.index[k] += cost->index[k];
+	}
+	capacity_put_object(w, b->capacity, part->given, part->table, sum.table, sum.index);
 }
 
 static void put_capacities(struct json_writer *w, const struct batch *b)
@@ -370,7 +379,6 @@ static void put_capacities(struct json_writer *w, const struct batch *b)
 static int write_one(struct kv_txn *txn, struct batch *b, struct entry *e)
 {
 	struct arena a cleanup(arena_done_p);
-	struct write_cost *sum = e->part->cost;
 	struct item_write w = item_of(e);
 	int rc;
 
@@ -379,47 +387,81 @@ static int write_one(struct kv_txn *txn, struct batch *b, struct entry *e)
 	if (rc == ERR_FAULT) /* its text goes with the arena */
 		b->c->fault.message = arena_str(b->c->arena, b->c->fault.message);
 	TRY(rc);
-	sum->table += w.cost.table;
-	for (size_t i = 0; i < w.table->index_count; i++)
-		sum->index[i] += w.cost.index[i];
-	e->collection_bytes = w.cost.collection_bytes;
+	*e->cost = w.cost;
 	return 0;
 }
 
+/* Some of the writes: one transaction. */
+struct span {
+	struct batch *b;
+	unsigned from, to;
+};
+
 static int write_in_store(struct kv_txn *txn, void *arg)
 {
-	struct batch *b = arg;
+	struct span *span = arg;
 
-	for (unsigned i = 0; i < b->part_count; i++)
-		*b->parts[i].cost = (struct write_cost){.collection_bytes = -1};
-	for (unsigned i = 0; i < b->entry_count; i++)
-		TRY(write_one(txn, b, &b->entries[i]));
+	for (unsigned i = span->from; i < span->to; i++)
+		TRY(write_one(txn, span->b, &span->b->entries[i]));
 	return 0;
+}
+
+/* What a write puts into its transaction at most: item, entries, both images of a stream. */
+static size_t txn_bytes_of(const struct entry *e)
+{
+	const struct table *t = e->part->table;
+	size_t images = t->stream.id ? e->attributes.n + ITEM_ENCODED_OLD_MAX : 0;
+
+	return (1 + t->index_count) * (e->attributes.n + 2 * KEY_BYTES_MAX) + images;
+}
+
+/* The end of the span that begins at `from`: as much as goes into one transaction. */
+static unsigned span_end(const struct batch *b, unsigned from, size_t bytes_max)
+{
+	size_t bytes = txn_bytes_of(&b->entries[from]);
+	unsigned to = from + 1;
+
+	for (; to < b->entry_count; to++) {
+		bytes += txn_bytes_of(&b->entries[to]);
+		if (bytes > bytes_max)
+			break;
+	}
+	return to;
+}
+
+static int write_span(struct span *span)
+{
+	struct call *c = span->b->c;
+	str keys[WRITES_MAX * WRITE_KEYS_MAX];
+	size_t n = 0;
+
+	for (unsigned i = span->from; i < span->to; i++) {
+		struct entry *e = &span->b->entries[i];
+
+		e->cost = arena_new(c->arena, struct write_cost);
+		n += write_keys(e->part->table, e->key, c->arena, &keys[n]);
+	}
+	return kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, span, c->deadline_ns);
 }
 
 static int commit(struct batch *b)
 {
 	struct call *c = b->c;
-	str keys[WRITES_MAX * WRITE_KEYS_MAX];
-	size_t n = 0;
-	int rc;
+	size_t bytes_max = kv_limits(dynamodb_of(c)->kv)->txn_bytes_max;
+	int rc = 0;
 
-	for (unsigned i = 0; i < b->part_count; i++)
-		b->parts[i].cost = arena_new(c->arena, struct write_cost);
-	for (unsigned i = 0; i < b->entry_count; i++) {
-		const struct entry *e = &b->entries[i];
-
-		n += write_keys(e->part->table, e->key, c->arena, &keys[n]);
+	for (struct span span = {.b = b}; rc >= 0 && span.from < b->entry_count;
+		span.from = span.to) {
+		span.to = span_end(b, span.from, bytes_max);
+		rc = write_span(&span);
 	}
-	rc = kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, b, c->deadline_ns);
 	flight_leave(&b->flight);
+	for (unsigned i = 0; i < b->part_count; i++)
+		stream_notify(&dynamodb_of(c)->stream_waits, b->parts[i].table);
 	if (rc == ERR_CONFLICT) /* until the deadline */
 		return call_fault(c, DYNAMODB_FAULT(THROTTLING),
 			"The items are being written by other requests.");
-	TRY(rc);
-	for (unsigned i = 0; i < b->part_count; i++)
-		stream_notify(&dynamodb_of(c)->stream_waits, b->parts[i].table);
-	return 0;
+	return rc;
 }
 
 /* Is there a later write to the same collection, which knows its size better? */
@@ -453,7 +495,7 @@ static void put_metrics(struct json_writer *w, const struct batch *b)
 		for (unsigned k = part->first; k < part->first + part->count; k++)
 			if (!is_followed(b, part, k))
 				capacity_put_collection(w, part->table, b->entries[k].attributes,
-					b->entries[k].collection_bytes);
+					b->entries[k].cost->collection_bytes);
 		json_put_array_end(w);
 	}
 	if (any)

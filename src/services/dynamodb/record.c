@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "kv/kv.h"
 #include "kv/record.h"
-#include "rt/rt.h"
 
 int record_item(str value, str *ret_item, uint64_t *ret_time)
 {
@@ -45,28 +44,16 @@ int record_read_txn(struct kv_txn *txn, str key, struct arena *a, str *ret_item,
 	return record_item(value, ret_item, ret_time);
 }
 
-static str record_of(struct arena *a, str item, uint64_t time)
+str record_make(struct arena *a, str item, uint64_t time)
 {
 	struct record_header header = {.time = time};
 	struct buf value;
 
 	check(item.n && item.p[0] == ITEM_VERSION);
 	buf_init(&value, a, ITEM_ENCODED_MAX);
+	(void)buf_room(&value, RECORD_HEADER_BYTES + item.n);
 	record_put(&value, &header);
 	buf_put(&value, item);
 	check(!value.over);
 	return buf_str(&value);
-}
-
-uint64_t record_put_txn(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t replaced)
-{
-	uint64_t time = record_time_next(rt_wall(), replaced);
-
-	kv_txn_put(txn, key, record_of(a, item, time));
-	return time;
-}
-
-void record_put_covered(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t time)
-{
-	kv_txn_put_covered(txn, key, record_of(a, item, time));
 }

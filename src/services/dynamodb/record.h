@@ -14,10 +14,8 @@ must_use mayyield int record_read(struct kv *kv, str key, struct arena *a, str *
 /* As above; *ret_time: of the record, 0 without one. `key` is declared. */
 must_use mayyield int record_read_txn(
 	struct kv_txn *txn, str key, struct arena *a, str *ret_item, uint64_t *ret_time);
-/* `replaced`: the time of the record that it replaces, 0: none. Returns the record's time. */
-uint64_t record_put_txn(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t replaced);
-/* A record that hangs on an item, of the time of the item's record; `key` is covered (kv.h). */
-void record_put_covered(struct kv_txn *txn, str key, struct arena *a, str item, uint64_t time);
+/* The record of an item, or of what hangs on one: both have the time of the item's record. */
+str record_make(struct arena *a, str item, uint64_t time);
 /* The item of a stored value, as scans give them; STR_NULL for a deletion's record. */
 must_use int record_item(str value, str *ret_item, uint64_t *ret_time);
 

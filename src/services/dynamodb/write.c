@@ -9,6 +9,7 @@
 #include "aws/keyspace.h"
 #include "base/check.h"
 #include "kv/kv.h"
+#include "kv/record.h"
 #include "rt/rt.h"
 #include "services/dynamodb/capacity.h"
 #include "services/dynamodb/expiry.h"
@@ -242,6 +243,7 @@ struct writing {
 	const struct item_change *change;
 	size_t old_bytes, new_bytes; /* 0: none */
 	uint64_t time;               /* of the new record */
+	str record;                  /* of the new item: also of entries that hold it whole */
 	int64_t grown;               /* of the collection */
 };
 
@@ -270,7 +272,8 @@ static double write_entry(struct writing *w, const struct table_index *i)
 	if (before.key.p && (moved || !after.key.p))
 		kv_txn_delete_covered(w->txn, before.key);
 	if (after.key.p)
-		record_put_covered(w->txn, after.key, w->a, after.item, w->time);
+		kv_txn_put_covered(w->txn, after.key,
+			i->stored ? record_make(w->a, after.item, w->time) : w->record);
 	return units;
 }
 
@@ -280,7 +283,7 @@ void write_index_entry(struct kv_txn *txn, struct arena *a, const struct table_i
 	struct entry e = entry_of(index, key, item, 0, a);
 
 	if (e.key.p)
-		record_put_covered(txn, e.key, a, e.item, time);
+		kv_txn_put_covered(txn, e.key, record_make(a, e.item, time));
 }
 
 /* ---- expiry entries ---- */
@@ -344,10 +347,13 @@ int write_item(struct kv_txn *txn, struct arena *a, const struct item_change *ch
 	struct writing w = {.txn = txn, .a = a, .change = change};
 	struct write_cost cost = {.collection_bytes = -1};
 
-	if (change->new_item.p)
-		w.time = record_put_txn(txn, change->key, a, change->new_item, change->replaced);
-	else if (change->old_item.p)
+	if (change->new_item.p) {
+		w.time = record_time_next(rt_wall(), change->replaced);
+		w.record = record_make(a, change->new_item, w.time);
+		kv_txn_put(txn, change->key, w.record);
+	} else if (change->old_item.p) {
 		kv_txn_delete(txn, change->key);
+	}
 	if (is_plain(t) && !ret_cost)
 		return 0;
 	w.old_bytes = change->old_item.p ? item_size(change->old_item) : 0;

@@ -542,3 +542,48 @@ TEST(dynamodb, peeked_table_is_the_one_that_counts)
 		EXPECT_STR(dynamodb_peek_table(&c), cases[i].table);
 	}
 }
+
+/* ---- batches that are too large for one transaction ---- */
+
+/* 20 items of 390 KB in 12 indexes: 100 MB to write. */
+static void write_in_spans(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	char *text;
+	struct buf body;
+	str answer;
+
+	arena_init(&a, SIZE_MAX);
+	buf_init(&body, &a, 16 << 20);
+	buf_put(&body, STR("{\"TableName\":\"tab\",\"BillingMode\":\"PAY_PER_REQUEST\","
+			   "\"AttributeDefinitions\":[{\"AttributeName\":\"p\","
+			   "\"AttributeType\":\"S\"}],\"KeySchema\":[{\"AttributeName\":\"p\","
+			   "\"KeyType\":\"HASH\"}],\"GlobalSecondaryIndexes\":["));
+	for (int i = 0; i < 12; i++)
+		buf_printf(&body,
+			"%s{\"IndexName\":\"idx%d\",\"KeySchema\":[{\"AttributeName\":\"p\","
+			"\"KeyType\":\"HASH\"}],\"Projection\":{\"ProjectionType\":\"ALL\"}}",
+			i ? "," : "", i);
+	buf_put(&body, STR("]}"));
+	ddb_expect(w, &a, 200, "CreateTable", buf_str(&body));
+	text = arena_bytes(&a, 390 * 1024);
+	memset(text, 'x', 390 * 1024);
+	buf_reset(&body);
+	buf_put(&body, STR("{\"ReturnConsumedCapacity\":\"TOTAL\",\"RequestItems\":{\"tab\":["));
+	for (int i = 0; i < 20; i++)
+		buf_printf(&body,
+			"%s{\"PutRequest\":{\"Item\":{\"p\":{\"S\":\"%d\"},\"v\":{\"S\":\"%.*s\"}}}"
+			"}",
+			i ? "," : "", i, 390 * 1024, text);
+	buf_put(&body, STR("]}}"));
+	answer = ddb_expect(w, &a, 200, "BatchWriteItem", buf_str(&body));
+	EXPECT_STR(answer, STR("{\"UnprocessedItems\":{},\"ConsumedCapacity\":[{\"TableName\":"
+			       "\"tab\",\"CapacityUnits\":101660}]}")); /* 20 * 13 * 391 */
+	EXPECT_INT(keys_in(w, KEYSPACE_DYNAMODB_ITEMS, STR_NULL), 20);
+	EXPECT_INT(keys_in(w, KEYSPACE_DYNAMODB_INDEX, STR_NULL), 20 * 12);
+}
+
+TEST(dynamodb, large_batches_are_several_transactions)
+{
+	ddb_run(3, write_in_spans, NULL);
+}
