@@ -208,6 +208,8 @@ static int get(
 	struct stream_iterator next = *it;
 
 	check(stream_arn_parse(it->arn, &look.at));
+	if (!str_eq(look.at.account, c->account) || !str_eq(look.at.region, c->region))
+		return stream_not_found(c, it->arn);
 	switch (TRY(look_and_render(c, &look))) {
 	case LOOK_NO_STREAM: return stream_not_found(c, it->arn);
 	case LOOK_NO_SHARD:

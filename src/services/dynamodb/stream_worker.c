@@ -293,13 +293,38 @@ static int apply_settle(struct revision *r, struct stream *s)
 	return 1;
 }
 
-/* Requests that knew the stream may still write to it: after them its shards get their ends. */
+/* The stamp of the bucket's last record, 0: it has none. */
+static int last_stamp(struct tending *t, uint8_t bucket, uint64_t *ret_stamp)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	struct kv_range range = {.reverse = true, .limit = 1};
+	str key, value;
+
+	range.from = stream_bucket_prefix(t->arena, t->stream->id, bucket);
+	range.to = keyspace_prefix_end(t->arena, range.from);
+	*ret_stamp = 0;
+	TRY(kv_scan_open(t->d->kv, &range, &scan));
+	if (!TRY(kv_scan_next(scan, &key, &value)))
+		return 0;
+	return stream_key_stamp(key, ret_stamp);
+}
+
+/*
+ * Requests that knew the stream may still write to it: after them its shards get their ends, which
+ * the horizon may not have reached yet.
+ */
 static int settle(struct tending *t)
 {
 	struct revision r = {.t = t, .apply = apply_settle};
 
 	TRY(flights_wait(&t->d->flights, &t->d->stopping));
 	TRY(horizons(&r));
+	for (uint8_t i = 0; i < STREAM_BUCKETS; i++) {
+		uint64_t last;
+
+		TRY(last_stamp(t, i, &last));
+		r.horizon[i] = MAX(r.horizon[i], last);
+	}
 	TRY(revise(&r));
 	return 0;
 }

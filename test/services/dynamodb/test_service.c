@@ -72,6 +72,16 @@ TEST(dynamodb, wire_partiql)
 	ddb_file(FOLDER "partiql.txt", 180);
 }
 
+TEST(dynamodb, wire_streams)
+{
+	ddb_file(FOLDER "streams.txt", 70);
+}
+
+TEST(dynamodb, wire_ttl)
+{
+	ddb_file(FOLDER "ttl.txt", 14);
+}
+
 /* ---- members ---- */
 
 static const struct {

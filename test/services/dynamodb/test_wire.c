@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FILE_BYTES_MAX = 1 << 20, BODY_BYTES_MAX = 20 << 20 };
+enum { FILE_BYTES_MAX = 1 << 20, BODY_BYTES_MAX = 20 << 20, KEPT_MAX = 16 };
 
 /* ---- the world ---- */
 
@@ -42,6 +42,7 @@ static void run(void *arg)
 	check(dynamodb_start(w->dynamodb, w->kv) == 0);
 	w->gate = gate_new(&options, &w->ports);
 	gate_register(w->gate, dynamodb_service(w->dynamodb));
+	gate_register(w->gate, dynamodb_streams_service(w->dynamodb));
 	start->fn(w);
 	dynamodb_stop(w->dynamodb);
 	kv_close(w->kv);
@@ -88,7 +89,12 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 	struct http_header headers[] = {{.name = STR("Host"), .value = STR("localhost:4566")},
 		{.name = STR("X-Amz-Date"), .value = STR("20260101T000000Z")},
 		{.name = STR("X-Amz-Target"),
-			.value = arena_printf(a, "DynamoDB_20120810.%.*s", STR_ARG(operation))},
+			.value = str_starts(operation, STR("Streams."))
+					 ? arena_printf(a, "DynamoDB%.*s_20120810.%.*s",
+						   (int)(sizeof "Streams" - 1), operation.p,
+						   STR_ARG(str_from(operation, sizeof "Streams")))
+					 : arena_printf(a, "DynamoDB_20120810.%.*s",
+						   STR_ARG(operation))},
 		{.name = STR("Authorization"),
 			.value = STR("AWS4-HMAC-SHA256 "
 				     "Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
@@ -130,6 +136,11 @@ struct file {
 	bool update;
 	unsigned cases;
 	struct arena *arena; /* of one request and its answer */
+	struct arena *kept_arena;
+	struct kept {
+		str name, value;
+	} kept[KEPT_MAX]; /* by lines of `=` */
+	size_t kept_count;
 	struct ddb_answer answer;
 	str request;
 };
@@ -170,12 +181,22 @@ static bool same(const struct json_value *want, const struct json_value *got)
 	check_unreachable();
 }
 
-/* $(x*1000), $i and $I. */
-static str expanded(struct arena *a, str text, int64_t number)
+/* The value that a line of `=` has kept; the last one counts. */
+static str kept_value(const struct file *f, str name)
+{
+	for (size_t i = f->kept_count; i > 0; i--)
+		if (str_eq(f->kept[i - 1].name, name))
+			return f->kept[i - 1].value;
+	test_fail(f->path, f->line, "nothing is kept as %.*s", STR_ARG(name));
+	return STR("");
+}
+
+/* $(x*1000), $i and $I, $<name>. */
+static str expanded(const struct file *f, str text, int64_t number)
 {
 	struct buf out;
 
-	buf_init(&out, a, BODY_BYTES_MAX);
+	buf_init(&out, f->arena, BODY_BYTES_MAX);
 	while (text.n) {
 		ptrdiff_t end, star;
 		uint64_t times;
@@ -192,6 +213,13 @@ static str expanded(struct arena *a, str text, int64_t number)
 		if (str_starts(text, STR("$i")) || str_starts(text, STR("$I"))) {
 			buf_printf(&out, text.p[1] == 'i' ? "%lld" : "%03lld", (long long)number);
 			text = str_from(text, 2);
+			continue;
+		}
+		if (str_starts(text, STR("$<"))) {
+			end = str_find(text, '>');
+			check(end > 2);
+			buf_put(&out, kept_value(f, str_sub(text, 2, (size_t)end - 2)));
+			text = str_from(text, (size_t)end + 1);
 			continue;
 		}
 		end = str_find(text, ')');
@@ -214,7 +242,7 @@ static void check_answer(struct file *f, str status, str want)
 
 	f->cases++;
 	if (str_to_u64(status, 999, &code) < 0 ||
-		json_parse(f->arena, expanded(f->arena, want, 0), JSON_DEPTH_MAX, &w, NULL) < 0) {
+		json_parse(f->arena, expanded(f, want, 0), JSON_DEPTH_MAX, &w, NULL) < 0) {
 		test_fail(f->path, f->line, "the answer cannot be read");
 		return;
 	}
@@ -253,13 +281,34 @@ static void send_line(struct ddb *w, struct file *f, str line)
 	f->request = line;
 	for (int64_t i = from; i <= to; i++) {
 		arena_done(f->arena);
-		f->answer = ddb_send(w, f->arena, operation, expanded(f->arena, line, i));
+		f->answer = ddb_send(w, f->arena, operation, expanded(f, line, i));
 		if (from != to && f->answer.status != 200)
 			test_fail(f->path, f->line, "%lld: %u %.*s", (long long)i, f->answer.status,
 				STR_ARG(f->answer.body));
 	}
 	if (f->update && from == to)
 		printf("< %u %.*s\n", f->answer.status, STR_ARG(f->answer.body));
+}
+
+/* "name A.0.B": keeps a text of the answer. */
+static void keep(struct file *f, str line)
+{
+	struct json_value *root;
+	const struct json_value *v;
+	str name, part;
+	uint64_t index;
+
+	check(str_split(&line, ' ', &name) && f->kept_count < KEPT_MAX);
+	check(json_parse(f->arena, f->answer.body, JSON_DEPTH_MAX, &root, NULL) == 0);
+	v = root;
+	while (str_split(&line, '.', &part))
+		v = str_to_u64(part, UINT32_MAX, &index) == 0 ? json_at(v, index)
+							      : json_get(v, part);
+	if (!json_text(v).p)
+		test_fail(f->path, f->line, "there is no such text to keep: %.*s in %.*s",
+			STR_ARG(name), STR_ARG(f->answer.body));
+	f->kept[f->kept_count++] = (struct kept){
+		arena_str(f->kept_arena, name), arena_str(f->kept_arena, json_text(v))};
 }
 
 /* One world: to the next "###". */
@@ -281,6 +330,7 @@ static void run_cases(struct ddb *w)
 			printf("%.*s\n", STR_ARG(line));
 		if (str_starts(line, STR("### "))) {
 			f->title = str_from(line, 4);
+			f->kept_count = 0;
 		} else if (str_starts(line, STR(">"))) {
 			send_line(w, f, str_from(line, 1));
 		} else if (str_starts(line, STR("< "))) {
@@ -289,6 +339,13 @@ static void run_cases(struct ddb *w)
 			line = str_from(line, 2);
 			if (str_split(&line, ' ', &status))
 				check_answer(f, status, line);
+		} else if (str_starts(line, STR("~ "))) {
+			int64_t ms;
+
+			check(str_to_i64(str_from(line, 2), &ms) == 0);
+			check(rt_sleep_until(rt_after_ms(ms)) == 0);
+		} else if (str_starts(line, STR("= "))) {
+			keep(f, str_from(line, 2));
 		} else if (line.n && line.p[0] != '#') {
 			test_fail(f->path, f->line, "not understood: %.*s", STR_ARG(line));
 		}
@@ -298,7 +355,10 @@ static void run_cases(struct ddb *w)
 void ddb_file(const char *path, unsigned cases_min)
 {
 	struct arena text, request;
-	struct file f = {.path = path, .arena = &request, .update = getenv("UPDATE") != NULL};
+	struct file f = {.path = path,
+		.arena = &request,
+		.kept_arena = &text,
+		.update = getenv("UPDATE") != NULL};
 	FILE *in = fopen(path, "rb");
 	char *bytes;
 

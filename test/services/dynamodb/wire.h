@@ -43,7 +43,11 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
  *     >1..30 PutItem {...}          many of them, each answered with 200; $i is the number, $I has
  *                                   three digits
  *     < 200 {}                      the answer: status and JSON; order of keys does not count
+ *     = name Streams.0.StreamArn   keeps a text of the answer, for $<name> in what follows
+ *     ~ 1000                        that many milliseconds pass
  *     # comment
+ *
+ * Operations of dynamodbstreams are written Streams.ListStreams.
  *
  * $(x*1000) stands for a thousand x, in requests and answers; the string "*" in an answer for any
  * value. Fails when there are fewer than `cases_min` answers. UPDATE=1 in the environment prints
