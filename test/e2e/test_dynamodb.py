@@ -352,5 +352,121 @@ def test_table_settings(server):
     client.delete_table(TableName="settings")
 
 
+def index_of(name, key, sort=None):
+    keys = [{"AttributeName": key, "KeyType": "HASH"}]
+    if sort:
+        keys.append({"AttributeName": sort, "KeyType": "RANGE"})
+    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+
+
+def indexes(client, table):
+    found = client.describe_table(TableName=table)["Table"].get("GlobalSecondaryIndexes", [])
+    return {index["IndexName"]: index for index in found}
+
+
+def wait_for_index(client, table, name, present=True):
+    deadline = time.monotonic() + 60
+    while True:
+        index = indexes(client, table).get(name)
+        if (index["IndexStatus"] == "ACTIVE") if index and present else (not index and not present):
+            return index
+        if time.monotonic() > deadline:
+            raise AssertionError(f"index {name}: {index}")
+        time.sleep(0.05)
+
+
+def count(client, table, index, key, value):
+    total, start = 0, {}
+    while True:
+        page = client.query(TableName=table, IndexName=index, Select="COUNT",
+                            KeyConditionExpression="#k = :v", ExpressionAttributeNames={"#k": key},
+                            ExpressionAttributeValues={":v": value}, **start)
+        total += page["Count"]
+        if "LastEvaluatedKey" not in page:
+            return total
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def fill(client, table, items):
+    for start in range(0, items, 25):
+        client.batch_write_item(RequestItems={table: [
+            {"PutRequest": {"Item": {"pk": {"S": f"k{i}"}, "even": {"N": str(i % 2)},
+                                     "ten": {"S": f"t{i % 10}"}}}}
+            for i in range(start, start + 25)]})
+
+
+def test_table_with_indexes(server):
+    client = server.client("dynamodb")
+    client.create_table(
+        TableName="indexed", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"}
+                              for n in ("pk", "sk", "a", "b")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"},
+                   {"AttributeName": "sk", "KeyType": "RANGE"}],
+        LocalSecondaryIndexes=[index_of("local", "pk", "a")],
+        GlobalSecondaryIndexes=[index_of("global", "b", "a")],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+    client.get_waiter("table_exists").wait(TableName="indexed", WaiterConfig={"Delay": 1})
+    for i in range(5):
+        client.put_item(TableName="indexed", Item={
+            "pk": {"S": "p"}, "sk": {"S": str(i)}, "a": {"S": f"a{i}"}, "b": {"S": "b"}})
+    table = client.describe_table(TableName="indexed")["Table"]
+    expect(table["LocalSecondaryIndexes"][0]["ItemCount"], 5)
+    expect(table["GlobalSecondaryIndexes"][0]["ItemCount"], 5)
+    expect(table["GlobalSecondaryIndexes"][0]["IndexArn"], table["TableArn"] + "/index/global")
+    expect(table["LatestStreamArn"], f"{table['TableArn']}/stream/{table['LatestStreamLabel']}")
+    expect(count(client, "indexed", "local", "pk", {"S": "p"}), 5)
+    expect(count(client, "indexed", "global", "b", {"S": "b"}), 5)
+    client.delete_table(TableName="indexed")
+
+
+def test_index_on_a_live_table(server):
+    client = server.client("dynamodb")
+    make_table(client, "live")
+    fill(client, "live", 500)
+    client.update_table(
+        TableName="live", AttributeDefinitions=[{"AttributeName": "even", "AttributeType": "N"}],
+        GlobalSecondaryIndexUpdates=[{"Create": index_of("evens", "even", "pk")}])
+    index = wait_for_index(client, "live", "evens")
+    expect("Backfilling" in index, False)
+    expect(index["ItemCount"], 500)
+    expect(count(client, "live", "evens", "even", {"N": "1"}), 250)
+    client.put_item(TableName="live", Item={"pk": {"S": "more"}, "even": {"N": "1"}})
+    expect(count(client, "live", "evens", "even", {"N": "1"}), 251)
+    client.update_table(TableName="live",
+                        GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "evens"}}])
+    wait_for_index(client, "live", "evens", present=False)
+    code, _, _ = error_of(count, client, "live", "evens", "even", {"N": "1"})
+    expect(code, "ValidationException")
+    client.delete_table(TableName="live")
+
+
+@own_server
+def test_kill_while_an_index_is_made(server):
+    """kill -9 at some point of the filling: it goes on, and the index holds what the table does."""
+    client = server.client("dynamodb")
+    make_table(client, "filled")
+    fill(client, "filled", 4000)
+    for round_number in range(4):
+        name = f"ten{round_number}"
+        client.update_table(
+            TableName="filled", AttributeDefinitions=[{"AttributeName": "ten", "AttributeType": "S"}],
+            GlobalSecondaryIndexUpdates=[{"Create": index_of(name, "ten")}])
+        time.sleep(round_number * 0.04)
+        for pid in [server.process.pid] + server.children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        server.stop(kill=True)
+        server.start()
+        client.put_item(TableName="filled", Item={"pk": {"S": name}, "ten": {"S": "t3"}})
+        client.delete_item(TableName="filled", Key={"pk": {"S": f"k{round_number * 10 + 3}"}})
+        wait_for_index(client, "filled", name)
+        for index in range(round_number + 1):
+            expect(count(client, "filled", f"ten{index}", "ten", {"S": "t3"}), 400)
+            expect(count(client, "filled", f"ten{index}", "ten", {"S": "t4"}), 400)
+
+
 if __name__ == "__main__":
     harness.main(globals())

@@ -100,6 +100,12 @@ static void put_units(struct json_writer *w, const struct table_throughput *unit
 	put_number(w, "warm_write", units->warm_write);
 }
 
+static void put_insights(struct json_writer *w, const struct table_insights *insights)
+{
+	put_number(w, "insights", insights->mode);
+	put_number(w, "insights_ms", insights->changed_ms);
+}
+
 static void put_index(struct json_writer *w, const struct table_index *i)
 {
 	json_put_object_begin(w);
@@ -119,6 +125,7 @@ static void put_index(struct json_writer *w, const struct table_index *i)
 	json_put_key(w, STR("backfilling"));
 	json_put_bool(w, i->backfilling);
 	put_units(w, &i->units);
+	put_insights(w, &i->insights);
 	json_put_object_end(w);
 }
 
@@ -163,6 +170,7 @@ str table_encode(struct arena *a, const struct table *t)
 	json_put_key(&w, STR("on_demand"));
 	json_put_bool(&w, t->on_demand);
 	put_units(&w, &t->units);
+	put_insights(&w, &t->insights);
 	put_number(&w, "created_ms", t->created_ms);
 	put_number(&w, "on_demand_since_ms", t->on_demand_since_ms);
 	put_number(&w, "class_since_ms", t->class_since_ms);
@@ -238,6 +246,13 @@ static struct table_throughput units_of(const struct json_value *v)
 		.warm_write = number_of(json_get(v, STR("warm_write")))};
 }
 
+static struct table_insights insights_of(const struct json_value *v)
+{
+	return (struct table_insights){
+		.mode = (enum table_insights_mode)number_of(json_get(v, STR("insights"))),
+		.changed_ms = number_of(json_get(v, STR("insights_ms")))};
+}
+
 static int decode_key_attributes(
 	const struct json_value *list, struct key_attribute *to, uint8_t *ret_count)
 {
@@ -307,9 +322,11 @@ static int decode_index(struct table *t, const struct json_value *v, struct tabl
 	i->status = (enum table_index_status)number_of(json_get(v, STR("status")));
 	i->backfilling = bool_of(json_get(v, STR("backfilling")));
 	i->units = units_of(v);
+	i->insights = insights_of(v);
 	if (!i->id || !i->name.n || !i->keys.partitions ||
 		(unsigned)i->projection > PROJECTION_INCLUDE ||
-		(unsigned)i->status > INDEX_DELETING)
+		(unsigned)i->status > INDEX_DELETING ||
+		(unsigned)i->insights.mode > INSIGHTS_THROTTLED_KEYS)
 		return ERR_CORRUPT;
 	table_index_finish(&t->arena, t, i);
 	return 0;
@@ -364,6 +381,7 @@ static int decode(struct table *t, str document)
 	t->sort = attribute_of(json_get(v, STR("sort")));
 	t->on_demand = bool_of(json_get(v, STR("on_demand")));
 	t->units = units_of(v);
+	t->insights = insights_of(v);
 	t->created_ms = number_of(json_get(v, STR("created_ms")));
 	t->on_demand_since_ms = number_of(json_get(v, STR("on_demand_since_ms")));
 	t->class_since_ms = number_of(json_get(v, STR("class_since_ms")));
@@ -375,7 +393,8 @@ static int decode(struct table *t, str document)
 	t->ttl_attribute = json_text(json_get(v, STR("ttl_attribute")));
 	t->ttl_changed_ms = number_of(json_get(v, STR("ttl_changed_ms")));
 	decode_tags(t, json_get(v, STR("tags")));
-	if (!t->id || !t->partition.name.n || !t->partition.type || !t->name.n)
+	if (!t->id || !t->partition.name.n || !t->partition.type || !t->name.n ||
+		(unsigned)t->insights.mode > INSIGHTS_THROTTLED_KEYS)
 		return ERR_CORRUPT;
 	add_key(&t->partition, t->keys.partition, &t->keys.partitions);
 	add_key(&t->sort, t->keys.sort, &t->keys.sorts);

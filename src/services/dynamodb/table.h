@@ -61,6 +61,13 @@ static inline int64_t table_warm_write(const struct table_throughput *u, bool on
 	return MAX(u->warm_write, on_demand ? WARM_WRITE_ON_DEMAND : u->write_units);
 }
 
+/* CloudWatch Contributor Insights of a table or global index, as set (insights.c). */
+enum table_insights_mode { INSIGHTS_OFF, INSIGHTS_ALL_KEYS, INSIGHTS_THROTTLED_KEYS };
+struct table_insights {
+	enum table_insights_mode mode;
+	int64_t changed_ms; /* 0: never */
+};
+
 enum table_projection { PROJECTION_ALL, PROJECTION_KEYS_ONLY, PROJECTION_INCLUDE };
 /* ACTIVE is 0. A deleted index is DELETING until its entries are gone. */
 enum table_index_status { INDEX_ACTIVE, INDEX_CREATING, INDEX_UPDATING, INDEX_DELETING };
@@ -83,6 +90,7 @@ struct table_index {
 	enum table_index_status status;
 	bool backfilling;
 	struct table_throughput units; /* global ones */
+	struct table_insights insights;
 };
 
 enum table_stream_view { VIEW_KEYS_ONLY, VIEW_NEW_IMAGE, VIEW_OLD_IMAGE, VIEW_NEW_AND_OLD_IMAGES };
@@ -116,6 +124,7 @@ struct table {
 	int64_t created_ms, on_demand_since_ms;
 	int64_t class_since_ms; /* 0: since it was made */
 	bool deletion_protection;
+	struct table_insights insights;
 	str table_class; /* "STANDARD" unless chosen; STR_NULL: not shown */
 	str sse_key;     /* ARN; STR_NULL: the key that AWS owns, and nothing is shown */
 	const struct table_tag *tags;

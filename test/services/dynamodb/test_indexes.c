@@ -9,10 +9,11 @@
 #include "services/dynamodb/backfill.h"
 #include "services/dynamodb/dynamodb.h"
 #include "services/dynamodb/record.h"
+#include "services/dynamodb/service.h"
 #include "services/dynamodb/write.h"
 #include "test/services/dynamodb/wire.h"
 
-enum { POLLS_MAX = 20000, WRITERS = 6, WRITES = 60, KEYS = 150 };
+enum { POLLS_MAX = 20000, WRITERS = 12, WRITES = 40, KEYS = 60 };
 
 #define CREATE_TABLE                                                                               \
 	"{\"TableName\":\"tab\",\"AttributeDefinitions\":[{\"AttributeName\":\"p\","               \
@@ -33,6 +34,9 @@ enum { POLLS_MAX = 20000, WRITERS = 6, WRITES = 60, KEYS = 150 };
 
 static const struct kv_fault_options slow = {
 	.delay_min_ns = RT_NS_MS, .delay_max_ns = 8 * RT_NS_MS, .conflict_per_mille = 50};
+/* Commits end long after others, who began later, have. */
+static const struct kv_fault_options uneven = {
+	.delay_min_ns = RT_NS_MS / 10, .delay_max_ns = 60 * RT_NS_MS};
 static const struct kv_fault_options fast = {.no_delay = true};
 
 /* Item `key` in one of its forms: in the index, without a key of it, or with one of another type.
@@ -295,8 +299,9 @@ static void make_under_writers(struct ddb *w)
 	arena_init(&a, SIZE_MAX);
 	ddb_expect(w, &a, 200, "CreateTable", STR(CREATE_TABLE));
 	fill(w, KEYS);
-	kv_fault_set(w->kv, &slow);
+	kv_fault_set(w->kv, &uneven);
 	writers_start(&all, w);
+	check(rt_sleep_until(rt_after_ms(50)) == 0);
 	ddb_expect(w, &a, 200, "UpdateTable", STR(CREATE_INDEX));
 	EXPECT(all.running == WRITERS); /* or nothing is shown */
 	ASSERT(wait_for(w, INDEX_ACTIVE, false));
@@ -307,8 +312,38 @@ static void make_under_writers(struct ddb *w)
 
 TEST(dynamodb, an_index_is_made_under_writers)
 {
-	for (uint64_t seed = 1; seed <= 12; seed++)
+	for (uint64_t seed = 1; seed <= 20; seed++)
 		ddb_run(seed, make_under_writers, NULL);
+}
+
+/* A writer that may have found the table without the index holds the filling up. */
+static void make_after_writers(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	struct flight early cleanup(flight_leave) = {NULL};
+	bool backfilling;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(CREATE_TABLE));
+	fill(w, 10);
+	early = flight_enter(&w->dynamodb->flights);
+	ddb_expect(w, &a, 200, "UpdateTable", STR(CREATE_INDEX));
+	check(rt_sleep_until(rt_after_ms(5000)) == 0);
+	EXPECT_INT(stored_status(w, &backfilling), INDEX_CREATING);
+	EXPECT(!backfilling);
+	/* Until then the table is UPDATING. */
+	EXPECT(str_find_str(ddb_expect(w, &a, 400, "UpdateTable", STR(DELETE_INDEX)),
+		       STR("ResourceInUseException")) > 0);
+	EXPECT(str_find_str(ddb_expect(w, &a, 400, "DeleteTable", STR(DESCRIBE)),
+		       STR("ResourceInUseException")) > 0);
+	flight_leave(&early);
+	ASSERT(wait_for(w, INDEX_ACTIVE, false));
+	EXPECT_INT(compare_entries(w), 5);
+}
+
+TEST(dynamodb, an_index_waits_for_those_who_do_not_know_it)
+{
+	ddb_run(1, make_after_writers, NULL);
 }
 
 /* ---- interrupted ---- */
@@ -398,7 +433,7 @@ static void remove_under_writers(struct ddb *w)
 	fill(w, KEYS);
 	ddb_expect(w, &a, 200, "UpdateTable", STR(CREATE_INDEX));
 	ASSERT(wait_for(w, INDEX_ACTIVE, false));
-	kv_fault_set(w->kv, &slow);
+	kv_fault_set(w->kv, &uneven);
 	writers_start(&all, w);
 	ddb_expect(w, &a, 200, "UpdateTable", STR(DELETE_INDEX));
 	dynamodb_stop(w->dynamodb);
@@ -417,8 +452,38 @@ static void remove_under_writers(struct ddb *w)
 
 TEST(dynamodb, an_index_is_removed_under_writers)
 {
-	for (uint64_t seed = 1; seed <= 5; seed++)
+	for (uint64_t seed = 1; seed <= 20; seed++)
 		ddb_run(seed, remove_under_writers, NULL);
+}
+
+/* A writer that still knows the index puts an entry after all were swept. */
+static void remove_before_writers(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	struct table *t cleanup(table_unref_p) = NULL;
+	struct flight early cleanup(flight_leave) = {NULL};
+	str entry;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable", STR(CREATE_TABLE));
+	fill(w, 10);
+	ddb_expect(w, &a, 200, "UpdateTable", STR(CREATE_INDEX));
+	ASSERT(wait_for(w, INDEX_ACTIVE, false));
+	t = stored_table(w, &a);
+	entry = ARENA_CONCAT(&a, entries_prefix(&a, t->indexes[0].id), STR("late"));
+	early = flight_enter(&w->dynamodb->flights);
+	ddb_expect(w, &a, 200, "UpdateTable", STR(DELETE_INDEX));
+	ASSERT(wait_for(w, -1, false));
+	check(rt_sleep_until(rt_after_ms(5000)) == 0);
+	EXPECT(keys_below(w->kv, jobs_prefix(&a)) == 1);
+	check(kv_put(w->kv, entry, STR("x"), RT_NEVER) == 0);
+	flight_leave(&early);
+	expect_nothing_left(w);
+}
+
+TEST(dynamodb, entries_of_those_who_still_know_the_index_go_too)
+{
+	ddb_run(1, remove_before_writers, NULL);
 }
 
 /* The table goes while its index is filled. */

@@ -19,7 +19,7 @@ TEST(dynamodb, wire_tables)
 
 TEST(dynamodb, wire_index_tables)
 {
-	ddb_file(FOLDER "index_tables.txt", 100);
+	ddb_file(FOLDER "index_tables.txt", 130);
 }
 
 TEST(dynamodb, wire_items)
