@@ -352,10 +352,11 @@ void dynamodb_backfill(void *arg)
 
 		if (rc == 0)
 			rc = rt_event_wait(&d->backfill_wanted, RT_NEVER);
-		/* A conflict is another's change of the record: look again. */
-		if (rc >= 0 || rc == ERR_CANCELLED || rc == ERR_CONFLICT)
+		if (rc >= 0 || rc == ERR_CANCELLED)
 			continue;
-		log_warn("dynamodb", "an index is still being changed", "rc=%s", rc_name(rc));
+		if (rc != ERR_CONFLICT) /* somebody else has changed the record: look again */
+			log_warn("dynamodb", "an index is still being changed", "rc=%s",
+				rc_name(rc));
 		if (rt_sleep_until(rt_after_ms(RETRY_MS)) < 0)
 			break;
 	}

@@ -61,6 +61,11 @@ int definition_attributes(
 		arena_new_array(c->arena, struct key_attribute, known.n + value_count(given));
 	size_t n = known.n;
 
+	if (value_count(given) > TABLE_ATTRIBUTES_MAX)
+		return DYNAMODB_INVALID(c,
+			"Number of AttributeDefinitions exceeds the limit of %d: more cannot be "
+			"used",
+			TABLE_ATTRIBUTES_MAX);
 	if (n)
 		memcpy(list, known.list, n * sizeof *list);
 	for (uint32_t i = 0; i < value_count(given); i++) {

@@ -22,7 +22,10 @@ enum {
 	TABLE_INDEXES_MAX = TABLE_GLOBAL_INDEXES_MAX + TABLE_LOCAL_INDEXES_MAX,
 	/* non-key attributes that are projected into all indexes of a table together */
 	TABLE_PROJECTED_MAX = 100,
-	TABLE_DOCUMENT_MAX = 256 * 1024
+	/* in keys of a table and all its indexes */
+	TABLE_ATTRIBUTES_MAX = 2 + TABLE_INDEXES_MAX * 2 * KEY_ATTRIBUTES_MAX,
+	/* Names of 255 characters in all these places, and tags, each character as \u0001. */
+	TABLE_DOCUMENT_MAX = 1024 * 1024
 };
 
 /* An attribute of the key: 'S', 'N' or 'B'; name is STR_NULL when the table has no sort key. */

@@ -93,6 +93,10 @@ static int read_index_updates(struct call *c, struct update *u)
 	const struct value *list = value_get(c->in, "GlobalSecondaryIndexUpdates");
 	str *names = arena_new_array(c->arena, str, value_count(list));
 
+	if (value_count(list) > TABLE_GLOBAL_INDEXES_MAX + 1) /* all of them, and a new one */
+		return DYNAMODB_INVALID(c,
+			"Number of GlobalSecondaryIndexUpdates exceeds the limit of %d",
+			TABLE_GLOBAL_INDEXES_MAX + 1);
 	for (uint32_t i = 0; i < value_count(list); i++) {
 		TRY(read_action(c, value_at(list, i), u, &names[i]));
 		for (uint32_t k = 0; k < i; k++)

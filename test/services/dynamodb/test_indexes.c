@@ -507,7 +507,64 @@ TEST(dynamodb, a_table_is_deleted_while_its_index_is_filled)
 		ddb_run(seed, delete_table_meanwhile, NULL);
 }
 
-/* ---- the number of tables ---- */
+/* ---- limits of tables ---- */
+
+/* The name of an attribute that is as long in JSON as one can be. */
+static void put_long_name(struct buf *b, unsigned number)
+{
+	for (int i = 0; i < 252; i++)
+		buf_put(b, STR("\\u0001"));
+	buf_printf(b, "%03u", number);
+}
+
+/* As many indexes as there can be, all with keys of their own: the record holds them. */
+static void make_largest(struct ddb *w)
+{
+	struct arena a cleanup(arena_done_p);
+	struct table *t cleanup(table_unref_p) = NULL;
+	struct buf b;
+
+	arena_init(&a, SIZE_MAX);
+	buf_init(&b, &a, 4 << 20);
+	buf_put(&b,
+		STR("{\"TableName\":\"tab\",\"BillingMode\":\"PAY_PER_REQUEST\",\"KeySchema\":"
+		    "[{\"AttributeName\":\"p\",\"KeyType\":\"HASH\"}],\"AttributeDefinitions\":[{"
+		    "\"AttributeName\":\"p\",\"AttributeType\":\"S\"}"));
+	for (unsigned i = 0; i < 160; i++) {
+		buf_put(&b, STR(",{\"AttributeType\":\"S\",\"AttributeName\":\""));
+		put_long_name(&b, i);
+		buf_put(&b, STR("\"}"));
+	}
+	buf_put(&b, STR("],\"GlobalSecondaryIndexes\":["));
+	for (unsigned i = 0; i < 20; i++) {
+		buf_printf(&b, "%s{\"IndexName\":\"index%u\",\"KeySchema\":[", i ? "," : "", i);
+		for (unsigned k = 0; k < 8; k++) {
+			buf_printf(&b, "%s{\"KeyType\":\"%s\",\"AttributeName\":\"", k ? "," : "",
+				k < 4 ? "HASH" : "RANGE");
+			put_long_name(&b, i * 8 + k);
+			buf_put(&b, STR("\"}"));
+		}
+		buf_put(&b, STR("],\"Projection\":{\"ProjectionType\":\"INCLUDE\","
+				"\"NonKeyAttributes\":["));
+		for (unsigned k = 0; k < 5; k++) {
+			buf_put(&b, k ? STR(",\"") : STR("\""));
+			put_long_name(&b, k);
+			buf_put(&b, STR("\""));
+		}
+		buf_put(&b, STR("]}}"));
+	}
+	buf_put(&b, STR("]}"));
+	ddb_expect(w, &a, 200, "CreateTable", buf_str(&b));
+	t = stored_table(w, &a);
+	EXPECT_INT(t->index_count, 20);
+	EXPECT_INT(table_attributes(&a, t).n, 161);
+	ddb_expect(w, &a, 200, "DescribeTable", STR(DESCRIBE));
+}
+
+TEST(dynamodb, the_largest_table_can_be_made)
+{
+	ddb_run(1, make_largest, NULL);
+}
 
 static void make_many_tables(struct ddb *w)
 {
