@@ -6,27 +6,12 @@
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/throughput.h"
 
-enum { NAMES_BYTES_MAX = 128 * 1024 };
+enum { NAMES_BYTES_MAX = 256 * 1024 }; /* of TABLE_ATTRIBUTES_MAX names */
 
 /* ---- attributes ---- */
 
-/* "[a, b]" of a member of each element. */
-static str names_of(struct arena *a, const struct value *list, const char *member)
-{
-	struct buf b;
-
-	buf_init(&b, a, NAMES_BYTES_MAX);
-	buf_put_char(&b, '[');
-	for (uint32_t i = 0; i < value_count(list); i++) {
-		if (i)
-			buf_put(&b, STR(", "));
-		buf_put(&b, value_str(value_at(list, i), member));
-	}
-	buf_put_char(&b, ']');
-	return buf_str(&b);
-}
-
-static str names_of_attributes(struct arena *a, const struct key_attribute *list, size_t n)
+/* "[a, b]" */
+static str names_of(struct arena *a, const struct key_attribute *list, size_t n)
 {
 	struct buf b;
 
@@ -39,6 +24,15 @@ static str names_of_attributes(struct arena *a, const struct key_attribute *list
 	}
 	buf_put_char(&b, ']');
 	return buf_str(&b);
+}
+
+static str names_of_schema(struct arena *a, const struct value *schema)
+{
+	struct key_attribute list[2 * KEY_ATTRIBUTES_MAX];
+
+	for (uint32_t i = 0; i < value_count(schema); i++)
+		list[i].name = value_str(value_at(schema, i), "AttributeName");
+	return names_of(a, list, value_count(schema));
 }
 
 /* Place of the name among the first `n`; `n` when it is none of them. */
@@ -176,9 +170,8 @@ static int read_schema(struct call *c, const struct table_attributes *attributes
 			return DYNAMODB_INVALID(c,
 				"Some index key attributes are not defined in "
 				"AttributeDefinitions. Keys: %.*s, AttributeDefinitions: %.*s",
-				STR_ARG(names_of(c->arena, schema, "AttributeName")),
-				STR_ARG(names_of_attributes(
-					c->arena, attributes->list, attributes->n)));
+				STR_ARG(names_of_schema(c->arena, schema)),
+				STR_ARG(names_of(c->arena, attributes->list, attributes->n)));
 		if (str_eq(value_str(element, "KeyType"), STR("HASH")))
 			to->partition[to->partitions++] = attributes->list[at];
 		else
@@ -373,6 +366,6 @@ int definition_used(
 	return DYNAMODB_INVALID(c,
 		"Some AttributeDefinitions are not used. AttributeDefinitions: %.*s, keys used: "
 		"%.*s",
-		STR_ARG(names_of_attributes(c->arena, attributes->list, attributes->n)),
-		STR_ARG(names_of_attributes(c->arena, used.list, used.n)));
+		STR_ARG(names_of(c->arena, attributes->list, attributes->n)),
+		STR_ARG(names_of(c->arena, used.list, used.n)));
 }
