@@ -2,8 +2,9 @@
  * DynamoDB: the service as the server starts it.
  *
  * Handlers are in tables.c (CreateTable ...), settings.c (UpdateTable ...), items.c (PutItem,
- * GetItem, UpdateItem, DeleteItem) and query.c (Query, Scan); what they stand on: table.h,
- * catalog.h, item.h, key.h, expr.h.
+ * GetItem, UpdateItem, DeleteItem), query.c (Query, Scan), ttl.c (UpdateTimeToLive ...), and
+ * streams.c and stream_read.c (dynamodbstreams); what they stand on: table.h, catalog.h, item.h,
+ * key.h, expr.h, write.h, stream.h.
  */
 #ifndef DYNAMODB_DYNAMODB_H
 #define DYNAMODB_DYNAMODB_H

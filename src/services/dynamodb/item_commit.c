@@ -47,6 +47,8 @@ int item_commit(struct call *c, struct flight *flight, struct item_write *w, boo
 	int rc = kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, &t, c->deadline_ns);
 
 	flight_leave(flight);
+	if (rc == 0)
+		stream_notify(&dynamodb_of(c)->stream_waits, w->table);
 	if (rc == ERR_CONFLICT) /* until the deadline */
 		return call_fault(c, DYNAMODB_FAULT(TRANSACTION_CONFLICT),
 			"Transaction is ongoing for the item");

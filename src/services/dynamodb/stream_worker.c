@@ -4,7 +4,7 @@
  * (its shards get their ends), and removed 24 hours later.
  *
  * All of it follows from the streams' documents, so a restart just goes on. The fiber sleeps until
- * the next of these is due, or until a stream begins or ends (stream_changed()). Everything is done
+ * the next of these is due, or until a stream ends (stream_changed()). Everything is done
  * in small transactions that declare the table's key (stream.h).
  *
  * The end of a shard is the horizon of its records' stamps. It is asked for after it is written

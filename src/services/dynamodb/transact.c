@@ -268,6 +268,8 @@ int transaction_write(struct transaction *t)
 	}
 	rc = kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, t, c->deadline_ns);
 	flight_leave(&t->flight);
+	for (unsigned i = 0; rc == 0 && i < t->count; i++)
+		stream_notify(&dynamodb_of(c)->stream_waits, t->actions[i].write.table);
 	return rc == ERR_CONFLICT || rc == ERR_TIMEOUT ? conflict(t) : rc;
 }
 

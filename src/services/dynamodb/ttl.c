@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/rc.h"
 #include "kv/kv.h"
+#include "services/dynamodb/change.h"
 
 enum { MARK_VERSION = 1, INTERVAL_MS = 3600 * 1000 };
 
@@ -73,12 +74,13 @@ str ttl_mark_key(struct arena *a, uint64_t table_id)
 /* ---- UpdateTimeToLive ---- */
 
 struct update {
-	struct call *c;
-	uint64_t table_id; /* that the catalog knows by the name */
-	str key, mark_key;
+	struct table_change change;
+	uint64_t table_id; /* that the catalog knows by the name; its mark is declared */
 	str attribute;
 	bool enable;
 };
+
+enum { AGAIN = 1 }; /* the table was made anew since: the catalog will know */
 
 static int invalid(struct call *c, const char *text)
 {
@@ -88,7 +90,7 @@ static int invalid(struct call *c, const char *text)
 /* What DynamoDB says of a change that is none, or comes too early. */
 static int check_update(const struct update *u, const struct table *t, bool under_way)
 {
-	struct call *c = u->c;
+	struct call *c = u->change.c;
 
 	if (t->ttl_attribute.p && !str_eq(t->ttl_attribute, u->attribute))
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
@@ -105,22 +107,17 @@ static int check_update(const struct update *u, const struct table *t, bool unde
 	return 0;
 }
 
-/* 1, or 0: there is no such table (any more). */
-static int update_in_store(struct kv_txn *txn, void *arg)
+static int apply_update(struct table_change *change, struct kv_txn *txn, struct table *t)
 {
-	struct update *u = arg;
-	struct call *c = u->c;
-	struct table *t cleanup(table_unref_p) = NULL;
+	struct update *u = container_of(change, struct update, change);
+	struct call *c = change->c;
 	struct ttl_mark mark = {.state = TTL_ACTIVE};
 	struct buf value;
-	str document, found;
+	str found;
 
-	if (!TRY(kv_txn_get(txn, u->key, c->arena, &document)))
-		return 0;
-	TRY(table_decode(document, &t));
 	if (t->id != u->table_id)
-		return ERR_CONFLICT; /* made anew since: the catalog will know */
-	if (TRY(kv_txn_get(txn, u->mark_key, c->arena, &found)))
+		return AGAIN;
+	if (TRY(kv_txn_get(txn, change->keys[0], c->arena, &found)))
 		TRY(ttl_mark_decode(found, &mark));
 	TRY(check_update(u, t, mark.state != TTL_ACTIVE));
 	t->ttl_attribute = u->enable ? u->attribute : STR_NULL;
@@ -134,41 +131,47 @@ static int update_in_store(struct kv_txn *txn, void *arg)
 	buf_init(&value, c->arena, TTL_MARK_MAX);
 	ttl_mark_encode(&value, &mark);
 	check(!value.over);
-	kv_txn_put(txn, u->mark_key, buf_str(&value));
-	kv_txn_put(txn, u->key, table_encode(c->arena, t));
-	return 1;
+	kv_txn_put(txn, change->keys[0], buf_str(&value));
+	return 0;
 }
 
+/* CHANGE_NO_TABLE: there is none of that name. */
 static int update(struct update *u, str name)
 {
-	struct call *c = u->c;
+	struct call *c = u->change.c;
 	struct dynamodb *d = dynamodb_of(c);
-	struct table *t cleanup(table_unref_p) = NULL;
 	int rc;
 
-	if (!TRY(catalog_find(d->catalog, c->account, c->region, name, &t)))
-		return 0;
-	u->table_id = t->id;
-	u->key = table_key(c->arena, c->account, c->region, name);
-	u->mark_key = ttl_mark_key(c->arena, t->id);
-	rc = kv_run(d->kv, (str[]){u->key, u->mark_key}, 2, update_in_store, u, c->deadline_ns);
-	/* After an error too: the commit may have been done all the same. */
-	catalog_changed(d->catalog);
+	do {
+		struct table *t cleanup(table_unref_p) = NULL;
+
+		if (!TRY(catalog_find(d->catalog, c->account, c->region, name, &t)))
+			return CHANGE_NO_TABLE;
+		u->table_id = t->id;
+		u->change.keys[0] = ttl_mark_key(c->arena, t->id);
+		rc = table_change_run(&u->change, name);
+	} while (rc == AGAIN && rt_now() < c->deadline_ns);
 	rt_event_set(&d->ttl_change_wanted);
-	return rc;
+	return rc == AGAIN ? ERR_TIMEOUT : rc;
+}
+
+static void update_done(struct update *u)
+{
+	table_change_done(&u->change);
 }
 
 int dynamodb_update_ttl(struct call *c)
 {
 	const struct value *given = value_get(c->in, "TimeToLiveSpecification");
-	struct update u = {.c = c,
+	struct update u cleanup(update_done) = {
+		.change = {.c = c, .apply = apply_update, .key_count = 1},
 		.attribute = value_str(given, "AttributeName"),
 		.enable = value_bool(given, "Enabled", false)};
 	struct value *out;
 	str name;
 
 	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
-	if (!TRY(update(&u, name)))
+	if (TRY(update(&u, name)) == CHANGE_NO_TABLE)
 		return dynamodb_table_not_found(c, name);
 	out = value_put_struct(c->out, "TimeToLiveSpecification");
 	value_put_bool(out, "Enabled", u.enable);
