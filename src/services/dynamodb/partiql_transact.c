@@ -12,7 +12,7 @@
 struct execution {
 	struct call *c;
 	struct partiql_request q;
-	struct statement *statements;       /* one for each action */
+	struct statement *statements;          /* one for each action */
 	const struct expr_condition **filters; /* of reads: what else has to hold */
 	struct transaction t;
 	bool is_read;

@@ -1,6 +1,6 @@
 /*
- * NextToken of ExecuteStatement: following it gives every item once, in order; one that was changed,
- * or that belongs to another statement or table, is refused.
+ * NextToken of ExecuteStatement: following it gives every item once, in order; one that was
+ * changed, or that belongs to another statement or table, is refused.
  */
 #include "base/check.h"
 #include "base/json.h"
@@ -13,9 +13,11 @@ static void make_table(struct ddb *w, struct arena *a, const char *name)
 	(void)ddb_expect(w, a, 200, "CreateTable",
 		arena_printf(a,
 			"{\"TableName\":\"%s\",\"AttributeDefinitions\":[{\"AttributeName\":\"pk\","
-			"\"AttributeType\":\"S\"},{\"AttributeName\":\"sk\",\"AttributeType\":\"N\"}],"
+			"\"AttributeType\":\"S\"},{\"AttributeName\":\"sk\",\"AttributeType\":"
+			"\"N\"}],"
 			"\"KeySchema\":[{\"AttributeName\":\"pk\",\"KeyType\":\"HASH\"},{"
-			"\"AttributeName\":\"sk\",\"KeyType\":\"RANGE\"}],\"BillingMode\":\"PAY_PER_"
+			"\"AttributeName\":\"sk\",\"KeyType\":\"RANGE\"}],\"BillingMode\":\"PAY_"
+			"PER_"
 			"REQUEST\"}",
 			name));
 	for (int i = 0; i < ITEMS; i++)
