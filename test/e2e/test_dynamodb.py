@@ -468,5 +468,46 @@ def test_kill_while_an_index_is_made(server):
             expect(count(client, "filled", f"ten{index}", "ten", {"S": "t4"}), 400)
 
 
+def test_partiql(server):
+    client = server.client("dynamodb")
+    make_table(client, "partiql", sort="sk", sort_type="N")
+    for i in range(12):
+        client.execute_statement(
+            Statement="INSERT INTO partiql VALUE {'pk': ?, 'sk': ?, 'data': ?}",
+            Parameters=[{"S": "p"}, {"N": str(i)}, {"B": bytes([i])}])
+    try:
+        client.execute_statement(Statement="INSERT INTO partiql VALUE {'pk': 'p', 'sk': 1}")
+        raise AssertionError("the item was inserted twice")
+    except client.exceptions.DuplicateItemException:
+        pass
+    found, token = [], {}
+    while True:
+        page = client.execute_statement(
+            Statement='SELECT sk, "data" FROM "partiql" WHERE pk = ? AND sk >= 2 ORDER BY sk DESC',
+            Parameters=[{"S": "p"}], ConsistentRead=True, **token)
+        found += [(int(item["sk"]["N"]), item["data"]["B"]) for item in page["Items"]]
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    expect(found, [(i, bytes([i])) for i in range(11, 1, -1)])
+    answer = client.execute_statement(
+        Statement="UPDATE partiql SET n = 1 REMOVE \"data\" WHERE pk = 'p' AND sk = 3 "
+                  "RETURNING ALL NEW *")
+    expect(answer["Items"], [{"pk": {"S": "p"}, "sk": {"N": "3"}, "n": {"N": "1"}}])
+    answer = client.batch_execute_statement(Statements=[
+        {"Statement": "DELETE FROM partiql WHERE pk = 'p' AND sk = 3 AND n = 2"},
+        {"Statement": "DELETE FROM partiql WHERE pk = 'p' AND sk = 3 AND n = 1"}])
+    expect([r.get("Error", {}).get("Code") for r in answer["Responses"]],
+           ["ConditionalCheckFailed", None])
+    client.execute_transaction(TransactStatements=[
+        {"Statement": "EXISTS(SELECT * FROM partiql WHERE pk = 'p' AND sk = 4 AND n IS MISSING)"},
+        {"Statement": "UPDATE partiql SET n = 5 WHERE pk = 'p' AND sk = 5"}])
+    answer = client.execute_transaction(TransactStatements=[
+        {"Statement": "SELECT n FROM partiql WHERE pk = 'p' AND sk = 5"},
+        {"Statement": "SELECT * FROM partiql WHERE pk = 'p' AND sk = 3"}])
+    expect(answer["Responses"], [{"Item": {"n": {"N": "5"}}}, {}])
+    client.delete_table(TableName="partiql")
+
+
 if __name__ == "__main__":
     harness.main(globals())

@@ -101,6 +101,9 @@ static const struct operation_row rows[] = {
 	{.name = "BatchExecuteStatement",
 		.handle = dynamodb_batch_execute,
 		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
+	{.name = "ExecuteTransaction",
+		.handle = dynamodb_execute_transaction,
+		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
 };
 
 /* Streams: the input names one, or an iterator of one. */

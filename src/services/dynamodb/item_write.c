@@ -52,6 +52,16 @@ static int make_item(struct item_write *w, struct arena *a, struct fault *fault)
 	return write_check_update(w->table, w->new_item, a, fault);
 }
 
+static int refuse(struct item_write *w, struct arena *a, struct fault *fault)
+{
+	w->condition_failed = true;
+	if (w->insert)
+		return fault_set(fault, a, &dynamodb_faults[DYNAMODB_DUPLICATE_ITEM],
+			"Duplicate primary key exists in table");
+	return fault_set(fault, a, &dynamodb_faults[DYNAMODB_CONDITION_FAILED],
+		"The conditional request failed");
+}
+
 int item_write_run(struct kv_txn *txn, struct arena *a, struct item_write *w, struct fault *fault)
 {
 	uint64_t replaced;
@@ -60,11 +70,8 @@ int item_write_run(struct kv_txn *txn, struct arena *a, struct item_write *w, st
 		return ERR_BUDGET;
 	w->condition_failed = false;
 	TRY(record_read_txn(txn, w->key, a, &w->old_item, &replaced));
-	if (w->condition && !expr_matches(w->condition, w->old_item)) {
-		w->condition_failed = true;
-		return fault_set(fault, a, &dynamodb_faults[DYNAMODB_CONDITION_FAILED],
-			"The conditional request failed");
-	}
+	if (w->condition && !expr_matches(w->condition, w->old_item))
+		return refuse(w, a, fault);
 	if (w->kind == ITEM_CHECK) {
 		w->new_item = w->old_item;
 		w->cost = (struct write_cost){.collection_bytes = -1};

@@ -26,8 +26,9 @@ struct item_write {
 	const struct table *table;
 	str attributes;                         /* the item to put, or the key attributes */
 	const struct expr_condition *condition; /* NULL: none */
-	struct expr *expr;                      /* of the update */
-	const struct expr_update *update;       /* NULL: an update that changes nothing */
+	bool insert;       /* the condition is that there is no such item: DuplicateItemException */
+	struct expr *expr; /* of the update */
+	const struct expr_update *update; /* NULL: an update that changes nothing */
 	/* By item_write_place(). */
 	str key; /* in the store */
 	/* By item_write_run(), of its last run; in the arena of that run. */
@@ -47,9 +48,9 @@ size_t item_write_keys(const struct item_write *w, struct arena *a, str ret_keys
 
 /*
  * In the transaction; may run again after a conflict. ERR_FAULT: the condition
- * (ConditionalCheckFailedException, w->condition_failed, w->old_item set), the update, keys of
- * indexes, a collection that is too large; then the transaction is to be dropped. ERR_BUDGET: the
- * arena is over its budget.
+ * (ConditionalCheckFailedException or DuplicateItemException, w->condition_failed, w->old_item
+ * set), the update, keys of indexes, a collection that is too large; then the transaction is to be
+ * dropped. ERR_BUDGET: the arena is over its budget.
  */
 must_use mayyield int item_write_run(
 	struct kv_txn *txn, struct arena *a, struct item_write *w, struct fault *fault);

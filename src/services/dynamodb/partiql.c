@@ -4,12 +4,13 @@
  * A SELECT is planned (partiql.h) and read by the pages of Query and Scan (page.h): one key
  * condition after another, each begun where the page before has ended. NextToken holds the number
  * of the key condition and LastEvaluatedKey, and a code that only this table, statement and
- * parameters give; whoever changes one of them has another request. With the whole key it is a look-up.
- * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ExecuteStatement.html
+ * parameters give; whoever changes one of them has another request. With the whole key it is a
+ * look-up. https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ExecuteStatement.html
  */
 #include "services/dynamodb/page.h"
 #include "services/dynamodb/partiql_run.h"
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/token.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -36,29 +37,16 @@ static void execution_done(struct execution *e)
 
 /* ---- NextToken ---- */
 
-static void add_part(struct sha256 *h, str part)
-{
-	char length[8];
-
-	for (unsigned i = 0; i < sizeof length; i++)
-		length[i] = (char)(part.n >> (8 * i));
-	sha256_add(h, str_of(length, sizeof length));
-	sha256_add(h, part);
-}
-
 /* The code of a token's content; `ret_code` has SHA256_BYTES. */
 static void token_code(const struct execution *e, str content, uint8_t *ret_code)
 {
-	const struct partiql_input *in = e->q.statements;
 	struct hmac_key key;
 	struct sha256 h;
 
 	hmac_key_init(&key, e->s.table->uuid);
 	h = key.inner;
-	add_part(&h, content);
-	add_part(&h, in->text);
-	for (uint32_t i = 0; i < in->parameter_count; i++)
-		add_part(&h, in->parameters[i]);
+	token_digest_add(&h, content);
+	partiql_input_digest(&h, e->q.statements);
 	hmac_finish(&key, &h, ret_code);
 }
 
@@ -93,8 +81,8 @@ static int take_token(struct execution *e)
 		return 0;
 	content = str_of(bytes, n - TOKEN_CODE_BYTES);
 	token_code(e, content, code);
-	if (!str_eq_secret(str_of(bytes + content.n, TOKEN_CODE_BYTES),
-		    str_of(code, TOKEN_CODE_BYTES)))
+	if (!str_eq_secret(
+		    str_of(bytes + content.n, TOKEN_CODE_BYTES), str_of(code, TOKEN_CODE_BYTES)))
 		return 0;
 	/* A table's id is no secret: the content is looked at like that of a stranger. */
 	if (!str_take_u8(&content, &version) || version != TOKEN_VERSION ||
@@ -108,8 +96,7 @@ static int take_token(struct execution *e)
 
 static int wrong_token(struct execution *e)
 {
-	return call_fault(
-		e->c, DYNAMODB_FAULT(VALIDATION), "NextToken does not match request");
+	return call_fault(e->c, DYNAMODB_FAULT(VALIDATION), "NextToken does not match request");
 }
 
 /* ---- SELECT ---- */
@@ -208,8 +195,8 @@ int dynamodb_execute_statement(struct call *c)
 		.c = c, .first_key = STR_NULL, .last_key = STR_NULL};
 	struct json_writer *json = &e.json;
 
-	TRY(partiql_request_read(c, false, &e.q));
-	TRY(statement_parse(c, e.q.statements, &e.s));
+	TRY(partiql_request_read(c, PARTIQL_ONE, &e.q));
+	TRY(statement_parse_alone(c, e.q.statements, &e.s));
 	TRY(statement_find(c, &e.s));
 	buf_init(&e.part, c->arena, ITEM_ENCODED_MAX);
 	json_writer_init(json, &c->raw_out);

@@ -151,8 +151,7 @@ static void render(struct batch *b)
 		json_put_array_begin(&json);
 		for (unsigned i = 0; i < b->q.count; i++)
 			if (b->members[i].done)
-				statement_put_capacity(
-					&json, &b->members[i].s, b->q.capacity);
+				statement_put_capacity(&json, &b->members[i].s, b->q.capacity);
 		json_put_array_end(&json);
 	}
 	json_put_object_end(&json);
@@ -163,10 +162,10 @@ int dynamodb_batch_execute(struct call *c)
 	struct batch b cleanup(batch_done) = {.c = c};
 	int rc;
 
-	TRY(partiql_request_read(c, true, &b.q));
+	TRY(partiql_request_read(c, PARTIQL_BATCH, &b.q));
 	b.members = arena_new_array(c->arena, struct member, b.q.count);
 	for (unsigned i = 0; i < b.q.count; i++) {
-		rc = statement_parse(c, &b.q.statements[i], &b.members[i].s);
+		rc = statement_parse_alone(c, &b.q.statements[i], &b.members[i].s);
 		b.members[i].parsed = rc >= 0;
 		TRY(keep_fault(&b, &b.members[i], rc));
 	}

@@ -5,11 +5,26 @@
 
 #include "services/dynamodb/partiql.h"
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/token.h"
 
 #include "base/json.h"
 
+/* What the operations call their members. */
+static const struct operation {
+	str statements, token;
+	unsigned statements_max;
+	size_t token_bytes_max;
+	bool consistent; /* a statement has ConsistentRead */
+} operations[] = {
+	[PARTIQL_ONE] = {STR_INIT(""), STR_INIT("NextToken"), 1, 32768, true},
+	[PARTIQL_BATCH] = {STR_INIT("Statements"), STR_INIT(""), PARTIQL_BATCH_MAX, 0, true},
+	[PARTIQL_TRANSACTION] = {STR_INIT("TransactStatements"), STR_INIT("ClientRequestToken"),
+		PARTIQL_TRANSACTION_MAX, 36, false},
+};
+
 struct reading {
 	struct call *c;
+	const struct operation *operation;
 	struct partiql_request *request;
 	struct json_reader json;
 	str capacity, on_failure;
@@ -65,7 +80,7 @@ static int read_of_statement(struct reading *r, struct partiql_input *in, str na
 		TRY(json_string(&r->json, &in->text));
 	else if (str_eq(name, STR("Parameters")))
 		TRY(read_parameters(r, in));
-	else if (str_eq(name, STR("ConsistentRead")))
+	else if (r->operation->consistent && str_eq(name, STR("ConsistentRead")))
 		TRY(json_bool(&r->json, &in->consistent));
 	else if (str_eq(name, STR("ReturnValuesOnConditionCheckFailure")))
 		TRY(json_string(&r->json, &r->on_failure));
@@ -89,11 +104,12 @@ static int read_statements(struct reading *r)
 	struct partiql_input *in;
 	str name;
 
-	q->statements = arena_new_array(r->c->arena, struct partiql_input, PARTIQL_BATCH_MAX);
+	q->statements =
+		arena_new_array(r->c->arena, struct partiql_input, r->operation->statements_max);
 	q->count = 0;
 	TRY(json_array_begin(&r->json));
 	while (TRY(json_array_next(&r->json))) {
-		if (q->count == PARTIQL_BATCH_MAX) {
+		if (q->count == r->operation->statements_max) {
 			r->odd = true;
 			TRY(json_skip(&r->json));
 			continue;
@@ -109,25 +125,23 @@ static int read_statements(struct reading *r)
 	return 0;
 }
 
-/* A member of ExecuteStatement. */
+/* A member of ExecuteStatement that the others do not have. */
 static int read_of_one(struct reading *r, str name)
 {
 	struct partiql_request *q = r->request;
 
 	if (TRY(read_of_statement(r, q->statements, name)))
 		return 0;
-	if (str_eq(name, STR("NextToken")))
-		return json_string(&r->json, &q->token);
-	if (str_eq(name, STR("Limit"))) {
-		TRY(json_i64(&r->json, &q->limit));
-		r->odd |= q->limit < 1 || q->limit > INT32_MAX;
-		return 0;
-	}
-	return json_skip(&r->json);
+	if (!str_eq(name, STR("Limit")))
+		return json_skip(&r->json);
+	TRY(json_i64(&r->json, &q->limit));
+	r->odd |= q->limit < 1 || q->limit > INT32_MAX;
+	return 0;
 }
 
-static int read_body(struct reading *r, bool batch)
+static int read_body(struct reading *r)
 {
+	bool one = r->operation->statements_max == 1;
 	str name;
 
 	json_reader_init(&r->json, r->c->body, r->c->arena, REQUEST_DEPTH_MAX);
@@ -137,14 +151,16 @@ static int read_body(struct reading *r, bool batch)
 			TRY(json_skip(&r->json));
 		else if (str_eq(name, STR("ReturnConsumedCapacity")))
 			TRY(json_string(&r->json, &r->capacity));
-		else if (!batch)
+		else if (name.n && str_eq(name, r->operation->token))
+			TRY(json_string(&r->json, &r->request->token));
+		else if (one)
 			TRY(read_of_one(r, name));
-		else if (str_eq(name, STR("Statements")))
+		else if (str_eq(name, r->operation->statements))
 			TRY(read_statements(r));
 		else
 			TRY(json_skip(&r->json));
 	}
-	if (!batch)
+	if (one)
 		end_statement(r, r->request->statements);
 	return json_end(&r->json);
 }
@@ -160,26 +176,38 @@ static bool understand_capacity(struct reading *r)
 	return !text.p || r->request->capacity != CAPACITY_NONE || str_eq(text, STR("NONE"));
 }
 
-int partiql_request_read(struct call *c, bool batch, struct partiql_request *ret)
+int partiql_request_read(
+	struct call *c, enum partiql_operation operation, struct partiql_request *ret)
 {
-	struct reading r = {.c = c, .request = ret, .capacity = STR_NULL, .on_failure = STR_NULL};
+	struct reading r = {.c = c,
+		.operation = &operations[operation],
+		.request = ret,
+		.capacity = STR_NULL,
+		.on_failure = STR_NULL};
 	int rc;
 
 	*ret = (struct partiql_request){.token = STR_NULL};
-	if (!batch) {
+	if (operation == PARTIQL_ONE) {
 		ret->statements = arena_new(c->arena, struct partiql_input);
 		ret->count = 1;
 	}
-	rc = read_body(&r, batch);
-	if (rc == ERR_FAULT || rc == ERR_TOO_LARGE)
+	rc = read_body(&r);
+	if (rc == ERR_FAULT)
 		return rc;
-	if (rc < 0 || !understand_capacity(&r) || r.odd || ret->count == 0 ||
-		(ret->token.p && (ret->token.n == 0 || ret->token.n > 32768))) {
+	if (rc < 0)
+		return dynamodb_unreadable(c, rc);
+	/* The model may take it after all: a statement of many bytes in few characters. */
+	if (!understand_capacity(&r) || r.odd || ret->count == 0 ||
+		(ret->token.p &&
+			(ret->token.n == 0 || ret->token.n > r.operation->token_bytes_max)))
 		TRY(dynamodb_check_by_model(c));
-		if (rc < 0)
-			return call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
-				"The request body could not be read: %s", rc_text(rc));
-	}
-	/* What the model takes and this does not: a statement of many bytes in few characters. */
 	return 0;
+}
+
+void partiql_input_digest(struct sha256 *h, const struct partiql_input *in)
+{
+	token_digest_add(h, in->text);
+	token_digest_add(h, in->show_failed ? STR("ALL_OLD") : STR_NULL);
+	for (uint32_t i = 0; i < in->parameter_count; i++)
+		token_digest_add(h, in->parameters[i]);
 }

@@ -24,8 +24,14 @@ int statement_parse(struct call *c, const struct partiql_input *in, struct state
 	s->show_failed = in->show_failed;
 	if (in->rule.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION), "%.*s", STR_ARG(in->rule));
-	TRY(partiql_parse(c->arena, &c->fault, in->text, in->parameters, in->parameter_count,
-		&s->ql));
+	TRY(partiql_parse(
+		c->arena, &c->fault, in->text, in->parameters, in->parameter_count, &s->ql));
+	return 0;
+}
+
+int statement_parse_alone(struct call *c, const struct partiql_input *in, struct statement *s)
+{
+	TRY(statement_parse(c, in, s));
 	if (s->ql.kind == PARTIQL_EXISTS)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"EXISTS is only supported in ExecuteTransaction");
@@ -39,6 +45,7 @@ static int authorize(struct call *c, const struct statement *s)
 		[PARTIQL_INSERT] = STR_INIT("dynamodb:PartiQLInsert"),
 		[PARTIQL_UPDATE] = STR_INIT("dynamodb:PartiQLUpdate"),
 		[PARTIQL_DELETE] = STR_INIT("dynamodb:PartiQLDelete"),
+		[PARTIQL_EXISTS] = STR_INIT("dynamodb:PartiQLSelect"),
 	};
 	str name;
 
@@ -89,26 +96,26 @@ int statement_read(
 	return 1;
 }
 
-/* The write that the statement is, placed. */
-static int make_write(struct call *c, struct statement *s, struct item_write *ret)
+int statement_make_write(struct call *c, struct statement *s, struct item_write *ret)
 {
 	const struct key_schema *keys = &s->table->keys;
 	const struct expr_condition *rest = NULL;
-	struct item_write w = {.kind = s->ql.kind == PARTIQL_INSERT   ? ITEM_PUT
-				       : s->ql.kind == PARTIQL_UPDATE ? ITEM_UPDATE
-								      : ITEM_DELETE,
-		.table = s->table,
+	struct item_write w = {.table = s->table,
 		.attributes = s->ql.item,
+		.insert = s->ql.kind == PARTIQL_INSERT,
 		.expr = &s->ql.expr,
 		.update = s->ql.update};
 
-	if (w.kind != ITEM_PUT)
+	w.kind = w.insert                       ? ITEM_PUT
+		 : s->ql.kind == PARTIQL_UPDATE ? ITEM_UPDATE
+		 : s->ql.kind == PARTIQL_DELETE ? ITEM_DELETE
+						: ITEM_CHECK;
+	if (!w.insert)
 		TRY(partiql_key(&s->ql, keys, &w.attributes, &rest));
 	else if (item_size(w.attributes) > ITEM_SIZE_MAX)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"Item size has exceeded the maximum allowed size");
-	w.condition = partiql_condition(&s->ql, keys, rest);
-	TRY(item_write_place(&w, c->arena, &c->fault));
+	w.condition = w.kind == ITEM_CHECK ? rest : partiql_condition(&s->ql, keys, rest);
 	*ret = w;
 	return 0;
 }
@@ -118,11 +125,9 @@ int statement_write(struct call *c, struct statement *s, str *ret_item)
 	struct item_write w;
 	int rc;
 
-	TRY(make_write(c, s, &w));
-	rc = item_commit(c, &s->flight, &w, s->show_failed && w.kind != ITEM_PUT);
-	if (rc == ERR_FAULT && w.condition_failed && w.kind == ITEM_PUT)
-		return call_fault(c, DYNAMODB_FAULT(DUPLICATE_ITEM),
-			"Duplicate primary key exists in table");
+	TRY(statement_make_write(c, s, &w));
+	TRY(item_write_place(&w, c->arena, &c->fault));
+	rc = item_commit(c, &s->flight, &w, s->show_failed && !w.insert);
 	if (rc == ERR_FAULT && w.condition_failed && s->show_failed)
 		s->failed_item = w.old_item;
 	TRY(rc);
@@ -135,6 +140,5 @@ int statement_write(struct call *c, struct statement *s, str *ret_item)
 void statement_put_capacity(
 	struct json_writer *w, const struct statement *s, enum return_capacity capacity)
 {
-	capacity_put_object(
-		w, capacity, s->ql.table, s->table, s->table_units, s->index_units);
+	capacity_put_object(w, capacity, s->ql.table, s->table, s->table_units, s->index_units);
 }

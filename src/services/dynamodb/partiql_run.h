@@ -1,6 +1,6 @@
 /*
- * Running one PartiQL statement: what ExecuteStatement and BatchExecuteStatement have in common.
- * Private to this folder; in the request's fiber.
+ * Running one PartiQL statement: what ExecuteStatement, BatchExecuteStatement and
+ * ExecuteTransaction have in common. Private to this folder; in the request's fiber.
  *
  *     statement_parse() -> statement_find() -> statement_read() or statement_write()
  */
@@ -8,6 +8,7 @@
 #define DYNAMODB_PARTIQL_RUN_H
 
 #include "services/dynamodb/flight.h"
+#include "services/dynamodb/item_write.h"
 #include "services/dynamodb/partiql.h"
 #include "services/dynamodb/partiql_request.h"
 #include "services/dynamodb/table.h"
@@ -26,8 +27,11 @@ struct statement {
 /* NULL is not fine; all zero is. */
 void statement_done(struct statement *s);
 
-/* ERR_FAULT: values of parameters, the statement, EXISTS, which only transactions have. */
+/* ERR_FAULT: values of parameters, the statement. */
 must_use int statement_parse(struct call *c, const struct partiql_input *in, struct statement *s);
+/* As above; EXISTS, which only transactions have, is refused too. */
+must_use int statement_parse_alone(
+	struct call *c, const struct partiql_input *in, struct statement *s);
 
 /*
  * May the caller do it, and on which table and index? ERR_FAULT: AccessDenied for PartiQLSelect,
@@ -45,6 +49,12 @@ const struct key_schema *statement_keys(const struct statement *s);
  */
 must_use mayyield int statement_read(
 	struct call *c, struct statement *s, const struct partiql_plan *plan, str *ret_item);
+
+/*
+ * The write that the statement is (EXISTS: the check), not placed yet. ERR_FAULT: its key is not
+ * given, the item is too large.
+ */
+must_use int statement_make_write(struct call *c, struct statement *s, struct item_write *ret);
 
 /*
  * Makes the change and commits it. *ret_item: what RETURNING asks for, STR_NULL for nothing.

@@ -146,5 +146,6 @@ int dynamodb_query(struct call *c);
 int dynamodb_scan(struct call *c);
 int dynamodb_execute_statement(struct call *c);
 int dynamodb_batch_execute(struct call *c);
+int dynamodb_execute_transaction(struct call *c);
 
 #endif

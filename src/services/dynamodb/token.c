@@ -135,3 +135,11 @@ void dynamodb_forget_tokens(void *arg)
 	}
 	rt_event_set(&d->tokens_ended);
 }
+
+void token_digest_add(struct sha256 *h, str part)
+{
+	uint64_t n = part.p ? part.n + 1 : 0;
+
+	sha256_add(h, str_of((const char *)&n, sizeof n));
+	sha256_add(h, part);
+}

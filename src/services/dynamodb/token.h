@@ -39,4 +39,10 @@ void token_put(struct kv_txn *txn, struct arena *a, str key, const uint8_t diges
 /* Removes records that are over, as a fiber until the service stops. `arg`: struct dynamodb. */
 void dynamodb_forget_tokens(void *arg);
 
+/*
+ * Adds a part of what is asked for to a digest, its length first, so that no two requests read
+ * alike.
+ */
+void token_digest_add(struct sha256 *h, str part);
+
 #endif

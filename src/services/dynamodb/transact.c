@@ -42,6 +42,7 @@ static str reason_code(const struct fault *f)
 		str code;
 	} codes[] = {
 		{DYNAMODB_CONDITION_FAILED, STR_INIT("ConditionalCheckFailed")},
+		{DYNAMODB_DUPLICATE_ITEM, STR_INIT("DuplicateItem")},
 		{DYNAMODB_ITEM_COLLECTION_SIZE, STR_INIT("ItemCollectionSizeLimitExceeded")},
 		{DYNAMODB_TRANSACTION_CONFLICT, STR_INIT("TransactionConflict")},
 		{DYNAMODB_THROUGHPUT_EXCEEDED, STR_INIT("ProvisionedThroughputExceeded")},

@@ -5,6 +5,7 @@
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactGetItems.html
  */
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/token.h"
 #include "services/dynamodb/transact.h"
 
 #include "aws/codec.h"
@@ -210,15 +211,6 @@ static int authorize(struct request *r)
 	return 0;
 }
 
-/* A part of what is asked for: its length first, so that no two requests read alike. */
-static void digest_add(struct sha256 *h, str part)
-{
-	uint64_t n = part.p ? part.n + 1 : 0;
-
-	sha256_add(h, str_of((const char *)&n, sizeof n));
-	sha256_add(h, part);
-}
-
 /* What was asked for, whatever its form as JSON: what a repetition must have in common. */
 static void digest_request(struct request *r)
 {
@@ -228,20 +220,20 @@ static void digest_request(struct request *r)
 	for (unsigned i = 0; i < r->t.count; i++) {
 		const struct item_request *q = &r->requests[i];
 
-		digest_add(&h, r->kinds[i]->name);
-		digest_add(&h, q->table);
-		digest_add(&h, q->item);
-		digest_add(&h, q->key);
-		digest_add(&h, q->condition);
-		digest_add(&h, q->update);
-		digest_add(&h, q->return_on_failure);
+		token_digest_add(&h, r->kinds[i]->name);
+		token_digest_add(&h, q->table);
+		token_digest_add(&h, q->item);
+		token_digest_add(&h, q->key);
+		token_digest_add(&h, q->condition);
+		token_digest_add(&h, q->update);
+		token_digest_add(&h, q->return_on_failure);
 		for (uint32_t k = 0; k < q->expr.name_count; k++) {
-			digest_add(&h, q->expr.names[k].token);
-			digest_add(&h, q->expr.names[k].name);
+			token_digest_add(&h, q->expr.names[k].token);
+			token_digest_add(&h, q->expr.names[k].name);
 		}
 		for (uint32_t k = 0; k < q->expr.value_count; k++) {
-			digest_add(&h, q->expr.values[k].token);
-			digest_add(&h, q->expr.values[k].value);
+			token_digest_add(&h, q->expr.values[k].token);
+			token_digest_add(&h, q->expr.values[k].value);
 		}
 	}
 	sha256_finish(&h, r->t.digest);

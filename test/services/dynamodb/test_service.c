@@ -69,7 +69,7 @@ TEST(dynamodb, wire_legacy)
 
 TEST(dynamodb, wire_partiql)
 {
-	ddb_file(FOLDER "partiql.txt", 180);
+	ddb_file(FOLDER "partiql.txt", 240);
 }
 
 TEST(dynamodb, wire_streams)
