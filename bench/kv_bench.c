@@ -4,8 +4,8 @@
  *
  *     make build/release/bench/kv_bench && build/release/bench/kv_bench [folder [seconds [bytes]]]
  *
- * Prints one line a row; with bytes only the threads, with values of that size. The folder has to be
- * on the disk in question; it is emptied.
+ * Prints one line a row; with bytes only the threads, with values of that size. The folder has to
+ * be on the disk in question; it is emptied.
  */
 #include "base/mem.h"
 #include "kv/kv.h"
