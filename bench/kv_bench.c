@@ -2,9 +2,10 @@
  * Measures the embedded store: synced puts by many fibers (read, then write, as PutItem does)
  * against as many threads that each call a synced rocksdb_write, point reads, and scans.
  *
- *     make build/release/bench/kv_bench && build/release/bench/kv_bench [folder [seconds]]
+ *     make build/release/bench/kv_bench && build/release/bench/kv_bench [folder [seconds [bytes]]]
  *
- * Prints one line a row. The folder has to be on the disk in question; it is emptied.
+ * Prints one line a row; with bytes only the threads, with values of that size. The folder has to
+ * be on the disk in question; it is emptied.
  */
 #include "base/mem.h"
 #include "kv/kv.h"
@@ -308,6 +309,12 @@ int main(int argc, char **argv)
 		.seconds = argc > 2 ? strtod(argv[2], NULL) : 5};
 	static const size_t sizes[] = {400, 1000};
 
+	if (argc >
+		3) { /* only what the server is compared with: threads, values of argv[3] bytes */
+		b.value_bytes = MIN(strtoul(argv[3], NULL, 10), 4000ul);
+		compare(&b);
+		return nftw(b.folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		b.value_bytes = sizes[i];
 		compare(&b);

@@ -1,286 +1,349 @@
 #!/usr/bin/python3
 """make bench: cirrus, its peers and the physical floor, side by side in one run.
 
-    bench/run.py [--seconds N] [--only SECTION,...] [--write]
+    bench/run.py [--seconds N] [--only SECTION,...] [--large] [--write]
 
-Load comes from wrk (one thread) that replays prepared, signed requests from memory; the same bytes go
-to every server of a section. Rates are medians of three rounds taken in turn (A B C A B C ...), so that
-a drift of the machine's speed meets all alike. CPU is user + system time of all of a server's
-processes, from /proc. Peers that are not installed are left out and named. --write puts the table into
-docs/benchmarks.md.
+Load comes from wrk (one thread) and bench/load.c (open loop), which replay prepared, signed requests;
+the same bytes go to every server of a section. cirrus runs in strict mode, so that every signature
+of the DynamoDB sections is verified. Rates are medians of three rounds taken in turn (A B C A B C
+...), so that a drift of the machine's speed meets all alike. CPU is user + system time of all of a
+server's processes, from /proc. Peers that are not installed, and operations that a server does not
+have, are left out and named. --write puts the table into docs/benchmarks.md.
 """
 import argparse
 import datetime
-import hashlib
-import hmac
-import json
+import http.client
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+import zipfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "test", "e2e"))
-import harness  # noqa: E402
+import rig
+from rig import dynamodb, harness, median, pss_mib, sign, tree, write_requests, wrk
 
 ITEMS = 20000
+ITEMS_OF_PEER = 1000  # what a slow one can hold a load of
 ITEM_BYTES = 1024
 ROUNDS = 3
-REGION = "us-east-1"
 rows = {}
 
 
-def sign(service, host, target, body, path="/", content="application/x-amz-json-1.0"):
-    """A raw HTTP/1.1 request, signed with the key test/test (Signature Version 4)."""
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{now[:8]}/{REGION}/{service}/aws4_request"
-    headers = {"content-type": content, "host": host, "x-amz-date": now}
-    if target:
-        headers["x-amz-target"] = target
-    names = sorted(headers)
-    canonical = "\n".join(["POST", path, ""] + [f"{n}:{headers[n]}" for n in names]
-                          + ["", ";".join(names), hashlib.sha256(body).hexdigest()])
-    text = "\n".join(["AWS4-HMAC-SHA256", now, scope,
-                      hashlib.sha256(canonical.encode()).hexdigest()])
-    key = b"AWS4test"
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    lines = [f"POST {path} HTTP/1.1"] + [f"{n}: {headers[n]}" for n in names]
-    lines += [f"authorization: AWS4-HMAC-SHA256 Credential=test/{scope}, "
-              f"SignedHeaders={';'.join(names)}, Signature={signature}",
-              f"content-length: {len(body)}", "", ""]
-    return "\r\n".join(lines).encode() + body
+def row(title, *cells):
+    rows.setdefault(title, []).append(cells)
 
 
-def dynamodb(host, operation, **request):
-    return sign("dynamodb", host, "DynamoDB_20120810." + operation, json.dumps(request).encode())
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-def write_requests(folder, name, requests):
-    path = os.path.join(folder, name)
-    with open(path, "wb") as f:
-        for request in requests:
-            f.write(b"%d\n" % len(request))
-            f.write(request)
-    return path
+# --- tables and items ------------------------------------------------------------------------------
+
+def make_table(server, name, sort_key=False, indexes=0):
+    db = server.api("dynamodb")
+    names = ["pk"] + (["sk"] if sort_key else []) + [f"g{i}" for i in range(indexes)]
+    request = {
+        "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in names],
+        "KeySchema": [{"AttributeName": n, "KeyType": k} for n, k in
+                      zip(names[:2 if sort_key else 1], ("HASH", "RANGE"))]}
+    if indexes:
+        request["GlobalSecondaryIndexes"] = [
+            {"IndexName": f"index-{i}", "KeySchema": [{"AttributeName": f"g{i}", "KeyType": "HASH"}],
+             "Projection": {"ProjectionType": "ALL"}} for i in range(indexes)]
+    db.create_table(**request)
+    db.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
 
 
-def cpu_seconds(pids):
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
-                fields = f.read().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        except OSError:
-            pass
-    return total / os.sysconf("SC_CLK_TCK")
+def item(number, size=ITEM_BYTES, **more):
+    return {"pk": {"S": f"item-{number:08d}"}, "n": {"N": str(number)}, **more,
+            "text": {"S": "x" * (size - 60)}}
 
 
-def tree(pid):
-    found = [pid]
-    for at in found:
-        try:
-            for task in os.listdir(f"/proc/{at}/task"):
-                with open(f"/proc/{at}/task/{task}/children", encoding="ascii") as f:
-                    found += [int(c) for c in f.read().split() if int(c) not in found]
-        except OSError:
-            pass
-    return found
+def key_of(number):
+    return {"pk": {"S": f"item-{number:08d}"}}
 
 
-def wrk(endpoint, requests, connections, seconds, pid):
-    """One round: rate, percentiles in microseconds, CPU per request."""
-    environment = dict(os.environ, CIRRUS_BENCH_REQUESTS=requests)
-    before = cpu_seconds(tree(pid))
-    done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s",
-                           os.path.join(ROOT, "bench", "replay.lua"), endpoint],
-                          capture_output=True, text=True, env=environment, check=True,
-                          timeout=seconds * 4 + 60)
-    cpu = cpu_seconds(tree(pid)) - before
-    found = re.search(r"RESULT (.*)", done.stdout)
-    figures = {k: int(v) for k, v in (pair.split("=") for pair in found.group(1).split())}
-    if figures["bad"] > figures["requests"] * 0.001:
-        raise RuntimeError(f"{figures['bad']} of {figures['requests']} answers were errors")
-    return {"rate": figures["requests"] / figures["duration_us"] * 1e6, "p50": figures["p50_us"],
-            "p99": figures["p99_us"], "cpu_us": cpu * 1e6 / max(figures["requests"], 1)}
+# --- start ------------------------------------------------------------------------------------------
 
-
-def median(rounds):
-    return {k: statistics.median(r[k] for r in rounds) for k in rounds[0]}
-
-
-class Nginx:
-    """The floor: a constant answer from nginx, two workers, no logs."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="cirrus-bench-nginx-")
-        self.port = harness.free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        os.chmod(self.folder, 0o755)
-        with open(os.path.join(self.folder, "nginx.conf"), "w", encoding="ascii") as f:
-            f.write(f"""daemon off; worker_processes 2; pid {self.folder}/pid; error_log stderr crit;
-events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {self.folder}/b;
-proxy_temp_path {self.folder}/p; fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u;
-scgi_temp_path {self.folder}/s; client_body_buffer_size 64k;
-server {{ listen 127.0.0.1:{self.port} reuseport; location / {{ return 200 "{{}}"; }} }} }}
-""")
-        self.process = subprocess.Popen(["nginx", "-p", self.folder, "-c",
-                                         os.path.join(self.folder, "nginx.conf")],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_port(self.endpoint)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def wait_port(endpoint, seconds=60):
-    deadline = time.monotonic() + seconds
+def first_answer_ms(server):
+    """From the start of the process to the first answer; asked again after 0.2 ms."""
+    port = server.port
+    ask = f"GET /_cirrus/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    started = time.monotonic()
+    server.start(wait=False)
     while True:
         try:
-            urllib.request.urlopen(endpoint, timeout=2).close()
-            return
-        except urllib.error.HTTPError:
-            return
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+                s.sendall(ask)
+                if s.recv(4096).startswith(b"HTTP/1.1 200"):
+                    return (time.monotonic() - started) * 1000
         except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-class Peer:
-    """Another server of the same API: a command that takes a port."""
-
-    def __init__(self, name, command):
-        self.name = name
-        self.port = harness.free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.process = subprocess.Popen([a.replace("PORT", str(self.port)) for a in command],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        cwd=tempfile.gettempdir())
-        wait_port(self.endpoint)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-def peers():
-    found = []
-    dynalite = os.path.join(ROOT, "build", "peers", "node_modules", "dynalite", "cli.js")
-    if os.path.exists(dynalite):
-        found.append(("dynalite", ["node", dynalite, "--port", "PORT", "--createTableMs", "0"]))
-    moto = shutil.which("moto_server")
-    if moto:
-        found.append(("moto", [moto, "-H", "127.0.0.1", "-p", "PORT"]))
-    return found
-
-
-def client(endpoint):
-    return harness.Server(endpoint=endpoint).client("dynamodb")
-
-
-def fill(endpoint, items=ITEMS):
-    db = client(endpoint)
-    db.create_table(TableName="bench", BillingMode="PAY_PER_REQUEST",
-                    AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-                    KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
-    db.get_waiter("table_exists").wait(TableName="bench", WaiterConfig={"Delay": 1})
-    host = endpoint.partition("//")[2]
-    return host
-
-
-def item(number):
-    return {"pk": {"S": f"item-{number:08d}"}, "n": {"N": str(number)},
-            "text": {"S": "x" * (ITEM_BYTES - 60)}}
-
-
-def section_items(seconds, folder):
-    """GetItem and PutItem against the floor and the peers, 64 connections."""
-    servers = [("nginx return 200 (floor)", Nginx())]
-    cirrus = harness.Server()
-    cirrus.start()
-    cirrus_one = harness.Server("--loops", "1")
-    cirrus_one.start()
-    servers += [("cirrus, 2 loops", cirrus), ("cirrus, 1 loop", cirrus_one)]
-    servers += [(name, Peer(name, command)) for name, command in peers()]
-    requests = {}
-    for name, server in servers:
-        host = server.endpoint.partition("//")[2]
-        count = ITEMS if "nginx" in name or "cirrus" in name else 1000
-        gets = [dynamodb(host, "GetItem", TableName="bench", Key={"pk": item(i)["pk"]})
-                for i in range(count)]
-        puts = [dynamodb(host, "PutItem", TableName="bench", Item=item(i)) for i in range(count)]
-        requests[name] = (write_requests(folder, f"get-{server.port}", gets),
-                          write_requests(folder, f"put-{server.port}", puts))
-        if "nginx" not in name:
-            fill(server.endpoint)
-            # Every key once: the write load itself is the loader.
-            wrk(server.endpoint, requests[name][1], 64, 4, server.process.pid)
-    for index, operation in enumerate(("GetItem", "PutItem")):
-        for connections in (64, 1):
-            results = {name: [] for name, _ in servers}
-            for _ in range(ROUNDS):
-                for name, server in servers:
-                    results[name].append(wrk(server.endpoint, requests[name][index], connections,
-                                             seconds, server.process.pid))
-            floor = median(results[servers[0][0]])["rate"]
-            for name, _ in servers:
-                m = median(results[name])
-                rows.setdefault(f"{operation} of 1 KB, {connections} connection"
-                                f"{'s' if connections > 1 else ''}", []).append(
-                    (name, f"{m['rate']:,.0f}", f"{m['rate'] / floor:.0%}", f"{m['p50']:,.0f}",
-                     f"{m['p99']:,.0f}", f"{m['cpu_us']:.1f}"))
-    for _, server in servers:
-        if isinstance(server, harness.Server):
-            server.__exit__(None)
-        else:
-            server.close()
-
-
-def pss_mib(pids):
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-                total += int(re.search(r"^Pss:\s+(\d+)", f.read(), re.M).group(1))
-        except (OSError, AttributeError):
             pass
-    return total / 1024
+        if time.monotonic() - started > 30:
+            raise RuntimeError("the server does not get ready:\n" + server.log())
+        time.sleep(0.0002)
 
 
 def section_start(seconds, folder):
-    """Start on an empty folder, idle memory, size of the binary."""
-    times, memory = [], []
+    """Start on an empty folder and on an existing one, idle memory, size of the binary."""
+    fresh, again, memory = [], [], []
     for _ in range(20):
-        server = harness.Server()
-        started = time.monotonic()
-        server.start()
-        times.append((time.monotonic() - started) * 1000)
+        server = rig.Cirrus(strict=False)
+        fresh.append(first_answer_ms(server))
         if len(memory) < 3:
             time.sleep(1)
             memory.append(pss_mib(tree(server.process.pid)))
-        server.__exit__(None)
+        server.stop()
+        again.append(first_answer_ms(server))
+        server.close()
     stripped = os.path.join(folder, "stripped")
     subprocess.run(["strip", "-o", stripped, harness.BINARY], check=True)
-    rows["Start and size"] = [
-        ("start to first answer, empty folder, median of 20 (the poll adds up to 10 ms)",
-         f"{statistics.median(times):.1f} ms"),
-        ("idle memory, all processes (PSS)", f"{statistics.median(memory):.1f} MiB"),
-        ("stripped binary", f"{os.path.getsize(stripped) / 1e6:.1f} MB")]
+    title = "Start and size"
+    row(title, "start to first answer, empty folder, median of 20", f"{statistics.median(fresh):.1f} ms")
+    row(title, "start to first answer, existing folder", f"{statistics.median(again):.1f} ms")
+    row(title, "idle memory, all processes (PSS), no function", f"{statistics.median(memory):.1f} MiB")
+    row(title, "stripped binary", f"{os.path.getsize(stripped) / 1e6:.1f} MB")
+
+
+# --- GetItem and PutItem ----------------------------------------------------------------------------
+
+def requests_of(server, folder, operation, count):
+    if operation == "GetItem":
+        made = [dynamodb(server, "GetItem", TableName="bench", Key=key_of(i)) for i in range(count)]
+    else:
+        made = [dynamodb(server, "PutItem", TableName="bench", Item=item(i)) for i in range(count)]
+    return write_requests(folder, f"{operation}-{server.port}", made)
+
+
+def threads_rate(seconds):
+    """64 threads that each call a synced rocksdb_write with 1000 bytes, on the same disk."""
+    place = tempfile.mkdtemp(prefix="cirrus-bench-kv-")
+    done = subprocess.run([rig.KV_BENCH, place, str(seconds), "1000"], capture_output=True,
+                          text=True, check=True, timeout=seconds + 120)
+    shutil.rmtree(place, ignore_errors=True)
+    rate, cpu = re.search(r"threads\s+(\d+)/s\s+([\d.]+) us", done.stdout).groups()
+    return {"rate": float(rate), "p50": 0, "p99": 0, "cpu_us": float(cpu)}
+
+
+def put_floor_table(title, names, results):
+    floor = median(results[names[0]])["rate"]
+    for name in names:
+        m = median(results[name])
+        row(title, name, f"{m['rate']:,.0f}", f"{m['rate'] / floor:.0%}",
+            f"{m['p50']:,.0f}" if m["p50"] else "", f"{m['p99']:,.0f}" if m["p99"] else "",
+            f"{m['cpu_us']:.1f}")
+
+
+def section_items(seconds, folder):
+    """GetItem and PutItem against the floor, synced threads and the peers; latency at half load."""
+    servers = [("nginx return 200 (floor)", rig.Nginx()), ("cirrus, 2 loops", rig.Cirrus("--loops", "2")),
+               ("cirrus, 1 loop", rig.Cirrus("--loops", "1"))]
+    ours = [server for _, server in servers[1:]]
+    for server in ours:
+        server.start()
+    servers += rig.peers()
+    names = [name for name, _ in servers]
+    threads = "64 threads, each its own synced rocksdb_write"
+    for _, server in servers[1:]:
+        make_table(server, "bench")
+    top = {}
+    for operation in ("PutItem", "GetItem"):
+        requests = {name: requests_of(server, folder, operation,
+                                      ITEMS if server in ours or server is servers[0][1]
+                                      else ITEMS_OF_PEER) for name, server in servers}
+        if operation == "PutItem":  # every key once, and the caches as they are in use
+            for name, server in servers[1:]:
+                rig.load(server, requests[name], 64, 0, 0)
+        for connections in (64, 1):
+            results = {name: [] for name in names + [threads]}
+            for _ in range(ROUNDS):
+                for name, server in servers:
+                    results[name].append(wrk(server, requests[name], connections, seconds))
+                if operation == "PutItem" and connections == 64:
+                    results[threads].append(threads_rate(seconds))
+            title = f"{operation} of 1 KB, {connections} connection{'s' if connections > 1 else ''}"
+            put_floor_table(title, names + ([threads] if results[threads] else []), results)
+            if connections == 64:
+                top[operation] = median(results[names[1]])["rate"]
+            if results[threads]:
+                ratio = top[operation] / median(results[threads])["rate"]
+                row(title, f"cirrus, 2 loops, beside those threads: {ratio:.0%}", "", "", "", "", "")
+        for name, server in servers[1:3]:
+            at_half = median([rig.load(server, requests[name], 64, seconds, top[operation] / 2)
+                              for _ in range(ROUNDS)])
+            row("Latency at half of the top rate, open loop, 64 connections", f"{operation}, {name}",
+                f"{at_half['rate']:,.0f}", f"{at_half['p50']:,.0f}", f"{at_half['p99']:,.0f}",
+                f"{at_half['cpu_us']:.1f}")
+    for _, server in servers:
+        server.close()
+
+
+# --- the other operations of the data plane -----------------------------------------------------------
+
+PARTITION_ITEMS = 20  # of the table that is queried
+
+
+def operations(server, count):
+    """name -> prepared requests; tables ops, parts and gsi."""
+    def update(i):
+        return dynamodb(server, "UpdateItem", TableName="ops", Key=key_of(i),
+                        UpdateExpression="SET n = n + :one", ConditionExpression="attribute_exists(pk)",
+                        ExpressionAttributeValues={":one": {"N": "1"}})
+
+    def query(i):
+        return dynamodb(server, "Query", TableName="parts", KeyConditionExpression="pk = :p",
+                        ExpressionAttributeValues={":p": {"S": f"p-{i:06d}"}})
+
+    def transact(i):
+        return dynamodb(server, "TransactWriteItems", TransactItems=[
+            {"Put": {"TableName": "ops", "Item": item((4 * i + j) % count)}} for j in range(4)])
+
+    def batch(i):
+        return dynamodb(server, "BatchWriteItem", RequestItems={"ops": [
+            {"PutRequest": {"Item": item((25 * i + j) % count, 400)}} for j in range(25)]})
+
+    def put_indexed(i):
+        keys = {f"g{j}": {"S": f"v-{(i * 7 + j) % count}"} for j in range(5)}
+        return dynamodb(server, "PutItem", TableName="gsi", Item=item(i, 400, **keys))
+
+    few = count // 4
+    return {
+        "PutItem (for comparison)": [dynamodb(server, "PutItem", TableName="ops", Item=item(i))
+                                     for i in range(count)],
+        "UpdateItem with condition": [update(i) for i in range(count)],
+        "Query of 20 items of 400 B": [query(i) for i in range(count // PARTITION_ITEMS)],
+        "TransactWriteItems of 4": [transact(i) for i in range(few)],
+        "BatchWriteItem of 25, 400 B": [batch(i) for i in range(few)],
+        "PutItem with 5 GSIs, 400 B": [put_indexed(i) for i in range(count)],
+    }
+
+
+def prepare_operations(server, folder, count):
+    make_table(server, "ops")
+    make_table(server, "parts", sort_key=True)
+    try:
+        make_table(server, "gsi", indexes=5)
+    except Exception as error:  # the operation's rows will say so
+        say(f"  no table with indexes: {error}")
+    fill = [dynamodb(server, "PutItem", TableName="ops", Item=item(i)) for i in range(count)]
+    parts = [dynamodb(server, "BatchWriteItem", RequestItems={"parts": [{"PutRequest": {"Item": {
+        "pk": {"S": f"p-{i:06d}"}, "sk": {"S": f"s-{j:04d}"}, "text": {"S": "x" * 360}}}}
+        for j in range(PARTITION_ITEMS)]}) for i in range(count // PARTITION_ITEMS)]
+    for name, requests in (("fill", fill), ("parts", parts)):
+        rig.load(server, write_requests(folder, f"{name}-{server.port}", requests), 16, 0, 0)
+
+
+def section_operations(seconds, folder):
+    """UpdateItem, Query, transactions, batches, indexes at 1, 16 and 64 connections."""
+    cirrus = rig.Cirrus("--loops", "2")
+    cirrus.start()
+    for name, server in [("cirrus", cirrus)] + rig.peers():
+        ours = server is cirrus
+        count = ITEMS if ours else ITEMS_OF_PEER
+        prepare_operations(server, folder, count)
+        for operation, requests in operations(server, count).items():
+            path = write_requests(folder, f"op-{server.port}", requests)
+            for connections in (1, 16, 64) if ours else (16,):
+                title = f"{operation}, {connections} connection{'s' if connections > 1 else ''}"
+                try:
+                    m = rig.load(server, path, connections, seconds, 0)
+                except RuntimeError as error:
+                    row("Other operations", title, name, f"not supported ({str(error)[:60].strip()})",
+                        "", "", "")
+                    break
+                row("Other operations", title, name, f"{m['rate']:,.0f}", f"{m['p50']:,.0f}",
+                    f"{m['p99']:,.0f}", f"{m['cpu_us']:.1f}")
+        server.close()
+
+
+# --- much data -----------------------------------------------------------------------------------------
+
+BULK_PART = 4000  # requests prepared at a time
+
+
+def load_items(server, folder, first, count):
+    """Through BatchWriteItem; the seconds that the server took."""
+    taken = 0.0
+    for begin in range(first, first + count, BULK_PART * 25):
+        end = min(begin + BULK_PART * 25, first + count)
+        requests = [dynamodb(server, "BatchWriteItem", RequestItems={"bench": [
+            {"PutRequest": {"Item": item(j, 400)}} for j in range(i, min(i + 25, end))]})
+            for i in range(begin, end, 25)]
+        path = write_requests(folder, "bulk", requests)
+        taken += len(requests) / rig.load(server, path, 32, 0, 0)["rate"]
+    return taken
+
+
+def scan_table(server):
+    """All pages, COUNT: (items, seconds, CPU seconds)."""
+    db, start, count = server.api("dynamodb"), {}, 0
+    cpu, began = rig.cpu_seconds(tree(server.process.pid)), time.monotonic()
+    while True:
+        page = db.scan(TableName="bench", Select="COUNT", **start)
+        count += page["Count"]
+        if "LastEvaluatedKey" not in page:
+            break
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    return count, time.monotonic() - began, rig.cpu_seconds(tree(server.process.pid)) - cpu
+
+
+def point_latency(server, folder, seconds, items):
+    """p50 of GetItem and PutItem over random keys, one connection, microseconds."""
+    import random
+    numbers = [random.randrange(items) for _ in range(ITEMS)]
+    gets = [dynamodb(server, "GetItem", TableName="bench", Key=key_of(i)) for i in numbers]
+    puts = [dynamodb(server, "PutItem", TableName="bench", Item=item(i, 400)) for i in numbers]
+    return [median([rig.load(server, write_requests(folder, "point", r), 1, seconds, 0)
+                    for _ in range(ROUNDS)])["p50"] for r in (gets, puts)]
+
+
+def section_bulk(seconds, folder, items=1_000_000):
+    """Loading 1,000,000 items, scanning them, memory; point operations among few and many items."""
+    title = "Much data"
+    with rig.Cirrus("--loops", "2") as server:
+        make_table(server, "bench")
+        load_items(server, folder, 0, 10_000)
+        few = point_latency(server, folder, seconds, 10_000)
+        taken = load_items(server, folder, 10_000, items - 10_000)
+        row(title, f"BatchWriteItem, {items:,} items of 400 B, 32 connections",
+            f"{(items - 10_000) / taken:,.0f} items/s")
+        count, wall, cpu = scan_table(server)
+        row(title, f"Scan of {count:,} items, COUNT, one client", f"{count / wall:,.0f} items/s")
+        row(title, "Scan, by the server's CPU time", f"{count / max(cpu, 1e-9):,.0f} items/s")
+        many = point_latency(server, folder, seconds, items)
+        for name, a, b in zip(("GetItem", "PutItem"), few, many):
+            row(title, f"{name} p50, 10,000 and {items:,} items, 1 connection",
+                f"{a:,.0f} and {b:,.0f} us: {b / a:.2f} times")
+        row(title, "memory after all that (PSS; cache 64 MiB, write buffers 3 x 16 MiB)",
+            f"{pss_mib(tree(server.process.pid)):.1f} MiB")
+
+
+# --- functions ------------------------------------------------------------------------------------------
+
+FUNCTIONS = {
+    "node": ("nodejs20.x", "index.handler",
+             [("index.js", "exports.handler = async (event) => event;", 0o644)]),
+    "python": ("python3.11", "index.handler",
+               [("index.py", "def handler(event, context):\n    return event\n", 0o644)]),
+}
+
+
+def functions():
+    found = dict(FUNCTIONS)
+    path = os.path.join(rig.ROOT, "build", "test", "lambda-bootstrap")
+    if os.path.exists(path):
+        with open(path, "rb") as f:
+            found["native"] = ("provided.al2023", "bootstrap", [("bootstrap", f.read(), 0o755)])
+    return found
 
 
 def make_zip(folder, files):
-    import zipfile
     path = os.path.join(folder, "code.zip")
     with zipfile.ZipFile(path, "w") as z:
         for name, text, mode in files:
@@ -291,133 +354,166 @@ def make_zip(folder, files):
         return f.read()
 
 
-FUNCTIONS = {
-    "node": ("nodejs20.x", "index.handler",
-             [("index.js", "exports.handler = async (event) => event;", 0o644)]),
-    "python": ("python3.11", "index.handler",
-               [("index.py", "def handler(event, context):\n    return event\n", 0o644)]),
-}
-
-
-def native_bootstrap():
-    path = os.path.join(ROOT, "build", "test", "lambda-bootstrap")
-    if not os.path.exists(path):
-        return None
-    with open(path, "rb") as f:
-        return f.read()
-
-
 def create_function(server, name, runtime, handler, code):
-    functions = server.client("lambda")
-    functions.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Timeout=30,
-                              MemorySize=1769,  # one processor: the share follows the memory
-                              Role="arn:aws:iam::000000000000:role/bench", Code={"ZipFile": code})
-    functions.get_waiter("function_active_v2").wait(FunctionName=name)
-    return functions
+    api = server.api("lambda")
+    api.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Timeout=30,
+                        MemorySize=1769,  # one processor: the share follows the memory
+                        Role="arn:aws:iam::000000000000:role/bench", Code={"ZipFile": code})
+    api.get_waiter("function_active_v2").wait(FunctionName=name)
+    return api
+
+
+def signed_invoke(server, name, payload):
+    return sign("lambda", f"127.0.0.1:{server.port}", None, payload,
+                f"/2015-03-31/functions/{name}/invocations", "application/json")
+
+
+def one_invoke(server, name):
+    """Microseconds, on a connection of its own that is there already."""
+    raw = signed_invoke(server, name, b"{}")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.connect()
+    started = time.perf_counter()
+    connection.sock.sendall(raw)
+    answer = connection.sock.recv(65536)
+    taken = (time.perf_counter() - started) * 1e6
+    connection.close()
+    if not answer.startswith(b"HTTP/1.1 200") or b"unction-error" in answer.lower():
+        raise RuntimeError(answer.decode(errors="replace"))
+    return taken
+
+
+def percentiles(taken):
+    taken = sorted(taken)
+    return f"{taken[len(taken) // 2]:.0f}", f"{taken[int(len(taken) * 0.99)]:.0f}"
+
+
+def cold_starts(server, api, name, count, pause):
+    """Each change of the environment makes the next Invoke a cold one."""
+    taken = []
+    for i in range(count):
+        api.update_function_configuration(FunctionName=name,
+                                          Environment={"Variables": {"ROUND": str(i)}})
+        api.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        time.sleep(pause)
+        taken.append(one_invoke(server, name))
+    return taken
+
+
+def after_pauses(server, name, count, pause):
+    taken = []
+    for _ in range(count):
+        time.sleep(pause)
+        taken.append(one_invoke(server, name))
+    return taken
+
+
+def invoke_pooled(server, folder, kinds, seconds):
+    title = "Invoke"
+    before = 0
+    for kind, (runtime, handler, files) in kinds.items():
+        name = "f" + kind
+        api = create_function(server, name, runtime, handler, make_zip(folder, files))
+        one = write_requests(folder, "invoke", [signed_invoke(server, name, b'{"k":"v"}')])
+        api.invoke(FunctionName=name, Payload=b"{}")
+        warm = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
+        row(title, f"warm Invoke, {kind}, 1 connection", f"{warm['rate']:,.0f}", f"{warm['p50']:.0f}",
+            f"{warm['p99']:.0f}")
+        many = rig.load(server, one, 16, seconds, 0)
+        row(title, f"warm Invoke, {kind}, 16 connections", f"{many['rate']:,.0f}",
+            f"{many['p50']:.0f}", f"{many['p99']:.0f}")
+        row(title, f"warm Invoke, {kind}, thawed after 0.1 s of idleness", "",
+            *percentiles(after_pauses(server, name, 20, 0.1)))
+        row(title, f"warm Invoke, {kind}, after 1 s of idleness", "",
+            *percentiles(after_pauses(server, name, 5, 1)))
+        row(title, f"cold Invoke, {kind}, pool full", "",
+            *percentiles(cold_starts(server, api, name, 20, 0.5)))
+        row(title, f"cold Invoke, {kind}, one after another without a pause", "",
+            *percentiles(cold_starts(server, api, name, 20, 0)))
+        time.sleep(1)
+        now = pss_mib(tree(server.process.pid))
+        row("Memory with functions", f"all processes with one function of {kind} more, its instances "
+            "and its pool (PSS)", f"{now:.1f} MiB" + (f", {now - before:.1f} more" if before else ""))
+        before = now
 
 
 def section_invoke(seconds, folder):
-    """Warm and cold Invoke through the whole path: signature, scheduler, container and back."""
-    native = native_bootstrap()
-    kinds = dict(FUNCTIONS)
-    if native:
-        kinds["native"] = ("provided.al2023", "bootstrap", [("bootstrap", native, 0o755)])
-    nginx = Nginx()
+    """Warm and cold Invoke through the whole path: HTTP, scheduler, container and back."""
+    kinds = functions()
+    nginx = rig.Nginx()
     host = nginx.endpoint.partition("//")[2]
-    one_hop = write_requests(folder, "hop", [sign("lambda", host, None, b"{}")])
-    hop = median([wrk(nginx.endpoint, one_hop, 1, seconds, nginx.process.pid)
-                  for _ in range(ROUNDS)])
-    table = [("floor: two loopback hops (twice nginx, 1 connection)", "", f"{2 * hop['p50']:.0f}",
-              f"{2 * hop['p99']:.0f}")]
+    hop_file = write_requests(folder, "hop", [sign("lambda", host, None, b"{}")])
+    hop = median([rig.load(nginx, hop_file, 1, seconds, 0) for _ in range(ROUNDS)])
+    row("Invoke", "floor: two loopback hops (twice nginx, 1 connection)", "", f"{2 * hop['p50']:.0f}",
+        f"{2 * hop['p99']:.0f}")
     nginx.close()
-    for pool in ("2", "0"):
-        with harness.Server("--pool", pool) as server:
-            host = server.endpoint.partition("//")[2]
-            for kind, (runtime, handler, files) in kinds.items():
-                functions = create_function(server, "f" + kind, runtime, handler,
-                                            make_zip(folder, files))
-                path = f"/2015-03-31/functions/f{kind}/invocations"
-                one = write_requests(folder, "invoke-" + kind, [
-                    sign("lambda", host, None, b'{"k":"v"}', path, "application/json")])
-                functions.invoke(FunctionName="f" + kind, Payload=b"{}")
-                if pool != "0":
-                    warm = median([wrk(server.endpoint, one, 1, seconds, server.process.pid)
-                                   for _ in range(ROUNDS)])
-                    table.append((f"warm Invoke, {kind}", f"{warm['rate']:,.0f}",
-                                  f"{warm['p50']:.0f}", f"{warm['p99']:.0f}"))
-                cold = cold_starts(server, functions, "f" + kind, 20)
-                table.append((f"cold Invoke, {kind}, " + ("pool" if pool != "0" else "pool empty"),
-                              "", f"{cold[0]:.0f}", f"{cold[1]:.0f}"))
-    rows["Invoke"] = table
+    with rig.Cirrus("--pool", "2", strict=False) as server:
+        invoke_pooled(server, folder, kinds, seconds)
+    with rig.Cirrus("--pool", "0", strict=False) as server:
+        for kind, (runtime, handler, files) in kinds.items():
+            api = create_function(server, "f" + kind, runtime, handler, make_zip(folder, files))
+            api.invoke(FunctionName="f" + kind, Payload=b"{}")
+            row("Invoke", f"cold Invoke, {kind}, pool empty", "",
+                *percentiles(cold_starts(server, api, "f" + kind, 20, 0.1)))
 
 
-def cold_starts(server, functions, name, count):
-    """Each change of the environment makes the next Invoke a cold one. Microseconds: p50, p99."""
-    import http.client
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    taken = []
-    for i in range(count):
-        functions.update_function_configuration(FunctionName=name,
-                                                Environment={"Variables": {"ROUND": str(i)}})
-        functions.get_waiter("function_updated_v2").wait(
-            FunctionName=name, WaiterConfig={"Delay": 1})
-        time.sleep(0.1)  # the pool is filled again
-        raw = sign("lambda", f"127.0.0.1:{server.port}", None, b"{}",
-                   f"/2015-03-31/functions/{name}/invocations", "application/json")
-        connection.connect()
-        started = time.perf_counter()
-        connection.sock.sendall(raw)
-        answer = connection.sock.recv(65536)
-        taken.append((time.perf_counter() - started) * 1e6)
-        if not answer.startswith(b"HTTP/1.1 200") or b"unction-error" in answer.lower():
-            raise RuntimeError(answer.decode(errors="replace"))
-        connection.close()
-    taken.sort()
-    return taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
+# --- the page ---------------------------------------------------------------------------------------------
 
-
-HEADS = {"items": ("server", "requests/s", "of floor", "p50 us", "p99 us", "CPU us/request"),
-         "Start": ("what", "figure"), "Invoke": ("what", "calls/s", "p50 us", "p99 us")}
+HEADS = {"Start": ("what", "figure"), "Much": ("what", "figure"), "Memory": ("what", "figure"),
+         "Invoke": ("what", "calls/s", "p50 us", "p99 us"),
+         "Latency": ("what", "requests/s", "p50 us", "p99 us", "CPU us/request"),
+         "Other": ("what", "server", "requests/s", "p50 us", "p99 us", "CPU us/request")}
+HEAD_ITEMS = ("server", "requests/s", "of floor", "p50 us", "p99 us", "CPU us/request")
 
 
 def render():
     out = []
     for title, table in rows.items():
-        head = HEADS.get(title.split()[0], HEADS["items"])
+        head = HEADS.get(title.split()[0], HEAD_ITEMS)
         out += ["", f"### {title}", "", "| " + " | ".join(head) + " |",
                 "|" + "---|" * len(head)]
-        out += ["| " + " | ".join(row) + " |" for row in table]
+        out += ["| " + " | ".join(cells) + " |" for cells in table]
     return "\n".join(out) + "\n"
 
 
-SECTIONS = {"start": section_start, "items": section_items, "invoke": section_invoke}
+SECTIONS = {"start": section_start, "items": section_items, "operations": section_operations,
+            "bulk": section_bulk, "invoke": section_invoke}
+
+
+def write_page(text):
+    path = os.path.join(rig.ROOT, "docs", "benchmarks.md")
+    with open(path, encoding="utf-8") as f:
+        head = f.read().partition("<!-- table -->")[0]
+    with open("/proc/cpuinfo", encoding="ascii") as f:
+        model = re.search(r"model name\s*:\s*(.*)", f.read())
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"{head}<!-- table -->\n\n`make bench` on {datetime.date.today().isoformat()}: "
+                f"{os.cpu_count()} cores ({model.group(1) if model else 'unknown'}), Linux "
+                f"{os.uname().release}.\n{text}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=int, default=5, help="of each round [5]")
+    parser.add_argument("--seconds", type=int, default=3, help="of each round [3]")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections: " + ",".join(SECTIONS))
+    parser.add_argument("--large", action="store_true",
+                        help="the section bulk with 10,000,000 items (10 GB of disk, half an hour)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="cirrus-bench-")
     try:
         for name in arguments.only.split(","):
-            print(f"{name}: {SECTIONS[name].__doc__}", file=sys.stderr, flush=True)
-            SECTIONS[name](arguments.seconds, folder)
+            began = time.monotonic()
+            say(f"{name}: {SECTIONS[name].__doc__}")
+            more = {"items": 10_000_000} if name == "bulk" and arguments.large else {}
+            SECTIONS[name](arguments.seconds, folder, **more)
+            say(f"  {time.monotonic() - began:.0f} s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     text = render()
     print(text)
     if arguments.write:
-        path = os.path.join(ROOT, "docs", "benchmarks.md")
-        with open(path, encoding="utf-8") as f:
-            page = f.read()
-        head = page.partition("<!-- table -->")[0]
-        date = datetime.date.today().isoformat()
-        model = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo", encoding="ascii").read())
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(f"{head}<!-- table -->\n\n`make bench` on {date}: {os.cpu_count()} cores"
-                    f" ({model.group(1) if model else 'unknown'}), Linux {os.uname().release}.\n{text}")
+        write_page(text)
 
 
 if __name__ == "__main__":

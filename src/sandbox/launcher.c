@@ -416,6 +416,7 @@ static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds,
 		snprintf(text, sizeof text, "as %s; control groups: %s",
 			l->context.rootless ? "ordinary user" : "root", groups);
 		greet(l, 0, text);
+		launcher_order_cells(l);
 	}
 	launcher_start_waiting(l);
 }
@@ -737,7 +738,9 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 		greet(l, ERR_UNSUPPORTED, error.text);
 		_exit(1);
 	}
-	refill(l);
+	/* One shows that all is there; the others would only delay it, and with it the server's
+	 * start. */
+	make_cells(l, 1);
 	run(l);
 }
 
