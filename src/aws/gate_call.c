@@ -109,9 +109,44 @@ static int call_call(void *self, struct arena *a, const char *service, const cha
 	return 0;
 }
 
+static int call_identify(void *self, struct arena *a, const struct service *service,
+	const struct gate_request *request, str body, struct call *ret_call)
+{
+	struct gate *g = self;
+	struct gate_pass *p = arena_new(a, struct gate_pass);
+	int rc;
+
+	gate_begin_call(g, a, ret_call);
+	ret_call->service = service;
+	ret_call->self = service->self;
+	ret_call->request = request;
+	ret_call->body = body;
+	ret_call->deadline_ns = g->options.monotonic_ns() + g->options.deadline_ms * 1000000;
+	/* The call's principal is in it. */
+	*p = (struct gate_pass){.gate = g,
+		.call = ret_call,
+		.request = request,
+		.operation = -1,
+		.signed_ = {request->method, request->path, request->query, request->headers,
+			request->header_count}};
+	rc = sigv4_parse(a, &p->signed_, &p->auth, &p->signature_error);
+	if (rc == 0)
+		return gate_refuse(p, GATE_MISSING_TOKEN, "Missing Authentication Token");
+	if (rc < 0)
+		return gate_refuse(
+			p, GATE_INCOMPLETE_SIGNATURE, "%.*s", STR_ARG(p->signature_error.message));
+	if (!str_eq(p->auth.service, str_c(service->model->signing_name)))
+		return gate_refuse(p, GATE_INVALID_SIGNATURE,
+			"Credential should be scoped to correct service: '%s'.",
+			service->model->signing_name);
+	p->is_signed = true;
+	return gate_authenticate(p);
+}
+
 void gate_provide_calls(struct gate *g)
 {
 	g->call = mem_new(struct port_call);
-	*g->call = (struct port_call){.self = g, .input = call_input, .call = call_call};
+	*g->call = (struct port_call){
+		.self = g, .input = call_input, .call = call_call, .identify = call_identify};
 	g->ports->call = g->call;
 }

@@ -46,24 +46,8 @@ struct services {
 	const struct service *rows[SERVICES];
 };
 
-static int new_lambda(struct services *s)
-{
-	const struct services_options *o = &s->options;
-	struct lambda_options options = {
-		.data_folder = o->data_folder,
-		.node = runtimes_node(o->options),
-		.python = runtimes_python(o->options),
-		.pool = (unsigned)o->options->pool,
-		.auth_strict = o->strict,
-		.url_key = o->url_key,
-		.front = o->front,
-		.front_arg = o->front_arg,
-	};
-
-	return lambda_service_new(&options, s->rt, o->ports, &s->lambda);
-}
-
-/* {api-id}.execute-api.{region}.SUFFIX, with our port: the first --host-suffix, else localhost. */
+/* The end of hosts ({id}.execute-api.{region}.SUFFIX), with our port: the first --host-suffix, else
+ * localhost. */
 static str endpoint_suffix(struct services *s)
 {
 	const struct options *o = s->options.options;
@@ -73,6 +57,25 @@ static str endpoint_suffix(struct services *s)
 	return ARENA_CONCAT(&s->arena,
 		str_c(o->host_suffix.n ? o->host_suffix.item[0] : "localhost"),
 		colon < 0 ? STR("") : str_from(listen, (size_t)colon));
+}
+
+static int new_lambda(struct services *s)
+{
+	const struct services_options *o = &s->options;
+	str suffix = endpoint_suffix(s);
+	struct lambda_options options = {
+		.data_folder = o->data_folder,
+		.node = runtimes_node(o->options),
+		.python = runtimes_python(o->options),
+		.pool = (unsigned)o->options->pool,
+		.auth_strict = o->strict,
+		.endpoint_suffix = ARENA_CONCAT(&s->arena, suffix, str_of("", 1)).p,
+		.url_key = o->url_key,
+		.front = o->front,
+		.front_arg = o->front_arg,
+	};
+
+	return lambda_service_new(&options, s->rt, o->ports, &s->lambda);
 }
 
 static int new_apigateway(struct services *s)

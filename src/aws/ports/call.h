@@ -9,6 +9,10 @@
 #include "aws/principal.h"
 #include "aws/value.h"
 
+struct call;
+struct gate_request;
+struct service;
+
 struct port_call {
 	void *self;
 	/* An empty input for an operation, to be filled: check() when the operation is unknown. */
@@ -22,6 +26,13 @@ struct port_call {
 	int (*call)(void *self, struct arena *a, const char *service, const char *operation,
 		const struct principal *as, str region, const struct value *in,
 		const struct value **ret_out, struct fault *ret_fault) mayyield;
+	/*
+	 * Who signed a request that does not pass the gate (a function's URL): a call of `service`
+	 * without operation and input, for call_authorize(). 0; ERR_FAULT with ret_call->fault: not
+	 * signed, or not validly, or for another service.
+	 */
+	int (*identify)(void *self, struct arena *a, const struct service *service,
+		const struct gate_request *request, str body, struct call *ret_call) mayyield;
 };
 
 #endif

@@ -14,10 +14,10 @@
 #ifndef SERVICES_APIGATEWAY_COMPILED_H
 #define SERVICES_APIGATEWAY_COMPILED_H
 
+#include "aws/cors.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "rt/rt.h"
-#include "services/apigateway/cors.h"
 #include "services/apigateway/store.h"
 #include "services/apigateway/target.h"
 

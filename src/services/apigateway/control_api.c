@@ -2,9 +2,9 @@
  * APIs: create (quick create too), get, list, update, delete; and what the handlers share.
  * https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
  */
+#include "aws/cors.h"
 #include "base/rc.h"
 #include "services/apigateway/control.h"
-#include "services/apigateway/cors.h"
 #include "services/apigateway/target.h"
 
 static bool asks_nothing(const struct value *v, const char *fine)

@@ -110,10 +110,15 @@ static str event_path(struct execution *e)
 static str render(struct execution *e)
 {
 	struct http_exchange *x = e->x;
+	struct event_variable *parameters =
+		arena_new_array(&x->arena, struct event_variable, e->route.parameter_count + 1);
 	str host = e->match->host;
 	ptrdiff_t colon = str_find_last(host, ':');
 	struct buf out;
 
+	for (size_t i = 0; i < e->route.parameter_count; i++)
+		parameters[i] = (struct event_variable){
+			e->route.parameters[i].name, e->route.parameters[i].value};
 	/* Without the port; the id stands before the first dot. */
 	if (colon > 0 && str_find(str_from(host, (size_t)colon), ']') < 0)
 		host = str_sub(host, 0, (size_t)colon);
@@ -136,7 +141,7 @@ static str render(struct execution *e)
 		.headers = e->headers,
 		.header_count = e->header_count,
 		.body = e->body,
-		.parameters = e->route.parameters,
+		.parameters = parameters,
 		.parameter_count = e->route.parameter_count,
 		.variables = e->stage->variables,
 		.variable_count = e->stage->variable_count};

@@ -11,8 +11,9 @@
 #ifndef SERVICES_APIGATEWAY_TARGET_H
 #define SERVICES_APIGATEWAY_TARGET_H
 
+#include "aws/http_event.h"
 #include "base/arena.h"
-#include "services/apigateway/event.h"
+#include "services/apigateway/router.h"
 
 /* Does the text name stage variables? */
 bool target_has_variables(str text);

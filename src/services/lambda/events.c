@@ -8,13 +8,17 @@
 #include "services/lambda/events.h"
 
 #include "aws/keyspace.h"
+#include "aws/policy.h"
+#include "aws/ports/identity.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "kv/kv.h"
 #include "rt/rt.h"
+#include "services/lambda/event_invoke.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
+#include "services/lambda/store.h"
 
 enum {
 	STATE_FORMAT = 2, /* 1 had no qualifier */
@@ -185,6 +189,9 @@ struct event_run {
 	struct events *events;
 	struct arena arena;
 	struct event event;
+	struct event_invoke config;
+	str role, version;     /* of the function that ran; STR_NULL: none did */
+	const char *condition; /* how it ended; NULL: it has not */
 };
 
 static void place_free(struct events *ev)
@@ -206,6 +213,7 @@ static bool place_take(struct events *ev)
 
 static void drop(struct event_run *r, const char *why)
 {
+	r->condition = why;
 	log_warn("lambda", "an asynchronous event was given up",
 		"request=%.*s function=%.*s account=%.*s attempts=%u reason=%s",
 		STR_ARG(r->event.id), STR_ARG(r->event.name), STR_ARG(r->event.account),
@@ -221,15 +229,18 @@ static bool next_state(
 
 	*next = r->event;
 	next->boot = 0;
-	if (rc >= 0 && !inv->function_error.p)
+	if (rc >= 0 && !inv->function_error.p) {
+		r->condition = "Success";
+		next->attempts++;
 		return false;
+	}
 	if (ev->service->stopping) {
 		next->due_ms = now;
 		return true;
 	}
 	if (rc >= 0) {
 		next->attempts++;
-		if (next->attempts > LAMBDA_EVENT_RETRIES_MAX) {
+		if (next->attempts > r->config.retries) {
 			drop(r, "RetriesExhausted");
 			return false;
 		}
@@ -241,7 +252,7 @@ static bool next_state(
 		next->throttles++;
 	}
 	next->due_ms = now + pause;
-	if (next->due_ms - next->created_ms > LAMBDA_EVENT_AGE_MS_MAX) {
+	if (next->due_ms - next->created_ms > r->config.age_ms) {
 		drop(r, "EventAgeExceeded");
 		return false;
 	}
@@ -271,9 +282,76 @@ static int run_once(struct event_run *r, struct invocation *inv)
 	if (TRY(invoke_find(s, &r->arena, r->event.account, r->event.region, r->event.name,
 		    r->event.qualifier, &f)) == 0)
 		return ERR_NOT_FOUND;
+	r->role = arena_str(&r->arena, f->function.role);
+	r->version = arena_str(&r->arena, f->function.version);
 	rc = scheduler_invoke(s->scheduler, f, inv);
 	function_unref(f);
 	return rc;
+}
+
+/* ---- destinations ---- */
+
+/* May the function's role call the destination? 1, 0. A role that IAM does not know: open mode. */
+static int may_tell(struct event_run *r, str arn)
+{
+	struct lambda_service *s = r->events->service;
+	const struct port_identity *identity = s->ports->identity;
+	struct policy_context *context = arena_new(&r->arena, struct policy_context);
+	struct principal role;
+	struct policy_request request = {.action = STR("lambda:InvokeFunction"),
+		.resource = arn,
+		.principal = &role,
+		.context = context};
+
+	if (!identity || TRY(identity->by_role(
+				 identity->self, &r->arena, r->role, r->event.name, &role)) == 0)
+		return !s->options.auth_strict;
+	if (role.unrestricted)
+		return 1;
+	context->arena = &r->arena;
+	policy_context_add(context, STR("aws:PrincipalArn"), role.role_arn);
+	policy_context_add(context, STR("aws:PrincipalAccount"), role.account);
+	return policy_authorize(&request, NULL).allowed;
+}
+
+static int tell(struct event_run *r, str arn, unsigned attempts, const struct invocation *inv)
+{
+	const struct event_invoke_end end = {
+		.request_id = r->event.id,
+		.function_arn = function_arn(&r->arena, r->event.account, r->event.region,
+			r->event.name, r->event.qualifier.p ? r->event.qualifier : STR("$LATEST")),
+		.condition = r->condition,
+		.attempts = attempts,
+		.payload = inv->payload,
+		.version = inv->over ? r->version : STR_NULL,
+		.function_error = inv->function_error,
+		.response = inv->payload_out,
+		.time_ms = rt_wall() / RT_NS_MS,
+	};
+	str record = event_invoke_record(&r->arena, &end);
+
+	if (!record.p)
+		return ERR_TOO_LARGE;
+	if (TRY(may_tell(r, arn)) == 0)
+		return ERR_DENIED;
+	return events_add(r->events, arn, record, STR_NULL, inv->trace, lambda_uuid(&r->arena));
+}
+
+/* The end is told before the event is gone: a crash in between tells it twice. */
+static void tell_end(struct event_run *r, const struct event *last, const struct invocation *inv)
+{
+	bool success = r->condition && str_eq(str_c(r->condition), STR("Success"));
+	str arn = success ? r->config.on_success : r->config.on_failure;
+	int rc;
+
+	if (!r->condition || !arn.n)
+		return;
+	rc = tell(r, arn, last->attempts, inv);
+	if (rc < 0)
+		log_error("lambda", "a destination was not told of an invocation",
+			"request=%.*s function=%.*s account=%.*s destination=%.*s error=%s",
+			STR_ARG(r->event.id), STR_ARG(r->event.name), STR_ARG(r->event.account),
+			STR_ARG(arn), rc_text(rc));
 }
 
 static void run_fiber(void *arg)
@@ -281,16 +359,23 @@ static void run_fiber(void *arg)
 	struct event_run *r = arg;
 	struct events *ev = r->events;
 	struct invocation inv = {0};
+	const struct function_name name = {
+		r->event.account, r->event.region, r->event.name, r->event.qualifier};
 	struct event next;
 	bool again;
 	int rc;
 
+	rc = event_invoke_load(ev->service, &r->arena, &name, &r->config);
+	if (rc < 0) /* AWS's own */
+		r->config = (struct event_invoke){
+			LAMBDA_EVENT_RETRIES_MAX, LAMBDA_EVENT_AGE_MS_MAX, STR(""), STR("")};
 	rc = run_once(r, &inv);
 	if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) {
 		drop(r, rc == ERR_CORRUPT ? "its payload is damaged" : "the function is gone");
 		again = false;
 	} else {
 		again = next_state(r, rc, &inv, &next);
+		tell_end(r, &next, &inv);
 	}
 	rc = move(ev, &r->event, again ? &next : NULL);
 	if (rc < 0)

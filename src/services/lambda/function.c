@@ -330,6 +330,13 @@ str lambda_time_text(struct arena *a, int64_t ms)
 		t.hour, t.minute, t.second, t.ms);
 }
 
+str lambda_time_zulu(struct arena *a, int64_t ms)
+{
+	str text = lambda_time_text(a, ms);
+
+	return ARENA_CONCAT(a, str_sub(text, 0, text.n - 5), STR("Z"));
+}
+
 static void render_state(const struct function *f, struct value *out)
 {
 	static const char *const states[] = {"Pending", "Active", "Failed"};

@@ -98,6 +98,8 @@ str code_sha256_text(struct arena *a, str hex);
 str function_digest(struct arena *a, const struct function *f);
 /* "2026-11-28T03:33:12.000+0000", as functions and layers show times. */
 str lambda_time_text(struct arena *a, int64_t ms);
+/* "2026-11-28T03:33:12.000Z", as invocation records and function URLs do. */
+str lambda_time_zulu(struct arena *a, int64_t ms);
 
 /* The first name among the variables that the platform keeps for itself; STR_NULL: none. */
 str environment_reserved(const struct function_pair *variables, uint32_t count);

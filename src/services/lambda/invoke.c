@@ -120,6 +120,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	ret->status = 200;
 	ret->function_error = inv.function_error;
 	ret->payload = inv.payload_out;
+	ret->streamed = inv.streamed;
 	ret->log_tail = inv.tail;
 	ret->streamed = inv.streamed;
 	return rc;

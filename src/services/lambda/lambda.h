@@ -45,7 +45,10 @@ struct lambda_options {
 	unsigned concurrency_max; /* per account; 0: 1,000 (the AWS default) */
 	int64_t idle_ms;          /* an idle instance is ended after; 0: 10 minutes */
 	int64_t retry_base_ms;    /* asynchronous: first back-off, doubled after; 0: 1 minute */
-	bool auth_strict;         /* a role that IAM does not know is an error */
+	/* Function URLs are http://{id}.lambda-url.{region}.SUFFIX/: host and port; NULL:
+	 * localhost. */
+	const char *endpoint_suffix;
+	bool auth_strict; /* a role that IAM does not know is an error */
 	/* The key of download links (GetFunction); NULL: random, links end with the process. */
 	const uint8_t *url_key; /* 32 bytes */
 	/*
@@ -58,7 +61,8 @@ struct lambda_options {
 
 /*
  * Takes loop-local slots, so before rt_run(). `sandbox` comes at start. Sets ports->invoke and adds
- * the host label "lambda-code". All arguments outlive the service; strings of options are copied.
+ * the host labels "lambda-code" and "lambda-url". All arguments outlive the service; strings of
+ * options are copied.
  */
 must_use int lambda_service_new(const struct lambda_options *options, struct rt *rt,
 	struct ports *ports, struct lambda_service **ret_service);

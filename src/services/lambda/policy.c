@@ -181,8 +181,7 @@ int policy_get_policy(struct call *c)
 
 /* ---- judging ---- */
 
-/* The policy of a function, version or alias: 1, or 0 when it has none. */
-static int load_policy(struct lambda_service *s, struct arena *a, const struct function_name *name,
+int policy_load(struct lambda_service *s, struct arena *a, const struct function_name *name,
 	struct policy **ret_policy)
 {
 	const struct function f = {
@@ -208,7 +207,7 @@ int policy_of_resource(struct call *c, str arn, const struct policy **ret_policy
 	int found = 0;
 
 	if (function_name_parse(arn, &name) == 0 && name.account.p && name.region.p)
-		found = TRY(load_policy(s, c->arena, &name, &policy));
+		found = TRY(policy_load(s, c->arena, &name, &policy));
 	else if (layer_name_parse(arn, &layer) == 0 && layer.version)
 		found = TRY(layer_policy(s, c->arena, &layer, &policy));
 	*ret_policy = found ? policy : NULL;
@@ -228,7 +227,7 @@ int policy_allowed(void *self_, struct arena *a, str function_arn_, str service,
 
 	if (function_name_parse(function_arn_, &name) < 0 || !name.account.p || !name.region.p)
 		return ERR_NOT_FOUND;
-	if (TRY(load_policy(s, a, &name, &policy)) == 0) {
+	if (TRY(policy_load(s, a, &name, &policy)) == 0) {
 		key = store_function_key(a, name.account, name.region, name.name);
 		return TRY(kv_get(s->kv, key, a, &record))
 		? 2 : ERR_NOT_FOUND;

@@ -19,6 +19,7 @@
 #include "services/lambda/scheduler.h"
 #include "services/lambda/signing.h"
 #include "services/lambda/store.h"
+#include "services/lambda/url.h"
 
 #include <unistd.h>
 
@@ -59,6 +60,7 @@ static void fill_options(struct lambda_options *o)
 	o->runtimes_folder = copy_text(o->runtimes_folder ? o->runtimes_folder : "runtimes");
 	o->node = copy_text(o->node);
 	o->python = copy_text(o->python);
+	o->endpoint_suffix = copy_text(o->endpoint_suffix ? o->endpoint_suffix : "localhost");
 	/* Hardly any instance uses what it may: twice the memory there is. */
 	o->memory_bytes = o->memory_bytes ? o->memory_bytes : 2 * host_memory();
 	o->instances_max = o->instances_max ? o->instances_max : 900;
@@ -97,6 +99,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),
 		.policy = policy_of_resource,
+		.context = url_context,
 		.self = s,
 	};
 	check(s->rows.model);
@@ -104,6 +107,8 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->download_host = (struct port_host){"lambda-code", s, download_serve};
 	ports->invoke = &s->invoke_port;
 	port_host_add(ports, &s->download_host);
+	s->url_host = (struct port_host){"lambda-url", s, url_serve};
+	port_host_add(ports, &s->url_host);
 	*ret_service = s;
 	return 0;
 }
@@ -126,6 +131,7 @@ void lambda_service_free(struct lambda_service *s)
 	mem_free((char *)s->options.runtimes_folder);
 	mem_free((char *)s->options.node);
 	mem_free((char *)s->options.python);
+	mem_free((char *)s->options.endpoint_suffix);
 	mem_free(s);
 }
 

@@ -49,7 +49,7 @@ struct lambda_service {
 	uint8_t url_key[32];
 	struct service rows;
 	struct port_invoke invoke_port;
-	struct port_host download_host;
+	struct port_host download_host, url_host;
 	struct http_server *runtime_server, *endpoint_server;
 	_Atomic bool stopping;
 	struct lambda_counters counters;
@@ -131,8 +131,14 @@ must_use int version_delete(struct call *c, const struct function_name *name) ma
 must_use int policy_edit(struct call *c, struct arena *a, str statement, str *text, const char *of);
 /* Would the evaluator take it? 0 or ERR_FAULT. */
 must_use int policy_check_statement(struct call *c, str statement);
+/* The policy of a function, version or alias: 1, or 0 when it has none. */
+must_use int policy_load(struct lambda_service *s, struct arena *a,
+	const struct function_name *name, struct policy **ret_policy) mayyield;
 /* For struct service: the policy of a function's or layer's ARN, NULL: none. */
 int policy_of_resource(struct call *c, str arn, const struct policy **ret_policy) mayyield;
+
+/* For struct service: condition keys of calls by a function URL (url_serve.c). */
+int url_context(struct call *c, struct policy_context *context);
 
 /* ---- invoke.c ---- */
 

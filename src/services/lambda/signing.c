@@ -7,7 +7,6 @@
 #include "aws/keyspace.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "base/time.h"
 #include "rt/rt.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
@@ -115,7 +114,6 @@ static void render(struct value *out, str arn, int64_t ms, const struct value *c
 {
 	const struct value *policies = value_get(config, "CodeSigningPolicies");
 	str policy = value_str(policies, "UntrustedArtifactOnDeployment"), region, account, id;
-	struct buf text;
 
 	check(parse_arn(arn, &region, &account, &id));
 	value_put_str(out, "CodeSigningConfigId", id);
@@ -124,9 +122,7 @@ static void render(struct value *out, str arn, int64_t ms, const struct value *c
 	value_put_copy(out, "AllowedPublishers", value_get(config, "AllowedPublishers"));
 	value_put_str(value_put_struct(out, "CodeSigningPolicies"), "UntrustedArtifactOnDeployment",
 		policy.n ? policy : STR("Warn"));
-	buf_init(&text, out->tree->arena, TIME_TEXT_MAX);
-	time_put_iso(&text, ms);
-	value_put_str(out, "LastModified", buf_str(&text));
+	value_put_str(out, "LastModified", lambda_time_text(out->tree->arena, ms));
 }
 
 /* ---- judging ---- */

@@ -1,7 +1,7 @@
 /* The pure parts of API Gateway by tables: routes, targets, CORS, answers of functions. */
+#include "aws/cors.h"
+#include "aws/http_event.h"
 #include "base/rc.h"
-#include "services/apigateway/cors.h"
-#include "services/apigateway/event.h"
 #include "services/apigateway/router.h"
 #include "services/apigateway/target.h"
 #include "test/test_table.h"

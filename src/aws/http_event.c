@@ -1,5 +1,5 @@
 /* Events for functions, both payload formats: see event.h. */
-#include "services/apigateway/event.h"
+#include "aws/http_event.h"
 
 #include "base/hash.h"
 #include "base/json.h"
@@ -388,6 +388,10 @@ static void put_context_2(struct json_writer *w, const struct event_request *req
 	json_put_object_begin(w);
 	put_text_member(w, "accountId", request->account);
 	put_text_member(w, "apiId", request->api_id);
+	if (request->authorizer.p) {
+		json_put_key(w, STR("authorizer"));
+		json_put_raw(w, request->authorizer);
+	}
 	put_text_member(w, "domainName", request->domain_name);
 	put_text_member(w, "domainPrefix", request->domain_prefix);
 	json_put_key(w, STR("http"));

@@ -1,5 +1,5 @@
 /* CORS answered by the gateway: see cors.h. */
-#include "services/apigateway/cors.h"
+#include "aws/cors.h"
 
 static bool has_scheme(str origin, str *ret_rest)
 {

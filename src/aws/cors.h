@@ -1,11 +1,11 @@
 /*
- * Cross-origin answers that the gateway gives by an API's CorsConfiguration. The integration's own
- * access-control headers are dropped then, and preflight requests never reach it.
+ * Cross-origin answers that an HTTP API or a function URL gives by its configuration. The
+ * integration's own access-control headers are dropped then, and preflight requests never reach it.
  *
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html. Pure.
  */
-#ifndef SERVICES_APIGATEWAY_CORS_H
-#define SERVICES_APIGATEWAY_CORS_H
+#ifndef AWS_CORS_H
+#define AWS_CORS_H
 
 #include "base/arena.h"
 #include "http/http.h"
@@ -30,7 +30,7 @@ bool cors_is_preflight(str method, str origin, str request_method);
  */
 size_t cors_headers(const struct cors *cors, struct arena *arena, str origin, bool preflight,
 	struct http_header ret_headers[CORS_HEADERS_MAX]);
-/* Is it a header that only the gateway sets on APIs with CORS? */
+/* Is it a header that only the configuration sets where there is one? */
 bool cors_owns_header(str name);
 
 #endif

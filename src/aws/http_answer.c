@@ -5,9 +5,9 @@
  * malformed, so nothing can be smuggled into the response. Headers that belong to the connection
  * or that the server writes itself are left out.
  */
+#include "aws/http_event.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include "services/apigateway/event.h"
 
 enum { ANSWER_HEADERS_MAX = 256, ANSWER_DEPTH_MAX = JSON_DEPTH_MAX };
 

@@ -1,6 +1,6 @@
 /* Answers of functions: whatever they return, what comes out can be sent. */
+#include "aws/http_event.h"
 #include "base/check.h"
-#include "services/apigateway/event.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -1,6 +1,6 @@
 /*
- * The event that a function gets for a request of an HTTP API, payload formats 1.0 and 2.0, and
- * what is made of its answer.
+ * The event that a function gets for a request of an HTTP API, payload formats 1.0 and 2.0, or of
+ * a function URL (2.0), and what is made of its answer.
  *
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/
  *     http-api-develop-integrations-lambda.html
@@ -12,12 +12,11 @@
  *
  * Pure; any thread.
  */
-#ifndef SERVICES_APIGATEWAY_EVENT_H
-#define SERVICES_APIGATEWAY_EVENT_H
+#ifndef AWS_HTTP_EVENT_H
+#define AWS_HTTP_EVENT_H
 
 #include "base/buf.h"
 #include "http/http.h"
-#include "services/apigateway/router.h"
 
 struct event_variable {
 	str name, value;
@@ -27,18 +26,19 @@ struct event_request {
 	str account, api_id, stage; /* "$default" */
 	str route_key, route_path;  /* "GET /pets/{id}", "/pets/{id}"; $default has an empty path */
 	str method;
-	str path;     /* decoded, with the stage in front unless that is $default */
+	str path;     /* as the format wants it, with the stage in front unless that is $default */
 	str query;    /* raw; STR_NULL or empty: none */
 	str protocol; /* "HTTP/1.1" */
 	str domain_name, domain_prefix;
 	str source_ip, user_agent;
 	str request_id;
+	str authorizer; /* requestContext.authorizer of format 2.0, a JSON object; STR_NULL: none */
 	int64_t time_ms;
 	/* As event_headers() made them. */
 	const struct http_header *headers;
 	size_t header_count;
-	str body; /* STR_NULL: none */
-	const struct router_parameter *parameters;
+	str body;                                /* STR_NULL: none */
+	const struct event_variable *parameters; /* of the path */
 	size_t parameter_count;
 	const struct event_variable *variables; /* of the stage */
 	size_t variable_count;

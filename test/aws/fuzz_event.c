@@ -2,10 +2,10 @@
  * Events: a request line, headers, an empty line and a body of any bytes. Both formats are JSON
  * with the body in it, unchanged.
  */
+#include "aws/http_event.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include "services/apigateway/event.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	const struct http_header *as_sent;
 	size_t count = 0;
 	str rest = str_of(data, n), line, path, query;
-	const struct router_parameter parameter = {STR("p"), str_of(data, n), true};
+	const struct event_variable parameter = {STR("p"), str_of(data, n)};
 	const struct event_variable variable = {STR("v"), str_of(data, n)};
 
 	arena_init(&a, SIZE_MAX);

@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+"""Lambda's control plane as boto3 and HTTP clients use it: versions, aliases, function URLs ..."""
+import http.client
+import io
+import json
+import time
+import urllib.parse
+import zipfile
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+
+from harness import error_of, expect, main, own_server
+
+ROLE = "arn:aws:iam::000000000000:role/none"
+PROGRAM = """
+import os
+def handler(event, context):
+    return {"arn": context.invoked_function_arn, "version": context.function_version,
+            "env": os.environ["AWS_LAMBDA_FUNCTION_VERSION"], "stream": context.log_stream_name,
+            "mark": "%s", "event": event}
+def web(event, context):
+    if event["rawPath"] == "/fail":
+        raise ValueError("no")
+    return {"statusCode": 201, "headers": {"X-Mine": "1", "Access-Control-Allow-Origin": "own"},
+            "cookies": ["a=1", "b=2"], "body": json_of(event)}
+def json_of(event):
+    import json
+    return json.dumps(event)
+def fail(event, context):
+    raise ValueError("always")
+SEEN = []
+def collect(event, context):
+    if event.get("read"):
+        return SEEN
+    SEEN.append(event)
+"""
+
+
+def archive(mark="one"):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("m.py", PROGRAM % mark)
+    return out.getvalue()
+
+
+def create(functions, name, handler="handler", **more):
+    functions.create_function(FunctionName=name, Runtime="python3.11", Handler=f"m.{handler}",
+                              Role=ROLE, Code={"ZipFile": archive()}, **more)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+
+
+def invoke(functions, name, **more):
+    answer = functions.invoke(FunctionName=name, **more)
+    return answer, json.loads(answer["Payload"].read())
+
+
+def test_versions_and_aliases(server):
+    functions = server.client("lambda")
+    create(functions, "v")
+    expect(functions.publish_version(FunctionName="v")["Version"], "1")
+    functions.update_function_code(FunctionName="v", ZipFile=archive("two"))
+    functions.get_waiter("function_updated_v2").wait(FunctionName="v")
+    expect(functions.publish_version(FunctionName="v")["Version"], "2")
+    functions.create_alias(FunctionName="v", Name="live", FunctionVersion="1")
+    arn = functions.get_function_configuration(FunctionName="v")["FunctionArn"]
+    for qualifier, version, mark in (("1", "1", "one"), ("2", "2", "two"), ("live", "1", "one")):
+        answer, body = invoke(functions, "v", Qualifier=qualifier)
+        expect(answer["ExecutedVersion"], version)
+        expect((body["arn"], body["version"], body["env"], body["mark"]),
+               (f"{arn}:{qualifier}", version, version, mark))
+        expect(f"/[{version}]" in body["stream"], True)
+    answer, body = invoke(functions, "v")
+    expect((answer["ExecutedVersion"], body["mark"], body["arn"]), ("$LATEST", "two", arn))
+    functions.update_alias(FunctionName="v", Name="live",
+                           RoutingConfig={"AdditionalVersionWeights": {"2": 0.5}})
+    seen = {invoke(functions, "v", Qualifier="live")[0]["ExecutedVersion"] for _ in range(40)}
+    expect(seen, {"1", "2"})
+    versions = functions.get_paginator("list_versions_by_function").paginate(FunctionName="v")
+    expect([v["Version"] for page in versions for v in page["Versions"]], ["$LATEST", "1", "2"])
+
+
+@own_server
+def test_versions_survive_kill(server):
+    functions = server.client("lambda")
+    create(functions, "v", Publish=True)
+    functions.create_alias(FunctionName="v", Name="live", FunctionVersion="1")
+    functions.publish_layer_version(LayerName="l", Content={"ZipFile": archive("layer")})
+    functions.create_function_url_config(FunctionName="v", AuthType="NONE")
+    server.stop(kill=True)
+    server.start()
+    functions = server.client("lambda")
+    expect(invoke(functions, "v:live")[0]["ExecutedVersion"], "1")
+    expect(functions.list_layers()["Layers"][0]["LatestMatchingVersion"]["Version"], 1)
+    expect(functions.get_function_url_config(FunctionName="v")["AuthType"], "NONE")
+
+
+def send(server, url, method="GET", path="/", headers=None, body=None):
+    """To the URL's host, at the server's own address."""
+    parts = urllib.parse.urlsplit(server.endpoint)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection.request(method, path, body=body,
+                       headers={"Host": urllib.parse.urlsplit(url).netloc, **(headers or {})})
+    answer = connection.getresponse()
+    data = answer.read()
+    found = (answer.status, {k.lower(): v for k, v in answer.getheaders()}, data)
+    cookies = answer.headers.get_all("set-cookie")
+    connection.close()
+    return (*found, cookies)
+
+
+def test_function_url(server):
+    functions = server.client("lambda")
+    create(functions, "u", "web")
+    url = functions.create_function_url_config(
+        FunctionName="u", AuthType="NONE",
+        Cors={"AllowOrigins": ["https://a.example"], "AllowMethods": ["PUT"], "MaxAge": 5},
+    )["FunctionUrl"]
+    status, headers, data, cookies = send(
+        server, url, "POST", "/a%20b?x=1&x=2&y=", {"Origin": "https://a.example", "Cookie": "k=v",
+                                                   "Content-Type": "text/plain"}, "hello")
+    expect(status, 201)
+    expect((headers["x-mine"], headers["access-control-allow-origin"]), ("1", "https://a.example"))
+    expect(cookies, ["a=1", "b=2"])
+    event = json.loads(data)
+    expect((event["version"], event["routeKey"], event["rawPath"], event["rawQueryString"]),
+           ("2.0", "$default", "/a%20b", "x=1&x=2&y="))
+    expect((event["body"], event["isBase64Encoded"], event["cookies"]), ("hello", False, ["k=v"]))
+    expect(event["queryStringParameters"], {"x": "1,2", "y": ""})
+    context = event["requestContext"]
+    expect((context["accountId"], context["stage"], context["http"]["method"]),
+           ("anonymous", "$default", "POST"))
+    expect(context["apiId"], urllib.parse.urlsplit(url).netloc.split(".")[0])
+    expect(send(server, url, path="/fail")[0], 502)
+    status, headers, _, _ = send(server, url, "OPTIONS", "/", {
+        "Origin": "https://a.example", "Access-Control-Request-Method": "PUT"})
+    expect((status, headers["access-control-allow-methods"], headers["access-control-max-age"]),
+           (200, "PUT", "5"))
+    # With a policy, the policy decides; both permissions are needed.
+    functions.add_permission(FunctionName="u", StatementId="a", Principal="*",
+                             Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE")
+    expect(send(server, url)[0], 403)
+    functions.add_permission(FunctionName="u", StatementId="b", Principal="*",
+                             Action="lambda:InvokeFunction")
+    expect(send(server, url)[0], 201)
+    functions.delete_function_url_config(FunctionName="u")
+    expect(send(server, url)[0], 404)
+
+
+def signed(url, key, secret, path="/"):
+    request = botocore.awsrequest.AWSRequest("GET", url.rstrip("/") + path)
+    botocore.auth.SigV4Auth(botocore.credentials.Credentials(key, secret), "lambda",
+                            "us-east-1").add_auth(request)
+    return dict(request.headers)
+
+
+def test_function_url_iam(server):
+    functions, iam = server.client("lambda"), server.client("iam")
+    create(functions, "u", "web")
+    functions.publish_version(FunctionName="u")
+    functions.create_alias(FunctionName="u", Name="live", FunctionVersion="1")
+    url = functions.create_function_url_config(FunctionName="u", Qualifier="live",
+                                               AuthType="AWS_IAM")["FunctionUrl"]
+    expect(send(server, url)[0], 403)
+    iam.create_user(UserName="who")
+    key = iam.create_access_key(UserName="who")["AccessKey"]
+    pair = key["AccessKeyId"], key["SecretAccessKey"]
+    expect(send(server, url, headers=signed(url, *pair))[0], 403)
+    iam.put_user_policy(UserName="who", PolicyName="p", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Resource": "*",
+            "Action": ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"]}]}))
+    status, _, data, _ = send(server, url, headers=signed(url, *pair))
+    expect(status, 201)
+    who = json.loads(data)["requestContext"]["authorizer"]["iam"]
+    expect((who["accessKey"], who["userArn"].split("/")[-1]), (pair[0], "who"))
+    expect(send(server, url, headers=signed(url, pair[0], "wrong"))[0], 403)
+
+
+def test_destinations(server):
+    functions = server.client("lambda")
+    create(functions, "bad", "fail")
+    create(functions, "good")
+    create(functions, "sink", "collect")
+    sink = functions.get_function_configuration(FunctionName="sink")["FunctionArn"]
+    functions.put_function_event_invoke_config(
+        FunctionName="bad", MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": sink}})
+    functions.put_function_event_invoke_config(
+        FunctionName="good", DestinationConfig={"OnSuccess": {"Destination": sink}})
+    seen = []
+    # One after the other: what the sink saw is in the memory of its one instance.
+    for n, name in enumerate(("bad", "good"), 1):
+        functions.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": %d}' % n)
+        for _ in range(200):
+            seen = invoke(functions, "sink", Payload=b'{"read": true}')[1]
+            if len(seen) == n:
+                break
+            time.sleep(0.05)
+    found = {e["requestContext"]["condition"]: e for e in seen}
+    expect(sorted(found), ["RetriesExhausted", "Success"])
+    expect(found["RetriesExhausted"]["requestPayload"], {"n": 1})
+    expect(found["RetriesExhausted"]["requestContext"]["approximateInvokeCount"], 1)
+    expect(found["RetriesExhausted"]["responseContext"]["functionError"], "Unhandled")
+    expect(found["Success"]["responsePayload"]["event"], {"n": 2})
+
+
+def test_layers(server):
+    functions = server.client("lambda")
+    layer = functions.publish_layer_version(LayerName="l", Content={"ZipFile": archive("layer")},
+                                            CompatibleRuntimes=["python3.11"])
+    create(functions, "f", Layers=[layer["LayerVersionArn"]])
+    found = functions.get_function_configuration(FunctionName="f")["Layers"]
+    expect(found, [{"Arn": layer["LayerVersionArn"], "CodeSize": layer["Content"]["CodeSize"]}])
+    got = functions.get_layer_version_by_arn(Arn=layer["LayerVersionArn"])
+    expect(got["Content"]["CodeSha256"], layer["Content"]["CodeSha256"])
+    functions.delete_layer_version(LayerName="l", VersionNumber=1)
+    expect(error_of(functions.get_layer_version, LayerName="l", VersionNumber=1)[::2],
+           ("ResourceNotFoundException", 404))
+
+
+if __name__ == "__main__":
+    main(globals())
