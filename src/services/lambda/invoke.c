@@ -294,7 +294,8 @@ int invoke_async_operation(struct call *c)
 
 struct response_stream {
 	struct call *call;
-	struct buf message; /* of one event */
+	const struct invoke_result *result; /* its version is known before it runs */
+	struct buf message;                 /* of one event */
 };
 
 static int stream_begin(struct response_stream *stream, str version)
@@ -318,7 +319,7 @@ static int stream_part(void *arg, str part)
 	struct response_stream *stream = arg;
 
 	if (!stream->call->streaming)
-		TRY(stream_begin(stream, STR("$LATEST")));
+		TRY(stream_begin(stream, stream->result->executed_version));
 	return stream_event(stream, STR("PayloadChunk"), STR("application/octet-stream"), part);
 }
 
@@ -344,9 +345,9 @@ static str stream_complete(struct arena *a, const struct invoke_result *r)
 
 int invoke_stream_operation(struct call *c)
 {
-	struct response_stream stream = {.call = c};
 	struct invoke_request r;
 	struct invoke_result result;
+	struct response_stream stream = {.call = c, .result = &result};
 
 	if (!c->request || !c->request->exchange)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
