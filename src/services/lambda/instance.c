@@ -51,6 +51,7 @@ void instance_unref(struct instance *i)
 	check(!i->listed && !i->poll && !i->run.active && !i->log_queued);
 	log_feed_free(i->feed);
 	function_unref(i->function);
+	quota_put(i->quota);
 	i->magic = 0;
 	mem_free(i);
 }
@@ -197,7 +198,7 @@ static void run_over(struct instance *i, const struct run_end *end)
 	i->run.waiter = NULL;
 	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
 	if (!inv) {
-		scheduler_run_over(i->run.account);
+		quota_leave(i->quota, i->run.place);
 		return;
 	}
 	fill_waiter(inv, function_error, payload);
@@ -241,11 +242,19 @@ void instance_answered_badly(struct instance *i, const struct run_failure *failu
 
 /* ---- init ---- */
 
-static void starting_over(struct instance *i)
+static void starting_over(struct instance *i, bool good)
 {
-	if (i->starting)
-		scheduler_started(i->entry);
+	bool was = i->starting;
+
 	i->starting = false;
+	if (was)
+		scheduler_started(i->entry, i, good);
+}
+
+/* Who is told that it could not start: nobody waits for one that is kept ready. */
+static struct invocation *first_waiting(struct instance *i)
+{
+	return i->provisioned ? NULL : scheduler_take_waiting(i->entry);
 }
 
 /*
@@ -256,7 +265,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 	uint64_t memory_peak_bytes, bool timed_out)
 {
 	struct arena a cleanup(arena_done_p) = {0};
-	struct invocation *inv = scheduler_take_waiting(i->entry);
+	struct invocation *inv = first_waiting(i);
 	int64_t init_ns = rt_now() - i->started_ns;
 	struct run_report report = {
 		.init_ns = -1,
@@ -271,7 +280,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 	log_feed_line(
 		i->feed, report_init(&a, init_ns, i->phase_invoke ? STR("invoke") : STR("init"),
 				 timed_out ? STR("timeout") : STR("error"), report.error_type));
-	starting_over(i);
+	starting_over(i, false);
 	if (!inv)
 		return;
 	report.request_id = inv->request_id;
@@ -318,8 +327,9 @@ static void init_timed_out(struct instance *i)
 		/* As AWS does: once more, inside the invocation, with the function's time. */
 		log_feed_line(i->feed, report_init(&a, rt_now() - i->started_ns, STR("init"),
 					       STR("timeout"), STR_NULL));
-		if (instance_begin(i->entry, i->memory_reserved, true) < 0) {
-			starting_over(i);
+		if (i->provisioned ||
+			instance_begin(i->entry, i->memory_reserved, INSTANCE_SECOND) < 0) {
+			starting_over(i, false);
 		} else {
 			/* It goes on with our place among the starting ones. */
 			i->memory_reserved = 0;
@@ -377,7 +387,9 @@ void instance_polled(struct instance *i, struct instance_poll *poll)
 		i->init_ns = rt_now() - i->started_ns;
 		(void)!sandbox_set_cpu(i->container,
 			(uint32_t)(function_of(i)->memory_mb * 1000 / CPU_MIB_PER_CORE));
-		starting_over(i);
+		if (i->provisioned)
+			i->init_ns = -1; /* paid before the first run */
+		starting_over(i, true);
 	}
 	if (i->poll_wanted)
 		rt_event_set(&i->poll_event);
@@ -451,7 +463,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 		.start_ns = rt_now(),
 		.init_ns = i->init_ns,
 		.waiter = inv,
-		.account = i->entry->account};
+		.place = inv->place};
 	memcpy(i->run.request_id, inv->request_id.p, inv->request_id.n);
 	i->init_ns = -1;
 	lambda_count(&i->service->counters.instances_busy);
@@ -577,7 +589,7 @@ static void release(struct instance *i)
 {
 	instance_kill(i);
 	wake_pollers(i);
-	starting_over(i);
+	starting_over(i, false);
 	for (size_t k = 0; k < ARRAY_SIZE(i->listeners); k++)
 		if (i->listeners[k])
 			rt_listener_close(i->listeners[k]);
@@ -787,7 +799,8 @@ static int boot(struct boot *b)
 	struct instance *i = b->instance;
 	struct lambda_service *s = i->service;
 	const struct function *f = function_of(i);
-	struct environment_facts facts = {.log_stream = log_feed_stream(i->feed)};
+	struct environment_facts facts = {
+		.log_stream = log_feed_stream(i->feed), .provisioned = i->provisioned};
 	struct sandbox_container *pooled = NULL;
 
 	if (!s->sandbox) {
@@ -814,12 +827,12 @@ static int boot(struct boot *b)
 /* It never came to a container: whoever waits hears why. */
 static void boot_failed(struct instance *i, int rc, const struct sandbox_error *error)
 {
-	struct invocation *inv = scheduler_take_waiting(i->entry);
+	struct invocation *inv = first_waiting(i);
 	str text = str_of(error->text, strnlen(error->text, sizeof(error->text)));
 
 	log_error("lambda", "an instance could not be started", "function=%.*s error=%s text=%.*s",
 		STR_ARG(function_of(i)->arn), rc_text(rc), STR_ARG(text));
-	starting_over(i);
+	starting_over(i, false);
 	if (!inv)
 		return;
 	inv->rc = lambda_fault_set(&inv->fault, inv->arena,
@@ -859,7 +872,7 @@ static void boot_fiber(void *arg)
 	sandbox_on_end(i->container, on_container_end, i);
 }
 
-int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
+int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind)
 {
 	struct lambda_service *s = shard_service(e->shard);
 	struct instance *i = mem_new(struct instance);
@@ -872,6 +885,8 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
 	i->entry = e;
 	i->shard = e->shard;
 	i->function = function_ref(e->function);
+	i->quota = quota_get(
+		s->quotas, function_of(i)->account, function_of(i)->region, function_of(i)->name);
 	list_init(&i->idle_link);
 	list_init(&i->all_link);
 	list_init(&i->log_link);
@@ -879,7 +894,8 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
 	rt_timer_init(&i->freeze_timer, on_freeze);
 	rt_event_init(&i->poll_event);
 	i->end_message.fn = on_end_message;
-	i->phase_invoke = phase_invoke;
+	i->phase_invoke = kind == INSTANCE_SECOND;
+	i->provisioned = kind == INSTANCE_PROVISIONED;
 	i->starting = true;
 	i->born_ns = rt_now();
 	i->started_ns = i->born_ns;

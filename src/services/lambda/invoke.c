@@ -251,14 +251,8 @@ static int invoke_for(struct call *c, const struct invoke_request *r, struct inv
 		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
 	int rc = invoke(s, c->arena, r, c->request_id, ret);
 
-	if (rc != ERR_FAULT)
-		return rc;
-	c->fault = ret->fault;
-	if (ret->fault.kind == &lambda_faults[LAMBDA_TOO_MANY_REQUESTS]) {
-		c->fault.members =
-			value_new(c->arena, c->service->model, "TooManyRequestsException");
-		value_put_str(c->fault.members, "Reason", STR("ConcurrentInvocationLimitExceeded"));
-	}
+	if (rc == ERR_FAULT)
+		c->fault = ret->fault;
 	return rc;
 }
 

@@ -1,7 +1,10 @@
 /*
- * The data plane beyond a plain call: responses that stream.
+ * The data plane beyond a plain call: responses that stream, provisioned concurrency, room.
  */
 #include "rt/rt.h"
+#include "services/lambda/provision.h"
+#include "services/lambda/scheduler.h"
+#include "services/lambda/service.h"
 #include "test/services/lambda/live.h"
 #include "test/test.h"
 
@@ -124,3 +127,158 @@ static void streaming_floods(struct live *l)
 	EXPECT(p.count <= 13);
 }
 LIVE(streaming_floods, )
+
+/* ---- provisioned concurrency ---- */
+
+static struct provision_figures provisioned(struct live *l, const char *name)
+{
+	struct provision_figures f;
+
+	provision_figures(scheduler_provisioned(l->lambda->scheduler, STR("000000000000"),
+				  STR("us-east-1"), str_c(name), STR_NULL),
+		&f);
+	return f;
+}
+
+static int provide(struct live *l, const char *name, unsigned count)
+{
+	return scheduler_provision(
+		l->lambda->scheduler, STR("000000000000"), STR("us-east-1"), str_c(name), STR_NULL, count);
+}
+
+static void wait_available(struct live *l, const char *name, unsigned n)
+{
+	for (int i = 0; i < 2000 && provisioned(l, name).available != n; i++)
+		live_sleep(5);
+	EXPECT_INT(provisioned(l, name).available, n);
+}
+
+static void provision(struct live *l)
+{
+	struct lambda_figures figures;
+	str text;
+
+	live_create(l, "env", "env", 128, 3);
+	EXPECT_INT(provide(l, "absent", 1), ERR_NOT_FOUND);
+	EXPECT_INT(provide(l, "absent", 0), 0);
+	EXPECT_INT(provide(l, "env", 3), 0);
+	EXPECT_INT(provisioned(l, "env").requested, 3);
+	wait_available(l, "env", 3);
+	EXPECT_INT(provisioned(l, "env").status, PROVISION_READY);
+	EXPECT_INT(provisioned(l, "env").allocated, 3);
+	text = live_invoke(l, "env", "{}").payload;
+	EXPECT(str_find_str(text, STR("AWS_LAMBDA_INITIALIZATION_TYPE=provisioned-concurrency;")) >=
+		0);
+	/* Idle ones stay, whatever the time; ordinary ones would be gone. */
+	live_sleep(1500);
+	lambda_service_figures(l->lambda, &figures);
+	EXPECT_INT(figures.instances, 3);
+	EXPECT_INT(figures.cold_starts, 3);
+	/* Fewer: what is too much becomes ordinary and ends as such. */
+	EXPECT_INT(provide(l, "env", 1), 0);
+	wait_available(l, "env", 1);
+	for (int i = 0; i < 1000; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		if (figures.instances == 1)
+			break;
+		live_sleep(5);
+	}
+	EXPECT_INT(figures.instances, 1);
+	EXPECT_INT(provide(l, "env", 0), 0);
+	EXPECT_INT(provisioned(l, "env").requested, 0);
+}
+LIVE(provision, (l.options.idle_ms = 500, l.loops = 2))
+
+/* One that dies is replaced; one that cannot start is said to have failed, and nobody waits. */
+static void provision_fails(struct live *l)
+{
+	struct invoke_result r;
+
+	live_create(l, "exit", "exit", 128, 3);
+	EXPECT_INT(provide(l, "exit", 1), 0);
+	wait_available(l, "exit", 1);
+	r = live_invoke(l, "exit", "{}");
+	EXPECT_STR(r.function_error, STR("Unhandled"));
+	wait_available(l, "exit", 1);
+	live_create(l, "broken", "init-exit", 128, 3);
+	EXPECT_INT(provide(l, "broken", 1), 0);
+	for (int i = 0; i < 3000 && provisioned(l, "broken").status != PROVISION_FAILED; i++)
+		live_sleep(5);
+	EXPECT_INT(provisioned(l, "broken").status, PROVISION_FAILED);
+	EXPECT_STR(provisioned(l, "broken").reason, STR("FUNCTION_ERROR_INIT_FAILURE"));
+	EXPECT_INT(provide(l, "broken", 0), 0);
+}
+LIVE(provision_fails, )
+
+/* ---- room ---- */
+
+struct calls {
+	struct live *live;
+	const char *name;
+	unsigned left, throttled, ok;
+	struct rt_event done;
+};
+
+static void call_fiber(void *arg)
+{
+	struct calls *c = arg;
+	struct arena a cleanup(arena_done_p) = {0};
+	struct invoke_request request = {
+		.account = STR("000000000000"),
+		.region = STR("us-east-1"),
+		.function = str_c(c->name),
+		.payload = STR("7"),
+		.deadline_ns = rt_after_ms(30000),
+	};
+	struct invoke_result r;
+	int rc;
+
+	arena_init(&a, SIZE_MAX);
+	rc = c->live->ports.invoke->invoke(c->live->ports.invoke->self, &a, &request, &r);
+	if (rc == 0)
+		c->ok++;
+	else if (rc == ERR_FAULT && r.fault.members &&
+		 str_eq(value_str(r.fault.members, "Reason"),
+			 STR("ConcurrentInvocationLimitExceeded")))
+		c->throttled++;
+	if (--c->left == 0)
+		rt_event_set(&c->done);
+}
+
+static void call_many(struct calls *c)
+{
+	rt_event_init(&c->done);
+	for (unsigned i = c->left; i > 0; i--)
+		EXPECT_INT(rt_spawn(call_fiber, c), 0);
+}
+
+/* A long queue of one function does not keep another from its share of scarce room. */
+static void fair(struct live *l)
+{
+	struct calls many = {.live = l, .name = "many", .left = 24};
+	struct calls few = {.live = l, .name = "few", .left = 2};
+
+	live_create(l, "many", "nap", 128, 10);
+	live_create(l, "few", "nap", 128, 10);
+	call_many(&many);
+	live_sleep(20);
+	call_many(&few);
+	EXPECT_INT(rt_event_wait(&few.done, rt_after_ms(30000)), 0);
+	EXPECT_INT(few.ok, 2);
+	EXPECT(many.left >= 6);
+	EXPECT_INT(rt_event_wait(&many.done, rt_after_ms(60000)), 0);
+	EXPECT_INT(many.ok, 24);
+}
+LIVE(fair, l.options.memory_bytes = (uint64_t)4 * 128 * 1024 * 1024)
+
+static void burst(struct live *l)
+{
+	struct calls c = {.live = l, .name = "nap", .left = 8};
+
+	live_create(l, "nap", "nap", 128, 10);
+	call_many(&c);
+	EXPECT_INT(rt_event_wait(&c.done, rt_after_ms(30000)), 0);
+	EXPECT_INT(c.ok, 3);
+	EXPECT_INT(c.throttled, 5);
+}
+LIVE(burst, l.options.burst = 3)

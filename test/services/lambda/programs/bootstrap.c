@@ -5,6 +5,7 @@
  *     echo      answers the event              count     how many events this process had
  *     print     prints two lines, then echo    env       its environment, one string
  *     error     reports a function error       hang      never answers
+ *     nap       sleeps 0.3 s, then echo
  *     exit      exits with 3                   exit0     exits with 0
  *     crash     dies of SIGSEGV                memory    allocates without end
  *     flood     prints without end, answers    wrong     answers for another id, then rightly
@@ -190,6 +191,8 @@ static void work(const char *handler, unsigned count)
 	} else if (!strcmp(handler, "hang")) {
 		for (;;)
 			pause();
+	} else if (!strcmp(handler, "nap")) {
+		poll(NULL, 0, 300);
 	} else if (!strcmp(handler, "exit")) {
 		exit(3);
 	} else if (!strcmp(handler, "exit0")) {
