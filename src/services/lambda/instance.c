@@ -421,16 +421,32 @@ static int wait_poll(struct instance *i)
 
 enum { DELIVERY_HEADERS = 6 };
 
+/* The caller's trace, or a new root; with the functions that this chain of requests has run. */
+static str trace_of(struct invocation *inv, struct arena *a)
+{
+	str rest = inv->trace, field;
+	struct buf b;
+
+	buf_init(&b, a, 4096 + inv->trace.n);
+	while (str_split(&rest, ';', &field))
+		if (field.n && !str_starts(field, STR("Lineage="))) {
+			buf_put(&b, field);
+			buf_put_char(&b, ';');
+		}
+	if (!b.n)
+		buf_printf(&b, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0;",
+			(unsigned long long)(rt_wall() / RT_NS_S), (unsigned long long)rt_random(),
+			(unsigned long long)(rt_random() >> 32), (unsigned long long)rt_random());
+	buf_put(&b, inv->lineage);
+	return buf_str(&b);
+}
+
 static unsigned delivery_headers(struct instance *i, struct invocation *inv, struct arena *a,
 	int64_t deadline_wall_ms, struct http_header headers[DELIVERY_HEADERS])
 {
 	unsigned n = 0;
-	str trace = inv->trace;
+	str trace = trace_of(inv, a);
 
-	if (!trace.p)
-		trace = arena_printf(a, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0",
-			(unsigned long long)(rt_wall() / RT_NS_S), (unsigned long long)rt_random(),
-			(unsigned long long)(rt_random() >> 32), (unsigned long long)rt_random());
 	headers[n++] = (struct http_header){STR("Content-Type"), STR("application/json"), 0};
 	headers[n++] =
 		(struct http_header){STR("Lambda-Runtime-Aws-Request-Id"), inv->request_id, 0};
@@ -603,6 +619,9 @@ static void release(struct instance *i)
 	if (code_unpin(i->service->code, i->pin))
 		code_release(i->service, function_of(i)->code_hex);
 	i->pin = NULL;
+	for (uint32_t k = 0; k < function_of(i)->layer_count; k++)
+		if (code_unpin(i->service->code, i->layers[k]))
+			code_release(i->service, function_of(i)->layers[k].hex);
 	log_feed_close(i->feed);
 	shard_number_free(i->shard, i->number);
 	scheduler_gone(i->entry, i);
@@ -689,19 +708,21 @@ struct boot {
 	struct instance *instance;
 	struct arena *arena;
 	struct runtime_launch launch;
-	struct sandbox_mount mounts[2];
+	struct sandbox_mount mounts[2 + FUNCTION_LAYERS_MAX]; /* code, layers, runtime */
 	const str *environment;
 	uint32_t environment_count;
 	int64_t deadline;
 	struct sandbox_error error;
+	bool in_layer;   /* the bootstrap is at /opt/bootstrap */
+	bool needs_exec; /* something of the function acts when its program is executed */
 };
 
 static int boot_pooled(struct boot *b, struct sandbox_container *c)
 {
 	struct instance *i = b->instance;
 	struct sandbox_assign assign = {
-		.mounts = b->mounts, /* the first: the code; the runtime is there already */
-		.mount_count = 1,
+		.mounts = b->mounts, /* all but the last: the runtime is there already */
+		.mount_count = 1 + function_of(i)->layer_count,
 		.limits = limits_of(function_of(i)),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
@@ -726,7 +747,7 @@ static int boot_fresh(struct boot *b)
 	struct instance *i = b->instance;
 	struct sandbox_spec spec = {
 		.mounts = b->mounts,
-		.mount_count = b->launch.mount ? 2 : 1,
+		.mount_count = 1 + function_of(i)->layer_count + (b->launch.mount ? 1 : 0),
 		.limits = limits_of(function_of(i)),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
@@ -793,6 +814,53 @@ static void log_dirty(void *arg)
 	shard_log_dirty(i->shard, i);
 }
 
+/* Layers of the function, unpacked, as mounts on /opt. */
+static int pin_layers(struct boot *b)
+{
+	struct instance *i = b->instance;
+	struct code_store *store = i->service->code;
+	const struct function *f = function_of(i);
+
+	b->needs_exec = environment_needs_exec(f->variables, f->variable_count);
+	for (uint32_t k = 0; k < f->layer_count; k++) {
+		TRY(code_pin(store, f->layers[k].hex, b->deadline, &i->layers[k]));
+		TRY(code_ensure(store, i->layers[k], b->deadline, &b->error));
+		b->mounts[1 + k] = (struct sandbox_mount){
+			SANDBOX_FROM_DATA, code_tree_path(i->layers[k]), STR("/opt")};
+		/* The loader looks once which folders of LD_LIBRARY_PATH there are. */
+		b->needs_exec |= TRY(code_has_file(store, i->layers[k], "lib", b->deadline))
+		> 0;
+		if (f->runtime->family == RUNTIME_PROVIDED && !b->in_layer)
+			b->in_layer =
+				TRY(code_has_file(store, i->layers[k], "bootstrap", b->deadline))
+		> 0 && TRY(code_has_file(store, i->pin, "bootstrap", b->deadline))
+		== 0;
+	}
+	return 0;
+}
+
+/* A bootstrap that is in a layer only; a wrapper script before a runtime's own program. */
+static void choose_program(struct boot *b)
+{
+	const struct function *f = function_of(b->instance);
+	str *argv = arena_new_array(b->arena, str, b->launch.argc + 1);
+
+	if (b->in_layer) {
+		argv[0] = STR("/opt/bootstrap");
+		b->launch.argv = argv;
+		return;
+	}
+	for (uint32_t k = 0; k < f->variable_count && f->runtime->family != RUNTIME_PROVIDED; k++)
+		if (str_eq(f->variables[k].name, STR("AWS_LAMBDA_EXEC_WRAPPER")) &&
+			f->variables[k].value.n) {
+			argv[0] = f->variables[k].value;
+			memcpy(argv + 1, b->launch.argv, b->launch.argc * sizeof(str));
+			b->launch.argv = argv;
+			b->launch.argc++;
+			return;
+		}
+}
+
 /* Everything until the container is on its way. */
 static int boot(struct boot *b)
 {
@@ -814,9 +882,11 @@ static int boot(struct boot *b)
 	b->launch = runtime_launch(s, b->arena, f->runtime);
 	b->mounts[0] =
 		(struct sandbox_mount){SANDBOX_FROM_DATA, code_tree_path(i->pin), STR("/var/task")};
+	TRY(pin_layers(b));
+	choose_program(b);
 	if (b->launch.mount)
-		b->mounts[1] = *b->launch.mount;
-	if (f->ephemeral_mb == 512 && !environment_needs_exec(f->variables, f->variable_count))
+		b->mounts[1 + f->layer_count] = *b->launch.mount;
+	if (f->ephemeral_mb == 512 && !b->needs_exec)
 		pooled = pool_take(s->pool, f->runtime);
 	i->started_ns = rt_now();
 	if (!pooled || boot_pooled(b, pooled) < 0)

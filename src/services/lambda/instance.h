@@ -56,7 +56,7 @@ struct instance {
 	enum instance_state state;
 
 	struct sandbox_container *container;
-	struct code_pin *pin;
+	struct code_pin *pin, *layers[FUNCTION_LAYERS_MAX];
 	struct rt_listener *listeners[2]; /* by enum lambda_listen */
 	unsigned *connections;            /* open ones, of the same */
 	struct rt_stream *output, *telemetry;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "kv/kv.h"
 #include "services/lambda/instance.h"
+#include "services/lambda/lineage.h"
 #include "services/lambda/provision.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
@@ -494,7 +495,8 @@ int scheduler_provision(
 	return count ? rc : 0;
 }
 
-const struct provision *scheduler_provisioned(struct scheduler *s, str account, str region, str name, str version)
+const struct provision *scheduler_provisioned(
+	struct scheduler *s, str account, str region, str name, str version)
 {
 	struct arena a cleanup(arena_done_p) = {0};
 
@@ -594,11 +596,28 @@ static int throttle(struct entry *e, struct invocation *inv, str reason, const c
 	return rc;
 }
 
+/* A chain of requests that runs the function again and again is stopped, unless it may. */
+static int check_loop(struct entry *e, struct invocation *inv)
+{
+	const struct function *f = &e->function->function;
+	str trace;
+
+	if (lineage_step(inv->arena, inv->trace, f->arn, &trace) > LINEAGE_RUNS_MAX &&
+		!f->recursion_allow)
+		return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_RECURSIVE,
+			"Lambda has detected your function being invoked in a recursive loop and "
+			"stopped your function's invocation.");
+	/* What made no header of its own has none to pass on: then the run gets a new root. */
+	inv->lineage = str_from(trace, (size_t)str_find_str(trace, STR("Lineage=")));
+	return 0;
+}
+
 static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 {
 	if (s->service->stopping)
 		return lambda_fault_set(
 			&inv->fault, inv->arena, LAMBDA_SERVICE, "The server is stopping.");
+	TRY(check_loop(e, inv));
 	quota_reserve(e->quota, e->function->function.reserved);
 	switch (quota_enter(e->quota, &inv->place)) {
 	case QUOTA_ACCOUNT_FULL:

@@ -82,6 +82,7 @@ struct invocation {
 	bool over;                 /* the results are there */
 	bool left;                 /* the caller gave up while the function runs on */
 	enum quota_place place;    /* where it is counted */
+	str lineage;               /* the field of the trace header that its run gets */
 	bool writing;              /* a part is being written: the caller may not leave */
 	bool streamed;             /* parts were written: the payload is empty or an error */
 	/* Results: a fault (rc ERR_FAULT), or the function's answer. */
@@ -113,8 +114,8 @@ void scheduler_forget(struct scheduler *s, str account, str region, str name, st
  * The function's version is to have `count` instances kept ready, 0: none any more. Returns when
  * every loop knows; provision_figures() tells how far it is. ERR_NOT_FOUND, ERR_BUSY.
  */
-must_use int scheduler_provision(
-	struct scheduler *s, str account, str region, str name, str version, unsigned count) mayyield;
+must_use int scheduler_provision(struct scheduler *s, str account, str region, str name,
+	str version, unsigned count) mayyield;
 /* The books of it; NULL: nothing was ever provisioned. */
 const struct provision *scheduler_provisioned(
 	struct scheduler *s, str account, str region, str name, str version);

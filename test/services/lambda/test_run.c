@@ -6,6 +6,7 @@
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "test/services/lambda/live.h"
+#include "test/services/lambda/zip.h"
 #include "test/test.h"
 
 #include <stdio.h>
@@ -142,8 +143,8 @@ static struct provision_figures provisioned(struct live *l, const char *name)
 
 static int provide(struct live *l, const char *name, unsigned count)
 {
-	return scheduler_provision(
-		l->lambda->scheduler, STR("000000000000"), STR("us-east-1"), str_c(name), STR_NULL, count);
+	return scheduler_provision(l->lambda->scheduler, STR("000000000000"), STR("us-east-1"),
+		str_c(name), STR_NULL, count);
 }
 
 static void wait_available(struct live *l, const char *name, unsigned n)
@@ -282,3 +283,136 @@ static void burst(struct live *l)
 	EXPECT_INT(c.throttled, 5);
 }
 LIVE(burst, l.options.burst = 3)
+
+/* Without any reserved it runs; with none at all it is stopped, and says which limit that was. */
+static void reserved(struct live *l)
+{
+	struct invoke_request request = {
+		.account = STR("000000000000"),
+		.region = STR("us-east-1"),
+		.function = STR("echo"),
+		.payload = STR("1"),
+		.deadline_ns = rt_after_ms(10000),
+	};
+	struct value *in = live_input(l, "PutFunctionConcurrency");
+	struct invoke_result r;
+
+	live_create(l, "echo", "echo", 128, 3);
+	EXPECT_STR(live_invoke(l, "echo", "1").payload, STR("1"));
+	value_put_str(in, "FunctionName", STR("echo"));
+	value_put_int(in, "ReservedConcurrentExecutions", 0);
+	EXPECT_INT(live_call(l, "PutFunctionConcurrency", in), 0);
+	EXPECT_INT(
+		l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &r), ERR_FAULT);
+	EXPECT_STR(str_c(r.fault.kind->code), STR("TooManyRequestsException"));
+	EXPECT_STR(value_str(r.fault.members, "Reason"),
+		STR("ReservedFunctionConcurrentInvocationLimitExceeded"));
+	value_put_int(in, "ReservedConcurrentExecutions", 5);
+	EXPECT_INT(live_call(l, "PutFunctionConcurrency", in), 0);
+	EXPECT_STR(live_invoke(l, "echo", "1").payload, STR("1"));
+}
+LIVE(reserved, )
+
+/* ---- loops ---- */
+
+static int invoke_traced(struct live *l, str trace, struct invoke_result *ret)
+{
+	struct invoke_request request = {
+		.account = STR("000000000000"),
+		.region = STR("us-east-1"),
+		.function = STR("trace"),
+		.payload = STR("1"),
+		.trace = trace,
+		.deadline_ns = rt_after_ms(10000),
+	};
+
+	return l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, ret);
+}
+
+/* A function that hands its trace on is stopped after 16 runs of one chain, unless it may loop. */
+static void loop(struct live *l)
+{
+	struct value *in = live_input(l, "PutFunctionRecursionConfig");
+	struct invoke_result r;
+	str trace = STR_NULL;
+
+	live_create(l, "trace", "trace", 128, 3);
+	for (int i = 0; i < 16; i++) {
+		if (!EXPECT_INT(invoke_traced(l, trace, &r), 0))
+			return;
+		EXPECT(str_starts(r.payload, STR("\"Root=1-")));
+		trace = str_sub(r.payload, 1, r.payload.n - 2);
+	}
+	EXPECT(str_ends(trace, STR(":16")));
+	EXPECT_INT(invoke_traced(l, trace, &r), ERR_FAULT);
+	EXPECT_STR(str_c(r.fault.kind->code), STR("RecursiveInvocationException"));
+	EXPECT_INT(invoke_traced(l, STR("Root=1-2-3;Lineage=00000000:200"), &r), 0);
+	EXPECT(str_starts(r.payload, STR("\"Root=1-2-3;Lineage=00000000:200|")));
+	value_put_str(in, "FunctionName", STR("trace"));
+	value_put_str(in, "RecursiveLoop", STR("Allow"));
+	EXPECT_INT(live_call(l, "PutFunctionRecursionConfig", in), 0);
+	EXPECT_INT(invoke_traced(l, trace, &r), 0);
+	EXPECT(str_ends(r.payload, STR(":17\"")));
+}
+LIVE(loop, )
+
+/* ---- layers ---- */
+
+static str publish(struct live *l, const char *name, const struct zip_entry *entries, unsigned n)
+{
+	struct value *in = live_input(l, "PublishLayerVersion");
+
+	value_put_str(in, "LayerName", str_c(name));
+	value_put_str(value_put_struct(in, "Content"), "ZipFile", zip_make(&l->arena, entries, n));
+	EXPECT_INT(live_call(l, "PublishLayerVersion", in), 0);
+	return arena_str(&l->arena, value_str(l->out, "LayerVersionArn"));
+}
+
+static void create_layered(struct live *l, const char *name, str zip, const str *layers, unsigned n)
+{
+	struct value *in = live_function_input(l, name, "opt", "provided.al2023", zip), *list;
+
+	list = value_put_list(in, "Layers");
+	for (unsigned i = 0; i < n; i++)
+		value_add_str(list, layers[i]);
+	if (EXPECT_INT(live_call(l, "CreateFunction", in), 0))
+		live_wait_active(l, name);
+	else
+		test_fail(__FILE__, __LINE__, "%.*s", STR_ARG(l->fault.message));
+}
+
+static void layers(struct live *l)
+{
+	const struct zip_entry first[] = {
+		{STR("a"), STR("one"), 0644}, {STR("b"), STR("one"), 0644}};
+	const struct zip_entry second[] = {{STR("b"), STR("two"), 0644}};
+	struct zip_entry bootstrap = {STR("bootstrap"), STR_NULL, 0755};
+	const struct zip_entry empty = {STR("readme"), STR("nothing"), 0644};
+	str arns[3];
+
+	arns[0] = publish(l, "first", first, 2);
+	arns[1] = publish(l, "second", second, 1);
+	create_layered(l, "one", live_native_zip(l), arns, 1);
+	EXPECT_STR(live_invoke(l, "one", "{}").payload, STR("\"one,one,ro\""));
+	create_layered(l, "both", live_native_zip(l), arns, 2);
+	EXPECT_STR(live_invoke(l, "both", "{}").payload, STR("\"one,two,ro\""));
+	arns[2] = arns[0];
+	create_layered(l, "turned", live_native_zip(l), arns + 1, 2);
+	EXPECT_STR(live_invoke(l, "turned", "{}").payload, STR("\"one,one,ro\""));
+	/* The program itself in a layer, beneath another one. */
+	bootstrap.content = live_native_bootstrap(l);
+	arns[0] = publish(l, "program", &bootstrap, 1);
+	create_layered(l, "program", zip_make(&l->arena, &empty, 1), arns, 2);
+	EXPECT_STR(live_invoke(l, "program", "{}").payload, STR("\"none,two,ro\""));
+}
+LIVE(layers, )
+
+static void layers_pooled(struct live *l)
+{
+	struct lambda_figures figures;
+
+	layers(l);
+	lambda_service_figures(l->lambda, &figures);
+	EXPECT(figures.pooled_starts >= 1);
+}
+LIVE(layers_pooled, l.options.pool = 2)
