@@ -26,6 +26,7 @@
 
 struct call;
 struct gate;
+struct gate_pass;
 struct policy;
 struct gate_pass;
 struct policy_context;

@@ -51,7 +51,9 @@ enum sandbox_source {
 
 /*
  * One read-only, nosuid, nodev mount. Targets are the fixed places of the root: /var/task,
- * /var/runtime, /var/lang, /opt. No symbolic link is followed in `path`.
+ * /var/runtime, /var/lang, /opt; each once, but /opt: folders that follow one another on it are
+ * shown as one, where the later hide what the earlier have under the same name. No symbolic link is
+ * followed in `path`.
  */
 struct sandbox_mount {
 	enum sandbox_source source;

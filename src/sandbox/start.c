@@ -58,33 +58,85 @@ static int find_base(struct launcher *l, const struct sandbox_mount *m, const ch
 	return -1;
 }
 
-/* A detached read-only clone of what the mount names: its descriptor, or negative errno. */
-static int open_source(struct launcher *l, const struct sandbox_mount *m)
+/* What the mount names, for looking only: its descriptor, or negative errno. */
+static int find_source(struct launcher *l, const struct sandbox_mount *m)
 {
-	struct mount_attr attributes = {
-		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
 	const char *rest;
-	int base = find_base(l, m, &rest);
-	cleanup(sys_close_p) int at = -1;
-	cleanup(sys_close_p) int tree = -1;
+	int base = find_base(l, m, &rest), at;
 
 	if (base < 0)
 		return -EACCES;
 	at = sys_openat2(base, rest, O_PATH | O_CLOEXEC,
 		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	return at < 0 ? -errno : at;
+}
+
+/* A detached read-only clone of it: its descriptor, or negative errno. */
+static int open_source(struct launcher *l, const struct sandbox_mount *m)
+{
+	struct mount_attr attributes = {
+		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+	cleanup(sys_close_p) int at = find_source(l, m);
+	cleanup(sys_close_p) int tree = -1;
+
 	if (at < 0)
-		return -errno;
+		return sys_take(&at);
 	tree = open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
 		return -errno;
 	return sys_take(&tree);
 }
 
+/*
+ * Mounts first to last of the description as one, the last on top: a detached read-only overlay.
+ * Their folders are resolved here as those of single mounts are, and named by descriptor.
+ */
+static int open_union(
+	struct launcher *l, const struct sandbox_spec *spec, unsigned first, unsigned last)
+{
+	char lower[SANDBOX_MOUNTS_MAX * 32] = "";
+	cleanup(sys_close_p) int context = fsopen("overlay", FSOPEN_CLOEXEC);
+	int at[SANDBOX_MOUNTS_MAX], result = context < 0 ? -errno : 0;
+	unsigned n = 0;
+
+	for (unsigned i = last + 1; result == 0 && i-- > first;) {
+		at[n] = find_source(l, &spec->mounts[i]);
+		if (at[n] < 0) {
+			result = at[n];
+			break;
+		}
+		snprintf(lower + strlen(lower), sizeof lower - strlen(lower),
+			"%s" ROOT_PROC "/self/fd/%d", n ? ":" : "", at[n]);
+		n++;
+	}
+	if (result == 0 && (fsconfig(context, FSCONFIG_SET_STRING, "lowerdir", lower, 0) != 0 ||
+				   fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0))
+		result = -errno;
+	if (result == 0) {
+		result = fsmount(context, FSMOUNT_CLOEXEC,
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+		result = result < 0 ? -errno : result;
+	}
+	sys_close_all(at, n);
+	return result;
+}
+
+/* The first of the mounts that are one with mount i. */
+static unsigned union_first(const struct sandbox_spec *spec, unsigned i)
+{
+	while (wire_mounts_join(spec, i))
+		i--;
+	return i;
+}
+
 static int open_mounts(
 	struct launcher *l, const struct sandbox_spec *spec, uint64_t id, int *ret_trees)
 {
 	for (unsigned i = 0; i < spec->mount_count; i++) {
-		ret_trees[i] = open_source(l, &spec->mounts[i]);
+		/* Those below a union are mounted too, and hidden by it. */
+		ret_trees[i] = wire_mounts_join(spec, i) && !wire_mounts_join(spec, i + 1)
+				       ? open_union(l, spec, union_first(spec, i), i)
+				       : open_source(l, &spec->mounts[i]);
 		if (ret_trees[i] >= 0)
 			continue;
 		launcher_refuse(l, id, ERR_INVALID, "cannot mount %.120s on %.40s: %s",

@@ -10,6 +10,12 @@
 static const str targets[] = {
 	STR_INIT("/var/task"), STR_INIT("/var/runtime"), STR_INIT("/var/lang"), STR_INIT("/opt")};
 
+bool wire_mounts_join(const struct sandbox_spec *spec, unsigned i)
+{
+	return i > 0 && i < spec->mount_count && str_eq(spec->mounts[i].target, STR("/opt")) &&
+	       str_eq(spec->mounts[i - 1].target, STR("/opt"));
+}
+
 bool wire_target_ok(str target)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
@@ -192,7 +198,7 @@ int wire_take_spec(str body, struct wire_spec *ret_spec, struct sandbox_error *e
 			return refuse(
 				error, "no mount point %.*s", STR_ARG(str_sub(target, 0, 100)));
 		for (unsigned j = 0; j < i; j++)
-			if (str_eq(target, spec->mounts[j].target))
+			if (str_eq(target, spec->mounts[j].target) && !wire_mounts_join(spec, i))
 				return refuse(error, "two mounts on %.*s", STR_ARG(target));
 	}
 	if (!spec->pooled && !spec->argc)

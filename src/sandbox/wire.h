@@ -92,6 +92,8 @@ must_use int wire_put_spec(
  * bytes must outlive the result.
  */
 must_use int wire_take_spec(str body, struct wire_spec *ret_spec, struct sandbox_error *error);
+/* Is mount i shown on top of the one before it, as one folder? */
+bool wire_mounts_join(const struct sandbox_spec *spec, unsigned i);
 /* "/var/task" and so on: where a mount may go. */
 bool wire_target_ok(str target);
 

@@ -68,6 +68,7 @@ static int new_lambda(struct services *s)
 		.node = runtimes_node(o->options),
 		.python = runtimes_python(o->options),
 		.pool = (unsigned)o->options->pool,
+		.burst = (unsigned)o->options->burst,
 		.auth_strict = o->strict,
 		.endpoint_suffix = ARENA_CONCAT(&s->arena, suffix, str_of("", 1)).p,
 		.url_key = o->url_key,

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 import zipfile
 
@@ -240,6 +241,52 @@ def test_payload_limits(server):
     answer = functions.invoke(FunctionName="twice", Payload=json.dumps("x" * 4000000))
     expect(answer["FunctionError"], "Unhandled")
     expect(json.load(answer["Payload"])["errorType"], "Function.ResponseSizeTooLarge")
+
+
+CHAIN = """
+import json, os, socket
+def handler(event, context):
+    if event['n'] == 0:
+        return 0
+    body = json.dumps({'n': event['n'] - 1})
+    s = socket.create_connection(('127.0.0.1', 4566))
+    s.sendall(('POST /2015-03-31/functions/chain/invocations HTTP/1.0\\r\\nHost: 127.0.0.1\\r\\n'
+        'Authorization: AWS4-HMAC-SHA256 Credential=' + os.environ['AWS_ACCESS_KEY_ID'] +
+        '/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=' + '0' * 64 +
+        '\\r\\nX-Amz-Date: 20260101T000000Z\\r\\nContent-Length: ' + str(len(body)) + '\\r\\n\\r\\n'
+        + body).encode())
+    answer = b''
+    while part := s.recv(4096):
+        answer += part
+    head, _, body = answer.partition(b'\\r\\n\\r\\n')
+    if b' 200 ' not in head.split(b'\\r\\n')[0] or b'unction-error' in head.lower():
+        raise RuntimeError(answer.decode())
+    return json.loads(body) + 1
+"""
+
+
+def test_chain_of_100(server):
+    """A function that invokes itself, 100 deep: every level holds an instance until the last answers."""
+    functions = server.client("lambda", read_timeout=120)
+    create(functions, "chain", "index.handler", "python3.11", CHAIN, Timeout=100, MemorySize=128)
+    answer = functions.invoke(FunctionName="chain", Payload=b'{"n":99}')
+    expect(answer["Payload"].read(), b"99")
+
+
+def test_parallel_cold_starts(server):
+    """Six cold starts at once cost about one."""
+    functions = server.client("lambda")
+    create(functions, "slow", "index.handler", "python3.11",
+           "import time\ntime.sleep(1)\ndef handler(event, context):\n    time.sleep(1)\n")
+    begun = time.monotonic()
+    calls = [threading.Thread(target=functions.invoke, kwargs={"FunctionName": "slow"})
+             for _ in range(6)]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    if time.monotonic() - begun > 6:  # one after the other: 12
+        raise AssertionError(f"{time.monotonic() - begun} s")
 
 
 if __name__ == "__main__":

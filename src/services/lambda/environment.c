@@ -61,7 +61,8 @@ static void set_own(
 	set(e, STR("AWS_LAMBDA_FUNCTION_NAME"), f->name);
 	set(e, STR("AWS_LAMBDA_FUNCTION_VERSION"), f->version);
 	set(e, STR("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), arena_printf(e->arena, "%u", f->memory_mb));
-	set(e, STR("AWS_LAMBDA_INITIALIZATION_TYPE"), STR("on-demand"));
+	set(e, STR("AWS_LAMBDA_INITIALIZATION_TYPE"),
+		facts->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
 	set(e, STR("AWS_LAMBDA_LOG_GROUP_NAME"), f->log_group);
 	set(e, STR("AWS_LAMBDA_LOG_STREAM_NAME"), facts->log_stream);
 	set(e, STR("AWS_LAMBDA_RUNTIME_API"), STR("127.0.0.1:9001"));

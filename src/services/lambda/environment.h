@@ -16,6 +16,7 @@ enum { ENVIRONMENT_TELEMETRY_FD = 10 };
 struct environment_facts {
 	str log_stream;
 	str access_key, secret_key, session_token;
+	bool provisioned; /* initialised before anybody called */
 };
 
 /* NAME=VALUE strings in the arena; *ret_count of them. */

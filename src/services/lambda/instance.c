@@ -51,6 +51,7 @@ void instance_unref(struct instance *i)
 	check(!i->listed && !i->poll && !i->run.active && !i->log_queued);
 	log_feed_free(i->feed);
 	function_unref(i->function);
+	quota_put(i->quota);
 	i->magic = 0;
 	mem_free(i);
 }
@@ -197,7 +198,7 @@ static void run_over(struct instance *i, const struct run_end *end)
 	i->run.waiter = NULL;
 	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
 	if (!inv) {
-		scheduler_run_over(i->run.account);
+		quota_leave(i->quota, i->run.place);
 		return;
 	}
 	fill_waiter(inv, function_error, payload);
@@ -241,11 +242,19 @@ void instance_answered_badly(struct instance *i, const struct run_failure *failu
 
 /* ---- init ---- */
 
-static void starting_over(struct instance *i)
+static void starting_over(struct instance *i, bool good)
 {
-	if (i->starting)
-		scheduler_started(i->entry);
+	bool was = i->starting;
+
 	i->starting = false;
+	if (was)
+		scheduler_started(i->entry, i, good);
+}
+
+/* Who is told that it could not start: nobody waits for one that is kept ready. */
+static struct invocation *first_waiting(struct instance *i)
+{
+	return i->provisioned ? NULL : scheduler_take_waiting(i->entry);
 }
 
 /*
@@ -256,7 +265,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 	uint64_t memory_peak_bytes, bool timed_out)
 {
 	struct arena a cleanup(arena_done_p) = {0};
-	struct invocation *inv = scheduler_take_waiting(i->entry);
+	struct invocation *inv = first_waiting(i);
 	int64_t init_ns = rt_now() - i->started_ns;
 	struct run_report report = {
 		.init_ns = -1,
@@ -271,7 +280,7 @@ static void init_over(struct instance *i, const struct run_failure *failure, str
 	log_feed_line(
 		i->feed, report_init(&a, init_ns, i->phase_invoke ? STR("invoke") : STR("init"),
 				 timed_out ? STR("timeout") : STR("error"), report.error_type));
-	starting_over(i);
+	starting_over(i, false);
 	if (!inv)
 		return;
 	report.request_id = inv->request_id;
@@ -318,8 +327,9 @@ static void init_timed_out(struct instance *i)
 		/* As AWS does: once more, inside the invocation, with the function's time. */
 		log_feed_line(i->feed, report_init(&a, rt_now() - i->started_ns, STR("init"),
 					       STR("timeout"), STR_NULL));
-		if (instance_begin(i->entry, i->memory_reserved, true) < 0) {
-			starting_over(i);
+		if (i->provisioned ||
+			instance_begin(i->entry, i->memory_reserved, INSTANCE_SECOND) < 0) {
+			starting_over(i, false);
 		} else {
 			/* It goes on with our place among the starting ones. */
 			i->memory_reserved = 0;
@@ -377,7 +387,9 @@ void instance_polled(struct instance *i, struct instance_poll *poll)
 		i->init_ns = rt_now() - i->started_ns;
 		(void)!sandbox_set_cpu(i->container,
 			(uint32_t)(function_of(i)->memory_mb * 1000 / CPU_MIB_PER_CORE));
-		starting_over(i);
+		if (i->provisioned)
+			i->init_ns = -1; /* paid before the first run */
+		starting_over(i, true);
 	}
 	if (i->poll_wanted)
 		rt_event_set(&i->poll_event);
@@ -409,16 +421,32 @@ static int wait_poll(struct instance *i)
 
 enum { DELIVERY_HEADERS = 6 };
 
+/* The caller's trace, or a new root; with the functions that this chain of requests has run. */
+static str trace_of(struct invocation *inv, struct arena *a)
+{
+	str rest = inv->trace, field;
+	struct buf b;
+
+	buf_init(&b, a, 4096 + inv->trace.n);
+	while (str_split(&rest, ';', &field))
+		if (field.n && !str_starts(field, STR("Lineage="))) {
+			buf_put(&b, field);
+			buf_put_char(&b, ';');
+		}
+	if (!b.n)
+		buf_printf(&b, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0;",
+			(unsigned long long)(rt_wall() / RT_NS_S), (unsigned long long)rt_random(),
+			(unsigned long long)(rt_random() >> 32), (unsigned long long)rt_random());
+	buf_put(&b, inv->lineage);
+	return buf_str(&b);
+}
+
 static unsigned delivery_headers(struct instance *i, struct invocation *inv, struct arena *a,
 	int64_t deadline_wall_ms, struct http_header headers[DELIVERY_HEADERS])
 {
 	unsigned n = 0;
-	str trace = inv->trace;
+	str trace = trace_of(inv, a);
 
-	if (!trace.p)
-		trace = arena_printf(a, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0",
-			(unsigned long long)(rt_wall() / RT_NS_S), (unsigned long long)rt_random(),
-			(unsigned long long)(rt_random() >> 32), (unsigned long long)rt_random());
 	headers[n++] = (struct http_header){STR("Content-Type"), STR("application/json"), 0};
 	headers[n++] =
 		(struct http_header){STR("Lambda-Runtime-Aws-Request-Id"), inv->request_id, 0};
@@ -451,7 +479,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 		.start_ns = rt_now(),
 		.init_ns = i->init_ns,
 		.waiter = inv,
-		.account = i->entry->account};
+		.place = inv->place};
 	memcpy(i->run.request_id, inv->request_id.p, inv->request_id.n);
 	i->init_ns = -1;
 	lambda_count(&i->service->counters.instances_busy);
@@ -577,7 +605,7 @@ static void release(struct instance *i)
 {
 	instance_kill(i);
 	wake_pollers(i);
-	starting_over(i);
+	starting_over(i, false);
 	for (size_t k = 0; k < ARRAY_SIZE(i->listeners); k++)
 		if (i->listeners[k])
 			rt_listener_close(i->listeners[k]);
@@ -591,6 +619,9 @@ static void release(struct instance *i)
 	if (code_unpin(i->service->code, i->pin))
 		code_release(i->service, function_of(i)->code_hex);
 	i->pin = NULL;
+	for (uint32_t k = 0; k < function_of(i)->layer_count; k++)
+		if (code_unpin(i->service->code, i->layers[k]))
+			code_release(i->service, function_of(i)->layers[k].hex);
 	log_feed_close(i->feed);
 	shard_number_free(i->shard, i->number);
 	scheduler_gone(i->entry, i);
@@ -677,19 +708,21 @@ struct boot {
 	struct instance *instance;
 	struct arena *arena;
 	struct runtime_launch launch;
-	struct sandbox_mount mounts[2];
+	struct sandbox_mount mounts[2 + FUNCTION_LAYERS_MAX]; /* code, layers, runtime */
 	const str *environment;
 	uint32_t environment_count;
 	int64_t deadline;
 	struct sandbox_error error;
+	bool in_layer;   /* the bootstrap is at /opt/bootstrap */
+	bool needs_exec; /* something of the function acts when its program is executed */
 };
 
 static int boot_pooled(struct boot *b, struct sandbox_container *c)
 {
 	struct instance *i = b->instance;
 	struct sandbox_assign assign = {
-		.mounts = b->mounts, /* the first: the code; the runtime is there already */
-		.mount_count = 1,
+		.mounts = b->mounts, /* all but the last: the runtime is there already */
+		.mount_count = 1 + function_of(i)->layer_count,
 		.limits = limits_of(function_of(i)),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
@@ -714,7 +747,7 @@ static int boot_fresh(struct boot *b)
 	struct instance *i = b->instance;
 	struct sandbox_spec spec = {
 		.mounts = b->mounts,
-		.mount_count = b->launch.mount ? 2 : 1,
+		.mount_count = 1 + function_of(i)->layer_count + (b->launch.mount ? 1 : 0),
 		.limits = limits_of(function_of(i)),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
@@ -781,13 +814,61 @@ static void log_dirty(void *arg)
 	shard_log_dirty(i->shard, i);
 }
 
+/* Layers of the function, unpacked, as mounts on /opt. */
+static int pin_layers(struct boot *b)
+{
+	struct instance *i = b->instance;
+	struct code_store *store = i->service->code;
+	const struct function *f = function_of(i);
+
+	b->needs_exec = environment_needs_exec(f->variables, f->variable_count);
+	for (uint32_t k = 0; k < f->layer_count; k++) {
+		TRY(code_pin(store, f->layers[k].hex, b->deadline, &i->layers[k]));
+		TRY(code_ensure(store, i->layers[k], b->deadline, &b->error));
+		b->mounts[1 + k] = (struct sandbox_mount){
+			SANDBOX_FROM_DATA, code_tree_path(i->layers[k]), STR("/opt")};
+		/* The loader looks once which folders of LD_LIBRARY_PATH there are. */
+		b->needs_exec |= TRY(code_has_file(store, i->layers[k], "lib", b->deadline))
+		> 0;
+		if (f->runtime->family == RUNTIME_PROVIDED && !b->in_layer)
+			b->in_layer =
+				TRY(code_has_file(store, i->layers[k], "bootstrap", b->deadline))
+		> 0 && TRY(code_has_file(store, i->pin, "bootstrap", b->deadline))
+		== 0;
+	}
+	return 0;
+}
+
+/* A bootstrap that is in a layer only; a wrapper script before a runtime's own program. */
+static void choose_program(struct boot *b)
+{
+	const struct function *f = function_of(b->instance);
+	str *argv = arena_new_array(b->arena, str, b->launch.argc + 1);
+
+	if (b->in_layer) {
+		argv[0] = STR("/opt/bootstrap");
+		b->launch.argv = argv;
+		return;
+	}
+	for (uint32_t k = 0; k < f->variable_count && f->runtime->family != RUNTIME_PROVIDED; k++)
+		if (str_eq(f->variables[k].name, STR("AWS_LAMBDA_EXEC_WRAPPER")) &&
+			f->variables[k].value.n) {
+			argv[0] = f->variables[k].value;
+			memcpy(argv + 1, b->launch.argv, b->launch.argc * sizeof(str));
+			b->launch.argv = argv;
+			b->launch.argc++;
+			return;
+		}
+}
+
 /* Everything until the container is on its way. */
 static int boot(struct boot *b)
 {
 	struct instance *i = b->instance;
 	struct lambda_service *s = i->service;
 	const struct function *f = function_of(i);
-	struct environment_facts facts = {.log_stream = log_feed_stream(i->feed)};
+	struct environment_facts facts = {
+		.log_stream = log_feed_stream(i->feed), .provisioned = i->provisioned};
 	struct sandbox_container *pooled = NULL;
 
 	if (!s->sandbox) {
@@ -801,9 +882,11 @@ static int boot(struct boot *b)
 	b->launch = runtime_launch(s, b->arena, f->runtime);
 	b->mounts[0] =
 		(struct sandbox_mount){SANDBOX_FROM_DATA, code_tree_path(i->pin), STR("/var/task")};
+	TRY(pin_layers(b));
+	choose_program(b);
 	if (b->launch.mount)
-		b->mounts[1] = *b->launch.mount;
-	if (f->ephemeral_mb == 512 && !environment_needs_exec(f->variables, f->variable_count))
+		b->mounts[1 + f->layer_count] = *b->launch.mount;
+	if (f->ephemeral_mb == 512 && !b->needs_exec)
 		pooled = pool_take(s->pool, f->runtime);
 	i->started_ns = rt_now();
 	if (!pooled || boot_pooled(b, pooled) < 0)
@@ -814,12 +897,12 @@ static int boot(struct boot *b)
 /* It never came to a container: whoever waits hears why. */
 static void boot_failed(struct instance *i, int rc, const struct sandbox_error *error)
 {
-	struct invocation *inv = scheduler_take_waiting(i->entry);
+	struct invocation *inv = first_waiting(i);
 	str text = str_of(error->text, strnlen(error->text, sizeof(error->text)));
 
 	log_error("lambda", "an instance could not be started", "function=%.*s error=%s text=%.*s",
 		STR_ARG(function_of(i)->arn), rc_text(rc), STR_ARG(text));
-	starting_over(i);
+	starting_over(i, false);
 	if (!inv)
 		return;
 	inv->rc = lambda_fault_set(&inv->fault, inv->arena,
@@ -859,7 +942,7 @@ static void boot_fiber(void *arg)
 	sandbox_on_end(i->container, on_container_end, i);
 }
 
-int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
+int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind)
 {
 	struct lambda_service *s = shard_service(e->shard);
 	struct instance *i = mem_new(struct instance);
@@ -872,6 +955,8 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
 	i->entry = e;
 	i->shard = e->shard;
 	i->function = function_ref(e->function);
+	i->quota = quota_get(
+		s->quotas, function_of(i)->account, function_of(i)->region, function_of(i)->name);
 	list_init(&i->idle_link);
 	list_init(&i->all_link);
 	list_init(&i->log_link);
@@ -879,7 +964,8 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke)
 	rt_timer_init(&i->freeze_timer, on_freeze);
 	rt_event_init(&i->poll_event);
 	i->end_message.fn = on_end_message;
-	i->phase_invoke = phase_invoke;
+	i->phase_invoke = kind == INSTANCE_SECOND;
+	i->provisioned = kind == INSTANCE_PROVISIONED;
 	i->starting = true;
 	i->born_ns = rt_now();
 	i->started_ns = i->born_ns;

@@ -38,7 +38,7 @@ struct instance_run {
 	size_t request_id_bytes;
 	int64_t start_ns, init_ns;
 	struct invocation *waiter; /* NULL: the caller is gone */
-	struct account *account;
+	enum quota_place place;    /* where it is counted */
 };
 
 struct instance {
@@ -48,6 +48,7 @@ struct instance {
 	struct shard *shard;
 	struct entry *entry; /* until it is released */
 	struct function_ref *function;
+	struct quota *quota;
 	struct list idle_link; /* in entry->idle */
 	struct list all_link;  /* in the shard */
 	bool listed;
@@ -55,12 +56,13 @@ struct instance {
 	enum instance_state state;
 
 	struct sandbox_container *container;
-	struct code_pin *pin;
+	struct code_pin *pin, *layers[FUNCTION_LAYERS_MAX];
 	struct rt_listener *listeners[2]; /* by enum lambda_listen */
 	unsigned *connections;            /* open ones, of the same */
 	struct rt_stream *output, *telemetry;
 	struct log_feed *feed;
 	bool frozen, pooled, ending, container_ended, starting;
+	bool provisioned; /* kept ready: not given up for being idle */
 
 	struct instance_poll *poll; /* state IDLE */
 	struct rt_event poll_event; /* a poll came while somebody waits for it */
@@ -79,10 +81,16 @@ struct instance {
 
 /*
  * Begins a new one in a fiber of its own. The entry's `starting` and the reservation are counted by
- * the caller. `phase_invoke`: a first one did not finish its init phase in 10 s; this one has the
- * function's time-out. ERR_BUSY when no fiber can be had.
+ * the caller. ERR_BUSY when no fiber can be had.
  */
-must_use int instance_begin(struct entry *e, uint64_t memory_reserved, bool phase_invoke);
+enum instance_kind {
+	INSTANCE_ON_DEMAND,
+	INSTANCE_PROVISIONED,
+	/* A first one did not finish its init phase in 10 s; this one has the function's time-out.
+	 */
+	INSTANCE_SECOND
+};
+must_use int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind);
 /*
  * Gives it the event and waits for the answer. The instance was taken off the idle list. ERR_BUSY:
  * it could not take the event (it has just ended, or does not ask for work): try another.

@@ -251,14 +251,8 @@ static int invoke_for(struct call *c, const struct invoke_request *r, struct inv
 		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
 	int rc = invoke(s, c->arena, r, c->request_id, ret);
 
-	if (rc != ERR_FAULT)
-		return rc;
-	c->fault = ret->fault;
-	if (ret->fault.kind == &lambda_faults[LAMBDA_TOO_MANY_REQUESTS]) {
-		c->fault.members =
-			value_new(c->arena, c->service->model, "TooManyRequestsException");
-		value_put_str(c->fault.members, "Reason", STR("ConcurrentInvocationLimitExceeded"));
-	}
+	if (rc == ERR_FAULT)
+		c->fault = ret->fault;
 	return rc;
 }
 
@@ -294,7 +288,8 @@ int invoke_async_operation(struct call *c)
 
 struct response_stream {
 	struct call *call;
-	struct buf message; /* of one event */
+	const struct invoke_result *result; /* its version is known before it runs */
+	struct buf message;                 /* of one event */
 };
 
 static int stream_begin(struct response_stream *stream, str version)
@@ -318,7 +313,7 @@ static int stream_part(void *arg, str part)
 	struct response_stream *stream = arg;
 
 	if (!stream->call->streaming)
-		TRY(stream_begin(stream, STR("$LATEST")));
+		TRY(stream_begin(stream, stream->result->executed_version));
 	return stream_event(stream, STR("PayloadChunk"), STR("application/octet-stream"), part);
 }
 
@@ -344,9 +339,9 @@ static str stream_complete(struct arena *a, const struct invoke_result *r)
 
 int invoke_stream_operation(struct call *c)
 {
-	struct response_stream stream = {.call = c};
 	struct invoke_request r;
 	struct invoke_result result;
+	struct response_stream stream = {.call = c, .result = &result};
 
 	if (!c->request || !c->request->exchange)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,

@@ -43,6 +43,7 @@ struct lambda_options {
 	uint64_t memory_bytes;    /* budget: sum of instances' MemorySize; 0: twice the host's */
 	unsigned instances_max;   /* 0: 900, below the launcher's own limit */
 	unsigned concurrency_max; /* per account; 0: 1,000 (the AWS default) */
+	unsigned burst;           /* new instances of a function in 10 s; 0: no limit */
 	int64_t idle_ms;          /* an idle instance is ended after; 0: 10 minutes */
 	int64_t retry_base_ms;    /* asynchronous: first back-off, doubled after; 0: 1 minute */
 	/* Function URLs are http://{id}.lambda-url.{region}.SUFFIX/: host and port; NULL:

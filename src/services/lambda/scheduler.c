@@ -1,24 +1,21 @@
 /*
  * Shards, entries, and the way of an invocation to an instance.
  */
-#include "services/lambda/scheduler.h"
+#include "services/lambda/scheduler_internal.h"
 
 #include "base/check.h"
 #include "base/mem.h"
 #include "kv/kv.h"
 #include "services/lambda/instance.h"
-#include "services/lambda/log_feed.h"
+#include "services/lambda/lineage.h"
+#include "services/lambda/provision.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
 
-#include <pthread.h>
-
 enum {
-	HINTS = 1024,
-	SLOTS_MAX = 4096, /* instances of a loop, far above instances_max */
-	LOG_FLUSH_MS = 5,
 	SWEEP_MS = 1000,
 	RETRY_MS = 10,
+	PROVISION_RETRY_MS = 1000,
 	STOP_STEP_MS = 5,
 	STUCK_MS = 10000,
 	ENTRY_KEY_MAX = 256
@@ -26,46 +23,9 @@ enum {
 
 #define MIB (UINT64_C(1024) * 1024)
 
-struct slot {
-	struct instance *instance;
-	/* Open connections to the two ports; kept, because some may outlive the instance. */
-	unsigned *connections;
-	uint32_t generation;
-};
-
-struct shard {
-	struct scheduler *scheduler;
-	unsigned loop;
-	struct map entries;
-	struct list instances; /* all_link */
-	struct slot *slots;
-	unsigned slot_count;
-	struct list log_dirty; /* log_link of instances */
-	struct rt_timer log_timer, sweep_timer, retry_timer;
-	bool log_flushing;
-};
-
-struct scheduler {
-	struct lambda_service *service;
-	struct shard *shards[RT_LOOPS_MAX];
-	unsigned loops;
-	/* Idle instances by hash of their function, per loop: where a visit is worth while. */
-	_Atomic uint32_t (*hints)[HINTS];
-	_Atomic uint64_t memory;
-	_Atomic unsigned instances, running;
-	pthread_mutex_t lock; /* of accounts; never held over a suspension */
-	struct map accounts;
-	struct arena account_arena;
-};
-
 struct lambda_service *shard_service(struct shard *shard)
 {
 	return shard->scheduler->service;
-}
-
-static struct shard *my_shard(struct scheduler *s)
-{
-	return s->shards[rt_loop_index()];
 }
 
 /* ---- functions ---- */
@@ -99,18 +59,14 @@ static void retire_idle(struct entry *e, uint64_t deployment)
 	}
 }
 
-static struct account *account_of(struct scheduler *s, str account)
-{
-	struct account *a;
+static void on_provision(struct rt_timer *timer);
 
-	pthread_mutex_lock(&s->lock);
-	a = map_get(&s->accounts, account);
-	if (!a) {
-		a = mem_new(struct account);
-		map_put(&s->accounts, arena_str(&s->account_arena, account), a);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return a;
+/* Is it to keep instances here? Then the entry stays. */
+static unsigned wants_kept(const struct entry *e)
+{
+	return e->provision
+		       ? provision_share(e->provision, e->shard->loop, e->shard->scheduler->loops)
+		       : 0;
 }
 
 static struct entry *entry_new(struct shard *shard, str key, struct function_ref *f)
@@ -121,9 +77,11 @@ static struct entry *entry_new(struct shard *shard, str key, struct function_ref
 	e->key = str_of(mem_alloc(key.n), key.n);
 	memcpy((char *)e->key.p, key.p, key.n);
 	e->function = function_ref(f);
-	e->account = account_of(shard->scheduler, f->function.account);
+	e->quota = quota_get(shard_service(shard)->quotas, f->function.account, f->function.region,
+		f->function.name);
 	list_init(&e->idle);
 	list_init(&e->waiting);
+	rt_timer_init(&e->provision_timer, on_provision);
 	e->hint = (uint32_t)(str_hash(key) % HINTS);
 	map_put(&shard->entries, e->key, e);
 	return e;
@@ -132,11 +90,13 @@ static struct entry *entry_new(struct shard *shard, str key, struct function_ref
 /* Nothing is left of it but the cached function, which is not worth its memory for long. */
 static void entry_free_if_unused(struct entry *e)
 {
-	if (e->instances || e->users)
+	if (e->instances || e->users || wants_kept(e))
 		return;
+	rt_timer_stop(&e->provision_timer);
 	check(list_empty(&e->idle) && list_empty(&e->waiting));
 	map_remove(&e->shard->entries, e->key);
 	function_unref(e->function);
+	quota_put(e->quota);
 	mem_free((char *)e->key.p);
 	mem_free(e);
 }
@@ -228,12 +188,45 @@ struct invocation *scheduler_take_waiting(struct entry *e)
 	return list_entry(l, struct invocation, link);
 }
 
+static bool wants_start(const struct entry *e)
+{
+	return e->starting < e->waiting_count;
+}
+
+/* Of those that wait for an instance, the one with the fewest. */
+static struct entry *poorest(struct shard *shard)
+{
+	struct entry *found = NULL;
+
+	map_for_each(slot, &shard->entries) {
+		struct entry *e = slot->value;
+
+		if (wants_start(e) && (!found || e->instances < found->instances))
+			found = e;
+	}
+	return found;
+}
+
+/* Room is scarce, and another function has less of it than this one would have without the
+ * instance.
+ */
+static bool owes_room(const struct entry *e, const struct instance *i)
+{
+	const struct entry *other;
+
+	if (!e->shard->scarce || i->provisioned)
+		return false;
+	other = poorest(e->shard);
+	return other && other != e && other->instances + 1 < e->instances;
+}
+
 void scheduler_ready(struct entry *e, struct instance *i)
 {
 	struct invocation *inv;
 
 	check(!i->listed && i->state != INSTANCE_ENDED);
-	if (i->function->function.deployment != e->function->function.deployment) {
+	if (i->function->function.deployment != e->function->function.deployment ||
+		owes_room(e, i)) {
 		instance_kill(i);
 		return;
 	}
@@ -283,7 +276,7 @@ static struct instance *oldest_idle(struct shard *shard)
 	list_for_each(at, &shard->instances) {
 		struct instance *i = list_entry(at, struct instance, all_link);
 
-		if (i->listed && (!oldest || i->idle_ns < oldest->idle_ns))
+		if (i->listed && !i->provisioned && (!oldest || i->idle_ns < oldest->idle_ns))
 			oldest = i;
 	}
 	return oldest;
@@ -348,32 +341,180 @@ static void unreserve(struct scheduler *s, uint64_t memory)
 	atomic_fetch_sub(&s->instances, 1);
 }
 
-/* As many are being started as invocations wait, while there is room. */
-static void start_wanted(struct entry *e)
+/* Starts one: false when there is no room (and something idle is given up for it). */
+static bool start_one(struct entry *e)
 {
 	struct scheduler *s = e->shard->scheduler;
 	uint64_t memory = e->function->function.memory_mb * MIB;
 
-	while (e->starting < e->waiting_count && !s->service->stopping) {
-		if (!reserve(s, memory)) {
-			reclaim_one(e->shard);
-			rt_timer_set(&e->shard->retry_timer, rt_after_ms(RETRY_MS));
+	if (!reserve(s, memory)) {
+		reclaim_one(e->shard);
+		return false;
+	}
+	e->starting++;
+	if (instance_begin(e, memory, INSTANCE_ON_DEMAND) >= 0)
+		return true;
+	e->starting--;
+	unreserve(s, memory);
+	return false;
+}
+
+static void start_later(struct shard *shard)
+{
+	shard->scarce = true;
+	rt_timer_set(&shard->retry_timer, rt_after_ms(RETRY_MS));
+}
+
+/* As many are being started as invocations wait, while there is room. */
+static void start_wanted(struct entry *e)
+{
+	/* Where functions compete for room each gets its share, in on_retry(). */
+	while (wants_start(e) && !e->shard->scarce && !shard_service(e->shard)->stopping)
+		if (!start_one(e))
+			start_later(e->shard);
+}
+
+/* ---- provisioned ---- */
+
+/* It is an instance like any other from now on, or is gone. */
+static void let_go(struct entry *e, struct instance *i)
+{
+	if (!i->provisioned)
+		return;
+	i->provisioned = false;
+	e->kept--;
+	if (i->starting)
+		e->starting++; /* somebody may be served by it after all */
+	atomic_fetch_sub(&e->provision->allocated, 1);
+	if (i->init_ns != INT64_MIN)
+		atomic_fetch_sub(&e->provision->available, 1);
+}
+
+/* Starts what is missing of this loop's share; lets go what is too many. */
+static void keep_ready(struct entry *e)
+{
+	struct scheduler *s = e->shard->scheduler;
+	unsigned wanted = wants_kept(e), failures;
+	uint64_t memory = e->function->function.memory_mb * MIB;
+
+	list_for_each(at, &e->shard->instances) {
+		struct instance *i = list_entry(at, struct instance, all_link);
+
+		if (e->kept > wanted && i->entry == e && i->provisioned && !i->ending)
+			let_go(e, i);
+	}
+	if (s->service->stopping || !e->provision)
+		return;
+	failures = atomic_load(&e->provision->failures);
+	while (e->kept < wanted) {
+		bool room = reserve(s, memory);
+
+		if (!room || instance_begin(e, memory, INSTANCE_PROVISIONED) < 0) {
+			if (room)
+				unreserve(s, memory);
+			else
+				reclaim_one(e->shard);
+			rt_timer_set(&e->provision_timer,
+				rt_after_ms((int64_t)PROVISION_RETRY_MS << MIN(failures, 6u)));
 			return;
 		}
-		e->starting++;
-		if (instance_begin(e, memory, false) < 0) {
-			e->starting--;
-			unreserve(s, memory);
-			rt_timer_set(&e->shard->retry_timer, rt_after_ms(RETRY_MS));
-			return;
-		}
+		e->kept++;
+		atomic_fetch_add(&e->provision->allocated, 1);
 	}
 }
 
-void scheduler_started(struct entry *e)
+static void on_provision(struct rt_timer *timer)
 {
-	check(e->starting > 0);
-	e->starting--;
+	keep_ready(container_of(timer, struct entry, provision_timer));
+}
+
+struct provide {
+	struct scheduler *scheduler;
+	str account, region, name, version;
+	struct rt_event done;
+	int rc;
+};
+
+/* On each loop: the entry is made there when it has a share. */
+static void provision_fiber(void *arg)
+{
+	struct provide *p = arg;
+	struct shard *shard = my_shard(p->scheduler);
+	struct arena a cleanup(arena_done_p) = {0};
+	struct function_ref *f = NULL;
+	struct entry *e;
+	str key;
+
+	arena_init(&a, SIZE_MAX);
+	key = entry_key(&a, p->account, p->region, p->name, p->version);
+	p->rc = scheduler_function(p->scheduler, p->account, p->region, p->name, p->version, &f);
+	e = map_get(&shard->entries, key);
+	if (p->rc > 0) {
+		struct provision *books = provision_of(p->scheduler->provisions, key);
+
+		if (!e && provision_share(books, shard->loop, p->scheduler->loops))
+			e = entry_new(shard, key, f);
+		if (e)
+			e->provision = books;
+		p->rc = 0;
+	} else if (p->rc == 0) {
+		p->rc = ERR_NOT_FOUND;
+	}
+	if (e) {
+		keep_ready(e);
+		entry_free_if_unused(e);
+	}
+	function_unref(f);
+	rt_event_set(&p->done);
+}
+
+int scheduler_provision(
+	struct scheduler *s, str account, str region, str name, str version, unsigned count)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct provision *books;
+	unsigned before;
+	int rc = 0;
+
+	arena_init(&a, SIZE_MAX);
+	books = provision_of(s->provisions, entry_key(&a, account, region, name, version));
+	if (!books->quota)
+		books->quota = quota_get(s->service->quotas, account, region, name);
+	before = atomic_exchange(&books->wanted, count);
+	atomic_store(&books->failures, 0);
+	quota_provision(books->quota, (int)count - (int)before);
+	for (unsigned k = 0; k < s->loops; k++) {
+		struct provide p = {s, account, region, name, version, {0}, 0};
+
+		rt_event_init(&p.done);
+		p.rc = rt_spawn_on(s->service->rt, k, provision_fiber, &p);
+		if (p.rc >= 0)
+			rt_event_wait_sure(&p.done);
+		rc = p.rc < 0 ? p.rc : rc;
+	}
+	return count ? rc : 0;
+}
+
+const struct provision *scheduler_provisioned(
+	struct scheduler *s, str account, str region, str name, str version)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+
+	arena_init(&a, SIZE_MAX);
+	return provision_of(s->provisions, entry_key(&a, account, region, name, version));
+}
+
+void scheduler_started(struct entry *e, struct instance *i, bool good)
+{
+	if (!i->provisioned) {
+		check(e->starting > 0);
+		e->starting--;
+	} else if (good) {
+		atomic_fetch_add(&e->provision->available, 1);
+		atomic_store(&e->provision->failures, 0);
+	} else {
+		atomic_fetch_add(&e->provision->failures, 1);
+	}
 }
 
 void scheduler_gone(struct entry *e, struct instance *i)
@@ -391,6 +532,14 @@ void scheduler_gone(struct entry *e, struct instance *i)
 	atomic_fetch_sub(&s->instances, 1);
 	e->instances--;
 	i->entry = NULL;
+	if (i->provisioned) {
+		let_go(e, i);
+		if (e->kept < wants_kept(e))
+			rt_timer_set(&e->provision_timer,
+				rt_after_ms(atomic_load(&e->provision->failures)
+						    ? PROVISION_RETRY_MS
+						    : 0));
+	}
 	start_wanted(e);
 	entry_free_if_unused(e);
 	/* Somebody may wait for just this room. */
@@ -401,9 +550,12 @@ void scheduler_gone(struct entry *e, struct instance *i)
 static void on_retry(struct rt_timer *timer)
 {
 	struct shard *shard = container_of(timer, struct shard, retry_timer);
+	struct entry *e;
 
-	map_for_each(slot, &shard->entries)
-		start_wanted(slot->value);
+	shard->scarce = false;
+	while (!shard->scarce && !shard_service(shard)->stopping && (e = poorest(shard)))
+		if (!start_one(e))
+			start_later(shard);
 }
 
 /* Ends what was idle for too long, is too old, or is stuck between an answer and its next poll. */
@@ -421,7 +573,7 @@ static void on_sweep(struct rt_timer *timer)
 		any = true;
 		if (i->ending || i->starting || i->run.active)
 			continue;
-		if ((i->listed && idle_ms > o->idle_ms) ||
+		if ((i->listed && !i->provisioned && idle_ms > o->idle_ms) ||
 			(!i->listed && !i->poll_wanted && idle_ms > STUCK_MS) ||
 			(i->listed && now - i->born_ns > LAMBDA_INSTANCE_AGE_MS_MAX * RT_NS_MS))
 			instance_kill(i);
@@ -432,24 +584,50 @@ static void on_sweep(struct rt_timer *timer)
 
 /* ---- invoking ---- */
 
-void scheduler_run_over(struct account *a)
+/* TooManyRequestsException with what was reached, as a member that clients look at. */
+static int throttle(struct entry *e, struct invocation *inv, str reason, const char *text)
 {
-	atomic_fetch_sub_explicit(&a->running, 1, memory_order_relaxed);
+	int rc = lambda_fault_set(&inv->fault, inv->arena, LAMBDA_TOO_MANY_REQUESTS, "%s", text);
+
+	lambda_count(&shard_service(e->shard)->counters.throttles);
+	inv->fault.members =
+		value_new(inv->arena, model_named(STR("lambda")), "TooManyRequestsException");
+	value_put_str(inv->fault.members, "Reason", reason);
+	return rc;
+}
+
+/* A chain of requests that runs the function again and again is stopped, unless it may. */
+static int check_loop(struct entry *e, struct invocation *inv)
+{
+	const struct function *f = &e->function->function;
+	str trace;
+
+	if (lineage_step(inv->arena, inv->trace, f->arn, &trace) > LINEAGE_RUNS_MAX &&
+		!f->recursion_allow)
+		return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_RECURSIVE,
+			"Lambda has detected your function being invoked in a recursive loop and "
+			"stopped your function's invocation.");
+	/* What made no header of its own has none to pass on: then the run gets a new root. */
+	inv->lineage = str_from(trace, (size_t)str_find_str(trace, STR("Lineage=")));
+	return 0;
 }
 
 static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 {
-	unsigned max = s->service->options.concurrency_max;
-
 	if (s->service->stopping)
 		return lambda_fault_set(
 			&inv->fault, inv->arena, LAMBDA_SERVICE, "The server is stopping.");
-	if (atomic_fetch_add_explicit(&e->account->running, 1, memory_order_relaxed) < max)
-		return 0;
-	scheduler_run_over(e->account);
-	lambda_count(&s->service->counters.throttles);
-	return lambda_fault_set(
-		&inv->fault, inv->arena, LAMBDA_TOO_MANY_REQUESTS, "Rate Exceeded.");
+	TRY(check_loop(e, inv));
+	quota_reserve(e->quota, e->function->function.reserved);
+	switch (quota_enter(e->quota, &inv->place)) {
+	case QUOTA_ACCOUNT_FULL:
+		return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"), "Rate Exceeded.");
+	case QUOTA_FUNCTION_FULL:
+		return throttle(e, inv, STR("ReservedFunctionConcurrentInvocationLimitExceeded"),
+			"Rate Exceeded.");
+	case QUOTA_OK: break;
+	}
+	return 0;
 }
 
 /* Queues for an instance: 0 with inv->instance or inv->over. */
@@ -457,6 +635,8 @@ static int wait_instance(struct entry *e, struct invocation *inv)
 {
 	int64_t queue_end = rt_after_ms(LAMBDA_QUEUE_MS_MAX);
 
+	if (!quota_grow(e->quota, rt_now()))
+		return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"), "Rate Exceeded.");
 	list_push_back(&e->waiting, &inv->link);
 	e->waiting_count++;
 	start_wanted(e);
@@ -474,14 +654,17 @@ static int wait_instance(struct entry *e, struct invocation *inv)
 		list_remove(&inv->link);
 		e->waiting_count--;
 		if (rc == ERR_TIMEOUT && rt_now() < inv->deadline_ns) {
-			lambda_count(&e->shard->scheduler->service->counters.throttles);
-			return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_TOO_MANY_REQUESTS,
-				"This server has no room for another instance of the function now: "
-				"%llu MiB of memory and %u instances in all are its limits.",
-				(unsigned long long)(e->shard->scheduler->service->options
-							     .memory_bytes /
-						     MIB),
-				e->shard->scheduler->service->options.instances_max);
+			return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"),
+				arena_printf(inv->arena,
+					"This server has no room for another instance of the "
+					"function now: "
+					"%llu MiB of memory and %u instances in all are its "
+					"limits.",
+					(unsigned long long)(e->shard->scheduler->service->options
+								     .memory_bytes /
+							     MIB),
+					e->shard->scheduler->service->options.instances_max)
+					.p);
 		}
 		return rc;
 	}
@@ -595,100 +778,11 @@ int scheduler_invoke(struct scheduler *s, struct function_ref *f, struct invocat
 		atomic_fetch_sub_explicit(&s->running, 1, memory_order_relaxed);
 		/* A run that its caller has left is counted until its own end. */
 		if (!inv->left)
-			scheduler_run_over(e->account);
+			quota_leave(e->quota, inv->place);
 	}
 	e->users--;
 	entry_free_if_unused(e);
 	return rc;
-}
-
-/* ---- numbers of instances ---- */
-
-uint64_t shard_number_new(struct shard *shard, struct instance *i)
-{
-	unsigned k = 0;
-
-	while (k < shard->slot_count && shard->slots[k].instance)
-		k++;
-	if (k == shard->slot_count) {
-		check(k < SLOTS_MAX);
-		shard->slot_count = k ? 2 * k : 16;
-		shard->slots = mem_realloc(shard->slots, shard->slot_count * sizeof(struct slot));
-		memset(shard->slots + k, 0, (shard->slot_count - k) * sizeof(struct slot));
-	}
-	shard->slots[k].instance = i;
-	if (!shard->slots[k].connections)
-		shard->slots[k].connections = mem_new_array(unsigned, LAMBDA_LISTENS);
-	i->connections = shard->slots[k].connections;
-	shard->slots[k].generation++;
-	list_push_back(&shard->instances, &i->all_link);
-	return (uint64_t)shard->loop << 48 | (uint64_t)k << 32 | shard->slots[k].generation;
-}
-
-void shard_number_free(struct shard *shard, uint64_t number)
-{
-	shard->slots[number >> 32 & 0xffff].instance = NULL;
-}
-
-struct instance *scheduler_find(struct scheduler *s, uint64_t number)
-{
-	struct shard *shard = my_shard(s);
-	unsigned k = number >> 32 & 0xffff;
-
-	check(number >> 48 == shard->loop);
-	if (k >= shard->slot_count || shard->slots[k].generation != (uint32_t)number)
-		return NULL;
-	return shard->slots[k].instance;
-}
-
-/* ---- lines of logs ---- */
-
-static void log_timer_set(struct shard *shard)
-{
-	if (shard->log_timer.deadline == RT_NEVER && !list_empty(&shard->log_dirty))
-		rt_timer_set(&shard->log_timer, rt_now_coarse() + LOG_FLUSH_MS * RT_NS_MS);
-}
-
-static void log_fiber(void *arg)
-{
-	struct shard *shard = arg;
-	struct list now, *l;
-
-	/* Those of now only: one whose port has no room comes again, later. */
-	list_init(&now);
-	while ((l = list_pop_front(&shard->log_dirty)))
-		list_push_back(&now, l);
-	while ((l = list_pop_front(&now))) {
-		struct instance *i = list_entry(l, struct instance, log_link);
-
-		i->log_queued = false;
-		log_feed_flush(i->feed);
-		instance_unref(i);
-	}
-	shard->log_flushing = false;
-	log_timer_set(shard);
-}
-
-static void on_log_timer(struct rt_timer *timer)
-{
-	struct shard *shard = container_of(timer, struct shard, log_timer);
-
-	if (shard->log_flushing)
-		return;
-	shard->log_flushing = rt_spawn(log_fiber, shard) >= 0;
-	if (!shard->log_flushing)
-		rt_timer_set(timer, rt_after_ms(LOG_FLUSH_MS));
-}
-
-void shard_log_dirty(struct shard *shard, struct instance *i)
-{
-	if (i->log_queued)
-		return;
-	i->log_queued = true;
-	instance_ref(i);
-	list_push_back(&shard->log_dirty, &i->log_link);
-	if (!shard->log_flushing)
-		log_timer_set(shard);
 }
 
 /* ---- deleted functions, and the end ---- */
@@ -778,9 +872,8 @@ struct scheduler *scheduler_new(struct lambda_service *service)
 
 	s->service = service;
 	s->loops = rt_loop_count(service->rt);
+	s->provisions = provisions_new();
 	s->hints = mem_zero_array(s->loops, sizeof(*s->hints));
-	pthread_mutex_init(&s->lock, NULL);
-	arena_init(&s->account_arena, SIZE_MAX);
 	for (unsigned k = 0; k < s->loops; k++) {
 		struct shard *shard = mem_new(struct shard);
 
@@ -788,7 +881,7 @@ struct scheduler *scheduler_new(struct lambda_service *service)
 		shard->loop = k;
 		list_init(&shard->instances);
 		list_init(&shard->log_dirty);
-		rt_timer_init(&shard->log_timer, on_log_timer);
+		rt_timer_init(&shard->log_timer, shard_log_due);
 		rt_timer_init(&shard->sweep_timer, on_sweep);
 		rt_timer_init(&shard->retry_timer, on_retry);
 		s->shards[k] = shard;
@@ -807,6 +900,7 @@ void scheduler_free(struct scheduler *s)
 			struct entry *e = slot->value;
 
 			function_unref(e->function);
+			quota_put(e->quota);
 			mem_free((char *)e->key.p);
 			mem_free(e);
 		}
@@ -816,11 +910,7 @@ void scheduler_free(struct scheduler *s)
 		mem_free(shard->slots);
 		mem_free(shard);
 	}
-	map_for_each(slot, &s->accounts)
-		mem_free(slot->value);
-	map_done(&s->accounts);
-	arena_done(&s->account_arena);
-	pthread_mutex_destroy(&s->lock);
+	provisions_free(s->provisions);
 	mem_free(s->hints);
 	mem_free(s);
 }

@@ -9,11 +9,12 @@
  *
  * Invocations of a function wait first come, first served, for whichever instance is ready first:
  * the one being started for them or one that another invocation gives back. Limits: concurrency
- * per account, instances, and memory by the sum of MemorySize; idle instances are given up, oldest
- * first, when one of the latter two is reached.
+ * and growth (quota.h), instances, and memory by the sum of MemorySize; idle instances are given
+ * up, oldest first, when one of the latter two is reached, and what becomes free goes to the
+ * function that has the fewest instances.
  *
- * Threading: a shard and everything in it belong to one loop. Shared: the counters (atomic) and the
- * table of accounts (a lock, never held over a suspension).
+ * Threading: a shard and everything in it belong to one loop. Shared: the counters (atomic) and
+ * the quotas.
  */
 #ifndef SERVICES_LAMBDA_SCHEDULER_H
 #define SERVICES_LAMBDA_SCHEDULER_H
@@ -23,9 +24,11 @@
 #include "base/map.h"
 #include "rt/rt.h"
 #include "services/lambda/function.h"
+#include "services/lambda/quota.h"
 
 struct instance;
 struct lambda_service;
+struct provision;
 struct scheduler;
 struct shard;
 
@@ -45,20 +48,19 @@ static inline struct function_ref *function_ref(struct function_ref *ref)
 	return ref;
 }
 
-struct account {
-	_Atomic unsigned running;
-};
-
 /* Runs and waiting invocations of one function on one loop. */
 struct entry {
 	struct shard *shard;
 	str key; /* account, region, name and version, in one text */
 	struct function_ref *function;
-	struct account *account;
+	struct quota *quota;
 	struct list idle;    /* instances, the one used last first */
 	struct list waiting; /* invocations */
 	unsigned waiting_count, starting, instances;
-	unsigned users; /* invocations in progress: keep it */
+	unsigned users;                  /* invocations in progress: keep it */
+	struct provision *provision;     /* NULL: nothing was ever provisioned */
+	unsigned kept;                   /* provisioned instances, starting ones too */
+	struct rt_timer provision_timer; /* when to try again */
 	uint32_t hint;
 };
 
@@ -79,6 +81,8 @@ struct invocation {
 	struct instance *instance; /* given, waiting to be used */
 	bool over;                 /* the results are there */
 	bool left;                 /* the caller gave up while the function runs on */
+	enum quota_place place;    /* where it is counted */
+	str lineage;               /* the field of the trace header that its run gets */
 	bool writing;              /* a part is being written: the caller may not leave */
 	bool streamed;             /* parts were written: the payload is empty or an error */
 	/* Results: a fault (rc ERR_FAULT), or the function's answer. */
@@ -106,6 +110,15 @@ must_use int scheduler_invoke(
 	struct scheduler *s, struct function_ref *f, struct invocation *inv) mayyield;
 /* The function (version STR_NULL: all of it) was deleted: its idle instances end, on every loop. */
 void scheduler_forget(struct scheduler *s, str account, str region, str name, str version) mayyield;
+/*
+ * The function's version is to have `count` instances kept ready, 0: none any more. Returns when
+ * every loop knows; provision_figures() tells how far it is. ERR_NOT_FOUND, ERR_BUSY.
+ */
+must_use int scheduler_provision(struct scheduler *s, str account, str region, str name,
+	str version, unsigned count) mayyield;
+/* The books of it; NULL: nothing was ever provisioned. */
+const struct provision *scheduler_provisioned(
+	struct scheduler *s, str account, str region, str name, str version);
 
 /* ---- for instance.c, on the shard's loop, never suspending ---- */
 
@@ -114,13 +127,11 @@ void scheduler_ready(struct entry *e, struct instance *i);
 /* It is no longer among the idle ones (it was taken, or ends). Harmless when it is not. */
 void scheduler_unlist(struct entry *e, struct instance *i);
 /* Starting it has come to an end, good or bad. */
-void scheduler_started(struct entry *e);
+void scheduler_started(struct entry *e, struct instance *i, bool good);
 /* It could not be started or initialised: the first that waits is told so, if any. */
 struct invocation *scheduler_take_waiting(struct entry *e);
 /* It is gone: its memory can be used again. */
 void scheduler_gone(struct entry *e, struct instance *i);
-/* The end of a run that was counted and that its caller has left. */
-void scheduler_run_over(struct account *a);
 
 /* Objects of a shard that handlers find by number, because their owner may be gone. */
 uint64_t shard_number_new(struct shard *shard, struct instance *i);

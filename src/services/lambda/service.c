@@ -91,6 +91,8 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	else
 		rt_random_bytes(s->url_key, sizeof(s->url_key));
 	s->pool = pool_new(s);
+	s->quotas = quota_books_new(&(struct quota_options){
+		.account_max = s->options.concurrency_max, .burst = s->options.burst});
 	s->scheduler = scheduler_new(s);
 	s->events = events_new(s);
 	s->credentials = credentials_new(ports);
@@ -125,6 +127,7 @@ void lambda_service_free(struct lambda_service *s)
 	credentials_free(s->credentials);
 	events_free(s->events);
 	scheduler_free(s->scheduler);
+	quota_books_free(s->quotas);
 	pool_free(s->pool);
 	code_store_close(s->code);
 	mem_free((char *)s->options.data_folder);

@@ -24,6 +24,7 @@ struct function_ref;
 struct http_server;
 struct policy;
 struct pool;
+struct quota_books;
 struct rt;
 struct scheduler;
 
@@ -43,6 +44,7 @@ struct lambda_service {
 	char sandbox_why[SANDBOX_TEXT_MAX];
 	struct code_store *code;
 	struct pool *pool;
+	struct quota_books *quotas;
 	struct scheduler *scheduler;
 	struct events *events;
 	struct credentials *credentials;

@@ -64,6 +64,8 @@ void live_create(
 struct invoke_result live_invoke(struct live *l, const char *name, const char *payload);
 /* The zip of the native functions; an input of CreateFunction. */
 str live_native_zip(struct live *l);
+/* Their program alone. */
+str live_native_bootstrap(struct live *l);
 struct value *live_function_input(
 	struct live *l, const char *name, const char *handler, const char *runtime, str zip);
 void live_wait_active(struct live *l, const char *name);

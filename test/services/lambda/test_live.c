@@ -198,12 +198,18 @@ static str read_file(struct arena *a, const char *path)
 	return str_of(p, (size_t)st.st_size);
 }
 
+str live_native_bootstrap(struct live *l)
+{
+	str program = read_file(&l->arena, "build/test/lambda-bootstrap");
+
+	check(program.p);
+	return program;
+}
+
 str live_native_zip(struct live *l)
 {
-	struct zip_entry entry = {STR("bootstrap"), STR_NULL, 0755};
+	struct zip_entry entry = {STR("bootstrap"), live_native_bootstrap(l), 0755};
 
-	entry.content = read_file(&l->arena, "build/test/lambda-bootstrap");
-	check(entry.content.p);
 	return zip_make(&l->arena, &entry, 1);
 }
 

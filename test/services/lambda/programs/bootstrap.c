@@ -5,6 +5,8 @@
  *     echo      answers the event              count     how many events this process had
  *     print     prints two lines, then echo    env       its environment, one string
  *     error     reports a function error       hang      never answers
+ *     opt       what is in /opt/a and /opt/b, and whether /opt can be written
+ *     trace     its trace header               nap       sleeps 0.3 s, then echo
  *     exit      exits with 3                   exit0     exits with 0
  *     crash     dies of SIGSEGV                memory    allocates without end
  *     flood     prints without end, answers    wrong     answers for another id, then rightly
@@ -15,6 +17,7 @@
  *     init-error, init-exit, init-hang, init-none: how its start fails
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,7 +31,7 @@
 enum { BUFFER = 8 * 1024 * 1024 };
 
 static char buffer[BUFFER];
-static char id[64];
+static char id[64], trace[1024];
 static char *body;
 static size_t body_bytes;
 static int api = -1;
@@ -82,6 +85,9 @@ static int answer(int fd)
 	}
 	body_bytes = length;
 	body[length] = 0;
+	at = strcasestr(buffer, "\nlambda-runtime-trace-id: ");
+	if (at && at < end)
+		snprintf(trace, sizeof(trace), "%.*s", (int)strcspn(at + 26, "\r"), at + 26);
 	at = strcasestr(buffer, "\nlambda-runtime-aws-request-id:");
 	if (at)
 		sscanf(at + 31, " %40[0-9a-f-]", id);
@@ -168,6 +174,21 @@ static void stream(const char *end)
 	answer(api);
 }
 
+static const char *file_text(const char *path)
+{
+	static char texts[4][64];
+	static unsigned next;
+	char *text = texts[next++ % 4];
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(texts[0]) - 1);
+
+	if (n < 0)
+		return "none";
+	text[n] = 0;
+	close(fd);
+	return text;
+}
+
 static void work(const char *handler, unsigned count)
 {
 	static char copy[BUFFER];
@@ -190,6 +211,14 @@ static void work(const char *handler, unsigned count)
 	} else if (!strcmp(handler, "hang")) {
 		for (;;)
 			pause();
+	} else if (!strcmp(handler, "opt")) {
+		n = (size_t)snprintf(copy, sizeof(copy), "\"%s,%s,%s\"", file_text("/opt/a"),
+			file_text("/opt/b"),
+			open("/opt/c", O_CREAT | O_WRONLY, 0644) < 0 ? "ro" : "rw");
+	} else if (!strcmp(handler, "trace")) {
+		n = (size_t)snprintf(copy, sizeof(copy), "\"%s\"", trace);
+	} else if (!strcmp(handler, "nap")) {
+		poll(NULL, 0, 300);
 	} else if (!strcmp(handler, "exit")) {
 		exit(3);
 	} else if (!strcmp(handler, "exit0")) {

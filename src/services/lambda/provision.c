@@ -1,0 +1,82 @@
+/*
+ * The books of provisioned concurrency.
+ */
+#include "services/lambda/provision.h"
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "services/lambda/quota.h"
+
+#include <pthread.h>
+
+enum { FAILURES_MAX = 3 }; /* in a row, before it is said to have failed */
+
+struct provisions {
+	pthread_mutex_t lock;
+	struct map all;
+	struct arena arena; /* keys */
+};
+
+struct provisions *provisions_new(void)
+{
+	struct provisions *p = mem_new(struct provisions);
+
+	pthread_mutex_init(&p->lock, NULL);
+	arena_init(&p->arena, SIZE_MAX);
+	return p;
+}
+
+void provisions_free(struct provisions *p)
+{
+	if (!p)
+		return;
+	map_for_each(slot, &p->all) {
+		struct provision *one = slot->value;
+
+		quota_put(one->quota);
+		mem_free(one);
+	}
+	map_done(&p->all);
+	arena_done(&p->arena);
+	pthread_mutex_destroy(&p->lock);
+	mem_free(p);
+}
+
+struct provision *provision_of(struct provisions *p, str key)
+{
+	struct provision *one;
+
+	pthread_mutex_lock(&p->lock);
+	one = map_get(&p->all, key);
+	if (!one) {
+		one = mem_new(struct provision);
+		one->key = arena_str(&p->arena, key);
+		map_put(&p->all, one->key, one);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return one;
+}
+
+unsigned provision_share(const struct provision *p, unsigned k, unsigned loops)
+{
+	unsigned wanted = atomic_load(&p->wanted);
+
+	return wanted / loops + (k < wanted % loops);
+}
+
+void provision_figures(const struct provision *p, struct provision_figures *ret)
+{
+	struct provision_figures f = {.requested = atomic_load(&p->wanted)};
+
+	f.allocated = MIN(atomic_load(&p->allocated), f.requested);
+	f.available = MIN(atomic_load(&p->available), f.requested);
+	f.reason = STR_NULL;
+	if (f.available >= f.requested) {
+		f.status = PROVISION_READY;
+	} else if (atomic_load(&p->failures) >= FAILURES_MAX) {
+		f.status = PROVISION_FAILED;
+		f.reason = STR("FUNCTION_ERROR_INIT_FAILURE");
+	}
+	*ret = f;
+}
