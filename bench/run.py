@@ -419,6 +419,7 @@ def invoke_pooled(server, folder, kinds, seconds):
         warm = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
         row(title, f"warm Invoke, {kind}, 1 connection", f"{warm['rate']:,.0f}", f"{warm['p50']:.0f}",
             f"{warm['p99']:.0f}")
+        rig.load(server, one, 16, seconds, 0)  # until there are as many instances
         many = rig.load(server, one, 16, seconds, 0)
         row(title, f"warm Invoke, {kind}, 16 connections", f"{many['rate']:,.0f}",
             f"{many['p50']:.0f}", f"{many['p99']:.0f}")
