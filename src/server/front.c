@@ -193,8 +193,10 @@ void front_serve(struct front *f, struct http_exchange *x, const struct gate_tru
 	host = match_path(f, x, &match);
 	if (!host)
 		host = match_host(f, x, &match);
-	if (host)
-		host->serve(host->self, x, &match);
-	else
+	if (!host) {
 		serve_api(f, x, trust);
+		return;
+	}
+	match.trust = trust;
+	host->serve(host->self, x, &match);
 }

@@ -14,6 +14,7 @@
 #include "aws/ports/ports.h"
 #include "base/str.h"
 
+struct gate_trust;
 struct http_exchange;
 
 struct host_match {
@@ -22,6 +23,8 @@ struct host_match {
 	str path;   /* what is left, raw, beginning with '/' */
 	str host;   /* the Host header as it came */
 	bool by_path;
+	/* Of the listener: who signs with a key that nobody issued acts as it says. */
+	const struct gate_trust *trust;
 };
 
 struct port_host {

@@ -137,14 +137,13 @@ static int may_signer(struct url_request *r)
 {
 	const struct port_call *port = r->service->ports->call;
 	struct http_exchange *x = r->x;
-	const struct gate_trust trust = {.tls = x->secure};
 	const struct gate_request request = {.method = x->method_text,
 		.path = x->path,
 		.query = x->query,
 		.headers = x->headers,
 		.header_count = x->header_count,
 		.peer = r->source_ip,
-		.trust = &trust,
+		.trust = r->match->trust,
 		.body = body_of,
 		.body_arg = r,
 		.body_length = r->body.n,
