@@ -1,6 +1,7 @@
 /*
  * The Lineage field: counted per function, whatever else the header holds.
  */
+#include "base/buf.h"
 #include "services/lambda/lineage.h"
 #include "test/test.h"
 
