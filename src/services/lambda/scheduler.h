@@ -118,7 +118,7 @@ void scheduler_forget(struct scheduler *s, str account, str region, str name, st
  */
 must_use int scheduler_provision(struct scheduler *s, str account, str region, str name,
 	str version, unsigned count) mayyield;
-/* The books of it; NULL: nothing was ever provisioned. */
+/* The books of it; nothing is wanted where nothing was ever provisioned. */
 const struct provision *scheduler_provisioned(
 	struct scheduler *s, str account, str region, str name, str version);
 
