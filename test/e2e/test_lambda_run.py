@@ -289,5 +289,22 @@ def test_parallel_cold_starts(server):
         raise AssertionError(f"{time.monotonic() - begun} s")
 
 
+def test_wrapper_script(server):
+    """AWS_LAMBDA_EXEC_WRAPPER gets the runtime's own command line."""
+    functions = server.client("lambda")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("index.py", "import os\ndef handler(event, context): return os.environ.get('WRAPPED')\n")
+        script = zipfile.ZipInfo("wrapper")
+        script.external_attr = 0o100755 << 16
+        z.writestr(script, '#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n')
+    functions.create_function(FunctionName="w", Runtime="python3.11", Handler="index.handler", Role=ROLE,
+                              Code={"ZipFile": out.getvalue()}, Timeout=20, MemorySize=1024,
+                              Environment={"Variables": {
+                                  "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}})
+    functions.get_waiter("function_active_v2").wait(FunctionName="w")
+    expect(json.load(functions.invoke(FunctionName="w")["Payload"]), "4")
+
+
 if __name__ == "__main__":
     main(globals())

@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "rt/rt.h"
 #include "services/lambda/layer.h"
+#include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
 
@@ -70,7 +71,9 @@ static int set_reserved(struct call *c, uint32_t value)
 	change.account = f.account;
 	change.region = f.region;
 	change.name = f.name;
-	return request_gone(c, lambda_store_change(self(c), c->arena, &change, &f));
+	TRY(request_gone(c, lambda_store_change(self(c), c->arena, &change, &f)));
+	scheduler_reserve(self(c)->scheduler, &f, value);
+	return 0;
 }
 
 int concurrency_put(struct call *c)

@@ -234,6 +234,11 @@ static bool next_state(
 		next->attempts++;
 		return false;
 	}
+	if (rc == ERR_FAULT && inv->fault.kind == &lambda_faults[LAMBDA_RECURSIVE]) {
+		/* As documented: not tried again, and who is told of failures is told. */
+		drop(r, "RetriesExhausted");
+		return false;
+	}
 	if (ev->service->stopping) {
 		next->due_ms = now;
 		return true;

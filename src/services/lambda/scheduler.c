@@ -844,11 +844,23 @@ static void order_all(struct scheduler *s, str key)
 	}
 }
 
+void scheduler_reserve(struct scheduler *s, const struct function *f, uint32_t reserved)
+{
+	struct quota *q = quota_get(s->service->quotas, f->account, f->region, f->name);
+
+	quota_reserve(q, reserved);
+	quota_put(q);
+}
+
 void scheduler_forget(struct scheduler *s, str account, str region, str name, str version)
 {
 	struct arena a cleanup(arena_done_p) = {0};
 
 	arena_init(&a, SIZE_MAX);
+	if (!version.p)
+		scheduler_reserve(s,
+			&(struct function){.account = account, .region = region, .name = name},
+			FUNCTION_UNRESERVED);
 	order_all(s, entry_key(&a, account, region, name, version));
 }
 

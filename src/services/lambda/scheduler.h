@@ -108,6 +108,8 @@ must_use int scheduler_function(struct scheduler *s, str account, str region, st
  */
 must_use int scheduler_invoke(
 	struct scheduler *s, struct function_ref *f, struct invocation *inv) mayyield;
+/* The function's reservation is (now) this: the others of its account have so much less. */
+void scheduler_reserve(struct scheduler *s, const struct function *f, uint32_t reserved);
 /* The function (version STR_NULL: all of it) was deleted: its idle instances end, on every loop. */
 void scheduler_forget(struct scheduler *s, str account, str region, str name, str version) mayyield;
 /*
@@ -116,7 +118,7 @@ void scheduler_forget(struct scheduler *s, str account, str region, str name, st
  */
 must_use int scheduler_provision(struct scheduler *s, str account, str region, str name,
 	str version, unsigned count) mayyield;
-/* The books of it; NULL: nothing was ever provisioned. */
+/* The books of it; nothing is wanted where nothing was ever provisioned. */
 const struct provision *scheduler_provisioned(
 	struct scheduler *s, str account, str region, str name, str version);
 

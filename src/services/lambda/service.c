@@ -154,6 +154,8 @@ static int resume(void *arg, const struct function *f)
 	struct lambda_service *s = arg;
 
 	pool_want(s->pool, f->runtime);
+	if (function_is_latest(f))
+		scheduler_reserve(s->scheduler, f, f->reserved);
 	if (f->state == FUNCTION_PENDING || f->update == UPDATE_IN_PROGRESS)
 		transition_begin(s, f->account, f->region, f->name);
 	return 0;
