@@ -22,9 +22,7 @@ static const char *const denied[] = {
 	"umount",
 	"umount2",
 	"pivot_root",
-	"chroot",
 	"setns",
-	"unshare",
 	"open_tree",
 	"move_mount",
 	"fsopen",
@@ -36,7 +34,6 @@ static const char *const denied[] = {
 	"statmount",
 	"listmount",
 	/* other processes, tracing, the kernel's programs */
-	"ptrace",
 	"process_vm_readv",
 	"process_vm_writev",
 	"kcmp",
@@ -100,8 +97,24 @@ static const char *const denied[] = {
 	"memfd_secret",
 };
 
+/* Of functions besides; of the worker see below. */
+static const char *const function_denied[] = {"ptrace", "unshare", "chroot"};
+
 /* ENOSYS, so that the C library falls back to the older call. */
 static const char *const absent[] = {"clone3"};
+
+/* The server's worker starts no program; what it asks the launcher for is not its own process. */
+static const char *const worker_denied[] = {
+	/* those that unpacking may need come first */
+	"unshare",
+	"chroot",
+	"execve",
+	"execveat",
+#ifndef __SANITIZE_ADDRESS__ /* whose search for leaks traces the process */
+	"ptrace",
+#endif
+};
+enum { WORKER_MAY_NEED = 2 };
 
 static const char *const unpack_allowed[] = {
 	"read",
@@ -226,13 +239,15 @@ static int export_code(scmp_filter_ctx ctx, struct filter *ret_filter)
 	return 0;
 }
 
-static int build(scmp_filter_ctx ctx, struct filter *ret_filter)
+/* `more`: names denied besides. */
+static int build(scmp_filter_ctx ctx, const char *const *more, size_t n, struct filter *ret_filter)
 {
 	/* A binary tree instead of a chain: fewer steps for each call. */
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0 ||
 		seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) != 0)
 		return ERR_INTERNAL;
 	TRY(deny_names(ctx, denied, ARRAY_SIZE(denied), SCMP_ACT_ERRNO(EPERM)));
+	TRY(deny_names(ctx, more, n, SCMP_ACT_ERRNO(EPERM)));
 	TRY(deny_names(ctx, absent, ARRAY_SIZE(absent), SCMP_ACT_ERRNO(ENOSYS)));
 	TRY(deny_sockets(ctx));
 	TRY(deny_clone(ctx));
@@ -240,16 +255,28 @@ static int build(scmp_filter_ctx ctx, struct filter *ret_filter)
 	return export_code(ctx, ret_filter);
 }
 
-int filter_build(struct filter *ret_filter)
+static int build_denying(const char *const *more, size_t n, struct filter *ret_filter)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc;
 
 	if (!ctx)
 		return ERR_UNSUPPORTED;
-	rc = build(ctx, ret_filter);
+	rc = build(ctx, more, n, ret_filter);
 	seccomp_release(ctx);
 	return rc;
+}
+
+int filter_build(struct filter *ret_filter)
+{
+	return build_denying(function_denied, ARRAY_SIZE(function_denied), ret_filter);
+}
+
+int filter_build_worker(struct filter *ret_filter, bool may_unshare)
+{
+	size_t from = may_unshare ? WORKER_MAY_NEED : 0;
+
+	return build_denying(worker_denied + from, ARRAY_SIZE(worker_denied) - from, ret_filter);
 }
 
 int filter_build_unpack(struct filter *ret_filter)

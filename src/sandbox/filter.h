@@ -8,6 +8,7 @@
 #include "base/attr.h"
 
 #include <linux/filter.h>
+#include <stdbool.h>
 
 enum { FILTER_MAX = 1024 };
 
@@ -18,6 +19,9 @@ struct filter {
 
 /* The filter of containers. Needs memory for a moment; then none. */
 must_use int filter_build(struct filter *ret_filter);
+/* The server's worker's: the same, and no program can be started. `may_unshare`: namespaces of
+ * users and another root are allowed, for the unpacking of archives. */
+must_use int filter_build_worker(struct filter *ret_filter, bool may_unshare);
 /* The much narrower one of the unpacking helper: an allow list, everything else kills it. */
 must_use int filter_build_unpack(struct filter *ret_filter);
 /* Installs it on the calling thread, with no_new_privs: 0 or negative errno. Signal-safe. */

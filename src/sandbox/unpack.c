@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "sandbox/filter.h"
+#include "sandbox/landlock.h"
 #include "sandbox/sys.h"
 
 #include <archive.h>
@@ -329,11 +330,14 @@ static int give_everything_up(const struct unpack_limits *limits, const struct f
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+	const struct landlock_place here = {".", LANDLOCK_KEEP};
 
-	if (chroot(".") != 0 && (unshare(CLONE_NEWUSER) != 0 || chroot(".") != 0))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return -errno;
-	if (chdir("/") != 0 || syscall(SYS_capset, &head, none) != 0 ||
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	if (chroot(".") != 0 && landlock_confine(&here, 1) < 0 &&
+		(unshare(CLONE_NEWUSER) != 0 || chroot(".") != 0))
+		return -errno;
+	if (syscall(SYS_capset, &head, none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return -errno;
 	limit(RLIMIT_CPU, limits->seconds);
 	limit(RLIMIT_FSIZE, limits->total_bytes + 1);

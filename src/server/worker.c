@@ -18,6 +18,7 @@
 #include "rt/rt.h"
 #include "sandbox/launcher.h"
 #include "server/admin.h"
+#include "server/confine.h"
 #include "server/front.h"
 #include "server/metrics.h"
 #include "server/services.h"
@@ -357,9 +358,13 @@ static void check_auth(struct worker *w)
 int worker_run(const struct supervised *s)
 {
 	struct worker *w = mem_new(struct worker);
+	struct confinement confinement = confine_worker(s->data_folder);
 	uint64_t seed;
 	int status;
 
+	if (!confinement.files || !confinement.calls)
+		log_info("server", "the worker is not confined by all that it could be",
+			"landlock=%d seccomp=%d", confinement.files, confinement.calls);
 	random_bytes(&seed, sizeof seed);
 	str_hash_seed(seed);
 	umask(0077);
