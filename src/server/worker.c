@@ -360,6 +360,7 @@ int worker_run(const struct supervised *s)
 	uint64_t seed;
 	int status;
 
+	mem_keep_mapped();
 	random_bytes(&seed, sizeof seed);
 	str_hash_seed(seed);
 	umask(0077);
