@@ -5,7 +5,23 @@
 
 #include "base/check.h"
 
+#include <malloc.h>
 #include <stdlib.h>
+
+enum {
+	OWN_MAPPING_FROM = 4 * 1024 * 1024, /* above what RocksDB takes at once, 1 MiB */
+	KEPT_BYTES = 32 * 1024 * 1024,
+	GROWN_BYTES = 1024 * 1024,
+};
+
+void mem_keep_mapped(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_FROM);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	(void)mallopt(M_TOP_PAD, GROWN_BYTES);
+#endif
+}
 
 void *mem_alloc(size_t n)
 {

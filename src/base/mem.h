@@ -7,6 +7,13 @@
 
 #include "base/attr.h"
 
+/*
+ * Once, early, in a process that serves: memory that is taken and freed again and again (the tables
+ * that the store fills) stays mapped, up to 32 MiB of each allocator's heap, for its pages cost more
+ * to get anew than what is written into them.
+ */
+void mem_keep_mapped(void);
+
 void *mem_alloc(size_t n) __attribute__((malloc, alloc_size(1), returns_nonnull));
 void *mem_zero(size_t n) __attribute__((malloc, alloc_size(1), returns_nonnull));
 /* `p` may be NULL. */

@@ -365,6 +365,7 @@ int worker_run(const struct supervised *s)
 	if (!confinement.files || !confinement.calls)
 		log_info("server", "the worker is not confined by all that it could be",
 			"landlock=%d seccomp=%d", confinement.files, confinement.calls);
+	mem_keep_mapped();
 	random_bytes(&seed, sizeof seed);
 	str_hash_seed(seed);
 	umask(0077);
