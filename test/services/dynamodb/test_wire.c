@@ -50,7 +50,7 @@ static void run(void *arg)
 	rt_stop(w->rt);
 }
 
-void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
+static void run_world(uint64_t seed, bool throttles, void (*fn)(struct ddb *w), void *arg)
 {
 	struct ddb w = {.arg = arg};
 	struct start start = {&w, fn};
@@ -58,10 +58,16 @@ void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
 
 	check(rt_new(&options, &w.rt) == 0);
 	w.dynamodb = dynamodb_new(w.rt);
+	dynamodb_set_throttle(w.dynamodb, throttles);
 	EXPECT_INT(rt_run(w.rt, run, &start), 0);
 	gate_free(w.gate);
 	dynamodb_free(w.dynamodb);
 	rt_free(w.rt);
+}
+
+void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
+{
+	run_world(seed, false, fn, arg);
 }
 
 static int give_body(void *arg, size_t max, str *ret_body)
@@ -430,6 +436,17 @@ static void run_cases(struct ddb *w)
 	}
 }
 
+/* "### ... (throttle=aws)" */
+static bool is_throttled(str cases)
+{
+	str title;
+
+	while (str_split(&cases, '\n', &title))
+		if (str_starts(title, STR("### ")))
+			return str_find_str(title, STR("(throttle=aws)")) >= 0;
+	return false;
+}
+
 bool ddb_depends_on(const char *path, str cases, int line_before, int line, str member)
 {
 	struct arena text, request;
@@ -443,7 +460,7 @@ bool ddb_depends_on(const char *path, str cases, int line_before, int line, str 
 
 	arena_init(&text, SIZE_MAX);
 	arena_init(&request, SIZE_MAX);
-	ddb_run(1, run_cases, &f);
+	run_world(1, is_throttled(cases), run_cases, &f);
 	arena_done(&request);
 	arena_done(&text);
 	return f.differences > 0;
@@ -467,7 +484,7 @@ void ddb_file(const char *path, unsigned cases_min)
 		fclose(in);
 	while (f.rest.n) {
 		f.title = STR_NULL;
-		ddb_run(1, run_cases, &f);
+		run_world(1, is_throttled(f.rest), run_cases, &f);
 	}
 	if (!f.update && f.cases < cases_min)
 		test_fail(path, f.line, "%u cases, expected at least %u", f.cases, cases_min);

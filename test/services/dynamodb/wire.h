@@ -47,7 +47,8 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
  *     ~ 1000                        that many milliseconds pass
  *     # comment
  *
- * Operations of dynamodbstreams are written Streams.ListStreams.
+ * "(throttle=aws)" in a title limits throughput (throttle.h). Operations of dynamodbstreams are
+ * written Streams.ListStreams.
  *
  * $(x*1000) stands for a thousand x, in requests and answers; the string "*" in an answer for any
  * value. Fails when there are fewer than `cases_min` answers. UPDATE=1 in the environment prints
