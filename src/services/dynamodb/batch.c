@@ -4,7 +4,9 @@
  * The writes of a batch are one transaction and one commit, where they go into one with their index
  * entries, else several: each write is atomic, which is all that AWS promises. The gets are single
  * look-ups. What does not fit into one answer (16 MB of items) is given back as UnprocessedKeys;
- * writes are refused as a whole when the server is busy, so UnprocessedItems is always empty.
+ * writes are refused as a whole when the server is busy. Where throughput is limited (throttle.h)
+ * each write is a transaction of its own, and what finds its buckets empty is given back as
+ * UnprocessedItems or UnprocessedKeys; it is an error when nothing could be done.
  *
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -52,6 +54,8 @@ struct entry {
 	bool is_put;
 	str key;                 /* of the store */
 	struct write_cost *cost; /* of a write that was done */
+	bool paid, throttled;    /* see item_write.h */
+	struct throttle_refusal refusal;
 };
 
 struct batch {
@@ -327,7 +331,8 @@ static struct item_write item_of(const struct entry *e)
 	return (struct item_write){.kind = e->is_put ? ITEM_PUT : ITEM_DELETE,
 		.table = e->part->table,
 		.attributes = e->attributes,
-		.key = e->key};
+		.key = e->key,
+		.paid = e->paid};
 }
 
 /* The tables, and each entry's key in the store. */
@@ -382,8 +387,13 @@ static int write_one(struct kv_txn *txn, struct batch *b, struct entry *e)
 	struct item_write w = item_of(e);
 	int rc;
 
+	w.throttle = dynamodb_of(b->c)->throttle;
+	w.cost = *e->cost;
 	arena_init(&a, SIZE_MAX);
 	rc = item_write_run(txn, &a, &w, &b->c->fault);
+	e->paid = w.paid;
+	e->throttled = w.throttled;
+	e->refusal = w.refusal;
 	if (rc == ERR_FAULT) /* its text goes with the arena */
 		b->c->fault.message = arena_str(b->c->arena, b->c->fault.message);
 	TRY(rc);
@@ -421,6 +431,8 @@ static unsigned span_end(const struct batch *b, unsigned from, size_t bytes_max)
 	size_t bytes = txn_bytes_of(&b->entries[from]);
 	unsigned to = from + 1;
 
+	if (dynamodb_of(b->c)->throttle)
+		return to;
 	for (; to < b->entry_count; to++) {
 		bytes += txn_bytes_of(&b->entries[to]);
 		if (bytes > bytes_max)
@@ -444,6 +456,33 @@ static int write_span(struct span *span)
 	return kv_run(dynamodb_of(c)->kv, keys, n, write_in_store, span, c->deadline_ns);
 }
 
+/* A write that found its buckets empty was not done, and hinders no other. */
+static int pass_over(struct batch *b, struct entry *e, int rc)
+{
+	if (rc != ERR_FAULT || !e->throttled)
+		return rc;
+	b->c->fault = (struct fault){.kind = NULL};
+	e->cost = NULL;
+	return 0;
+}
+
+static bool all_throttled(const struct batch *b)
+{
+	for (unsigned i = 0; i < b->entry_count; i++)
+		if (!b->entries[i].throttled)
+			return false;
+	return true;
+}
+
+static int check_throttled(struct batch *b)
+{
+	const struct entry *first = &b->entries[0];
+
+	if (!all_throttled(b))
+		return 0;
+	return throttle_fault(&first->refusal, first->part->table, b->c->arena, &b->c->fault);
+}
+
 static int commit(struct batch *b)
 {
 	struct call *c = b->c;
@@ -453,7 +492,7 @@ static int commit(struct batch *b)
 	for (struct span span = {.b = b}; rc >= 0 && span.from < b->entry_count;
 		span.from = span.to) {
 		span.to = span_end(b, span.from, bytes_max);
-		rc = write_span(&span);
+		rc = pass_over(b, &b->entries[span.from], write_span(&span));
 	}
 	flight_leave(&b->flight);
 	for (unsigned i = 0; i < b->part_count; i++)
@@ -461,7 +500,7 @@ static int commit(struct batch *b)
 	if (rc == ERR_CONFLICT) /* until the deadline */
 		return call_fault(c, DYNAMODB_FAULT(THROTTLING),
 			"The items are being written by other requests.");
-	return rc;
+	return rc < 0 ? rc : check_throttled(b);
 }
 
 /* Is there a later write to the same collection, which knows its size better? */
@@ -471,7 +510,8 @@ static bool is_followed(const struct batch *b, const struct part *part, unsigned
 	str collection = key_collection(b->entries[at].key, keys);
 
 	for (unsigned i = at + 1; i < part->first + part->count; i++)
-		if (str_eq(key_collection(b->entries[i].key, keys), collection))
+		if (b->entries[i].cost &&
+			str_eq(key_collection(b->entries[i].key, keys), collection))
 			return true;
 	return false;
 }
@@ -493,13 +533,48 @@ static void put_metrics(struct json_writer *w, const struct batch *b)
 		json_put_key(w, part->given);
 		json_put_array_begin(w);
 		for (unsigned k = part->first; k < part->first + part->count; k++)
-			if (!is_followed(b, part, k))
+			if (b->entries[k].cost && !is_followed(b, part, k))
 				capacity_put_collection(w, part->table, b->entries[k].attributes,
 					b->entries[k].cost->collection_bytes);
 		json_put_array_end(w);
 	}
 	if (any)
 		json_put_object_end(w);
+}
+
+/* Does the part have entries that were not done: those from `from` on, and throttled ones? */
+static bool is_unprocessed(const struct batch *b, const struct part *part, unsigned from)
+{
+	for (unsigned i = part->first; i < part->first + part->count; i++)
+		if (i >= from || b->entries[i].throttled)
+			return true;
+	return false;
+}
+
+static void put_unprocessed_writes(struct json_writer *w, const struct batch *b)
+{
+	for (unsigned i = 0; i < b->part_count; i++) {
+		const struct part *part = &b->parts[i];
+
+		if (!is_unprocessed(b, part, b->entry_count))
+			continue;
+		json_put_key(w, part->given);
+		json_put_array_begin(w);
+		for (unsigned k = part->first; k < part->first + part->count; k++) {
+			const struct entry *e = &b->entries[k];
+
+			if (!e->throttled)
+				continue;
+			json_put_object_begin(w);
+			json_put_key(w, e->is_put ? STR("PutRequest") : STR("DeleteRequest"));
+			json_put_object_begin(w);
+			json_put_key(w, e->is_put ? STR("Item") : STR("Key"));
+			item_write_json(w, e->attributes);
+			json_put_object_end(w);
+			json_put_object_end(w);
+		}
+		json_put_array_end(w);
+	}
 }
 
 int dynamodb_batch_write(struct call *c)
@@ -519,6 +594,7 @@ int dynamodb_batch_write(struct call *c)
 	json_put_object_begin(&json);
 	json_put_key(&json, STR("UnprocessedItems"));
 	json_put_object_begin(&json);
+	put_unprocessed_writes(&json, &b);
 	json_put_object_end(&json);
 	put_metrics(&json, &b);
 	put_capacities(&json, &b);
@@ -554,18 +630,26 @@ static int parse_projections(struct batch *b)
 }
 
 /* Reads one item and renders it; *bytes counts what was read. */
-static int get_one(struct batch *b, const struct entry *e, struct json_writer *json, size_t *bytes)
+static int get_one(struct batch *b, struct entry *e, struct json_writer *json, size_t *bytes)
 {
 	struct arena a cleanup(arena_done_p);
 	struct part *part = e->part;
+	str partition = key_collection(e->key, &part->table->keys);
 	struct buf projected;
+	double units;
 	size_t size;
 	str item;
 
+	if (dynamodb_admit_read(b->c, part->table, NULL, partition) < 0) {
+		e->throttled = true;
+		return 0;
+	}
 	arena_init(&a, SIZE_MAX);
 	TRY(record_read(dynamodb_of(b->c)->kv, e->key, &a, &item));
 	size = item.p ? item_size(item) : 0;
-	part->units += capacity_read(size, part->consistent);
+	units = capacity_read(size, part->consistent);
+	part->units += units;
+	dynamodb_pay_read(b->c, part->table, NULL, partition, units, NULL);
 	*bytes += size;
 	if (!item.p)
 		return 0;
@@ -586,8 +670,9 @@ static void put_unprocessed(
 	json_put_object_begin(w);
 	json_put_key(w, STR("Keys"));
 	json_put_array_begin(w);
-	for (unsigned i = MAX(from, part->first); i < part->first + part->count; i++)
-		item_write_json(w, b->entries[i].attributes);
+	for (unsigned i = part->first; i < part->first + part->count; i++)
+		if (i >= from || b->entries[i].throttled)
+			item_write_json(w, b->entries[i].attributes);
 	json_put_array_end(w);
 	if (part->consistent) {
 		json_put_key(w, STR("ConsistentRead"));
@@ -638,10 +723,13 @@ int dynamodb_batch_get(struct call *c)
 		json_put_array_end(&json);
 	}
 	json_put_object_end(&json);
+	if (all_throttled(&b)) /* the last one's fault is there */
+		return ERR_FAULT;
+	c->fault = (struct fault){.kind = NULL};
 	json_put_key(&json, STR("UnprocessedKeys"));
 	json_put_object_begin(&json);
 	for (unsigned i = 0; i < b.part_count; i++)
-		if (next < b.parts[i].first + b.parts[i].count)
+		if (is_unprocessed(&b, &b.parts[i], next))
 			put_unprocessed(&json, &b, &b.parts[i], next);
 	json_put_object_end(&json);
 	put_capacities(&json, &b);

@@ -8,6 +8,7 @@
 #include "services/dynamodb/backfill.h"
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/streams.h"
+#include "services/dynamodb/throttle.h"
 #include "services/dynamodb/token.h"
 #include "services/dynamodb/ttl.h"
 
@@ -177,9 +178,16 @@ void dynamodb_set_ttl_period_ms(struct dynamodb *d, int64_t period_ms)
 	d->ttl_period_ms = MAX(period_ms, 1);
 }
 
+void dynamodb_set_throttle(struct dynamodb *d, bool on)
+{
+	d->throttles = on;
+}
+
 int dynamodb_start(struct dynamodb *d, struct kv *kv)
 {
 	d->kv = kv;
+	if (d->throttles && !d->throttle)
+		d->throttle = throttle_new();
 	atomic_store(&d->stopping, false);
 	catalog_start(d->catalog, kv);
 	TRY(rt_spawn(dynamodb_sweep, d));
@@ -230,6 +238,7 @@ void dynamodb_free(struct dynamodb *d)
 		return;
 	stream_waits_done(&d->stream_waits);
 	catalog_free(d->catalog);
+	throttle_free(d->throttle);
 	mem_free(atomic_load(&d->iterator_key));
 	mem_free(d);
 }

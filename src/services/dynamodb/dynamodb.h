@@ -22,6 +22,8 @@ struct dynamodb *dynamodb_new(struct rt *rt);
 const struct port_records *dynamodb_records(const struct dynamodb *d);
 /* Between two looks for items whose time to live has passed; before dynamodb_start() [1000]. */
 void dynamodb_set_ttl_period_ms(struct dynamodb *d, int64_t period_ms);
+/* Whether throughput is limited as AWS does it (throttle.h); before dynamodb_start() [false]. */
+void dynamodb_set_throttle(struct dynamodb *d, bool on);
 /* From a fiber, before the first request. Begins the background work. */
 must_use int dynamodb_start(struct dynamodb *d, struct kv *kv);
 /* What to register with the gate; lives as long as the service. */

@@ -62,28 +62,75 @@ static int refuse(struct item_write *w, struct arena *a, struct fault *fault)
 		"The conditional request failed");
 }
 
+static struct throttle_use use_of(const struct item_write *w)
+{
+	return (struct throttle_use){.table = w->table,
+		.kind = THROTTLE_WRITE,
+		.partition = key_collection(w->key, &w->table->keys),
+		.table_units = w->cost.table,
+		.index_units = w->cost.index,
+		.factor = w->in_transaction ? 2 : 1};
+}
+
+/* Takes what the write has cost, where throughput is limited. */
+static int pay(struct item_write *w, struct arena *a, struct fault *fault)
+{
+	struct throttle_use use;
+
+	if (likely(!w->throttle))
+		return 0;
+	use = use_of(w);
+	w->throttled = !throttle_admits(w->throttle, &use, &w->refusal);
+	if (w->throttled)
+		return throttle_fault(&w->refusal, w->table, a, fault);
+	throttle_pay(w->throttle, &use, 1);
+	w->paid = true;
+	return 0;
+}
+
+/* What a run before this one has paid. */
+static void pay_back(struct item_write *w)
+{
+	struct throttle_use use = use_of(w);
+
+	throttle_pay(w->throttle, &use, -1);
+	w->paid = false;
+}
+
+/* The cost of looking at the item, for checks and for conditions that fail. */
+static void cost_of_check(struct item_write *w)
+{
+	w->cost = (struct write_cost){.collection_bytes = -1};
+	w->cost.table = capacity_write(w->old_item.p ? item_size(w->old_item) : 0);
+}
+
 int item_write_run(struct kv_txn *txn, struct arena *a, struct item_write *w, struct fault *fault)
 {
 	uint64_t replaced;
 
 	if (arena_over(a))
 		return ERR_BUDGET;
-	w->condition_failed = false;
+	if (unlikely(w->paid))
+		pay_back(w);
+	w->condition_failed = w->throttled = false;
 	TRY(record_read_txn(txn, w->key, a, &w->old_item, &replaced));
-	if (w->condition && !expr_matches(w->condition, w->old_item))
+	if (w->condition && !expr_matches(w->condition, w->old_item)) {
+		cost_of_check(w);
+		TRY(pay(w, a, fault));
 		return refuse(w, a, fault);
+	}
 	if (w->kind == ITEM_CHECK) {
 		w->new_item = w->old_item;
-		w->cost = (struct write_cost){.collection_bytes = -1};
-		w->cost.table = capacity_write(w->old_item.p ? item_size(w->old_item) : 0);
-		return 0;
+		cost_of_check(w);
+		return pay(w, a, fault);
 	}
 	TRY(make_item(w, a, fault));
-	return write_item(txn, a,
+	TRY(write_item(txn, a,
 		&(struct item_change){.table = w->table,
 			.key = w->key,
 			.old_item = w->old_item,
 			.new_item = w->new_item,
 			.replaced = replaced},
-		&w->cost, fault);
+		&w->cost, fault));
+	return pay(w, a, fault);
 }

@@ -11,6 +11,7 @@
 #define DYNAMODB_ITEM_WRITE_H
 
 #include "services/dynamodb/expr.h"
+#include "services/dynamodb/throttle.h"
 #include "services/dynamodb/write.h"
 
 enum item_write_kind {
@@ -29,12 +30,16 @@ struct item_write {
 	bool insert;       /* the condition is that there is no such item: DuplicateItemException */
 	struct expr *expr; /* of the update */
 	const struct expr_update *update; /* NULL: an update that changes nothing */
+	struct throttle *throttle;        /* NULL: throughput is not limited */
+	bool in_transaction;              /* costs twice */
 	/* By item_write_place(). */
 	str key; /* in the store */
 	/* By item_write_run(), of its last run; in the arena of that run. */
 	str old_item, new_item; /* STR_NULL: none */
 	bool condition_failed;
 	struct write_cost cost;
+	bool paid, throttled; /* throttled: why, in `refusal` */
+	struct throttle_refusal refusal;
 };
 
 /*
@@ -49,8 +54,8 @@ size_t item_write_keys(const struct item_write *w, struct arena *a, str ret_keys
 /*
  * In the transaction; may run again after a conflict. ERR_FAULT: the condition
  * (ConditionalCheckFailedException or DuplicateItemException, w->condition_failed, w->old_item
- * set), the update, keys of indexes, a collection that is too large; then the transaction is to be
- * dropped. ERR_BUDGET: the arena is over its budget.
+ * set), the update, keys of indexes, a collection that is too large, throughput (w->throttled);
+ * then the transaction is to be dropped. ERR_BUDGET: the arena is over its budget.
  */
 must_use mayyield int item_write_run(
 	struct kv_txn *txn, struct arena *a, struct item_write *w, struct fault *fault);

@@ -65,6 +65,7 @@ static int find_place(struct write *w, enum item_write_kind kind, str attributes
 	w->item.table = w->table;
 	w->item.attributes = attributes;
 	w->item.expr = &w->q.expr;
+	w->item.throttle = dynamodb_of(c)->throttle;
 	return item_write_place(&w->item, c->arena, &c->fault);
 }
 
@@ -140,17 +141,20 @@ static int get(struct call *c, struct item_request *q, struct table *t,
 {
 	struct json_writer json;
 	struct buf key, part;
-	str item;
+	str item, partition;
+	double units;
 
 	buf_init(&key, c->arena, KEY_BYTES_MAX);
 	key_put_table(&key, t->id);
 	TRY(key_put_exact(&key, &t->keys, q->key, c->arena, &c->fault));
+	partition = key_collection(buf_str(&key), &t->keys);
+	TRY(dynamodb_admit_read(c, t, NULL, partition));
 	TRY(record_read(dynamodb_of(c)->kv, buf_str(&key), c->arena, &item));
+	units = capacity_read(item.p ? item_size(item) : 0, q->consistent);
+	dynamodb_pay_read(c, t, NULL, partition, units, NULL);
 	json_writer_init(&json, &c->raw_out);
 	json_put_object_begin(&json);
 	if (item.p) {
-		size_t bytes = item_size(item);
-
 		if (projection) {
 			buf_init(&part, c->arena, ITEM_ENCODED_MAX);
 			expr_project(projection, item, &part);
@@ -158,10 +162,8 @@ static int get(struct call *c, struct item_request *q, struct table *t,
 		}
 		json_put_key(&json, STR("Item"));
 		item_write_json(&json, item);
-		capacity_put(&json, q, t, capacity_read(bytes, q->consistent), NULL);
-	} else {
-		capacity_put(&json, q, t, capacity_read(0, q->consistent), NULL);
 	}
+	capacity_put(&json, q, t, units, NULL);
 	json_put_object_end(&json);
 	return 0;
 }

@@ -123,6 +123,16 @@ static void find_range(struct reading *r)
 		.from = buf_str(&low), .to = buf_str(&high), .reverse = plan->reverse};
 }
 
+str page_partition(const struct page_plan *plan, struct arena *a)
+{
+	struct reading r = {.plan = plan, .arena = a};
+
+	if (!plan->condition)
+		return STR_NULL;
+	find_range(&r);
+	return key_collection(r.range.from, keys_of(plan));
+}
+
 /* The start key of a page of the table. */
 static int put_table_start(
 	struct buf *out, const struct page_plan *plan, struct arena *a, struct fault *fault)

@@ -49,6 +49,9 @@ struct page {
  */
 must_use int page_check(const struct page_plan *plan, struct arena *a, struct fault *fault);
 
+/* Hash and partition key of what a query reads (key_collection()); STR_NULL of a scan. */
+str page_partition(const struct page_plan *plan, struct arena *a);
+
 /*
  * Reads the page; page_check() was passed. ERR_FAULT: an invalid start key (the text says whether
  * a query or a scan was meant). ERR_BUDGET, ERR_TIMEOUT: of the arena and the deadline.

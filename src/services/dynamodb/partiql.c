@@ -138,6 +138,7 @@ static int read_pages(struct execution *e)
 		.limit = e->q.limit,
 		.start = e->first_key};
 	struct page page;
+	str partition;
 
 	if (e->plan.count > 1 && (plan.limit == 0 || plan.limit > PARTIQL_PARTITIONS_PAGE))
 		plan.limit = PARTIQL_PARTITIONS_PAGE;
@@ -145,8 +146,12 @@ static int read_pages(struct execution *e)
 	for (unsigned i = e->first; i < MAX(e->plan.count, 1u); i++) {
 		if (e->plan.count)
 			plan.condition = &e->plan.conditions[i];
+		partition = dynamodb_of(c)->throttle ? page_partition(&plan, c->arena) : STR_NULL;
+		TRY(dynamodb_admit_read(c, e->s.table, e->s.index, partition));
 		TRY(page_read(dynamodb_of(c)->kv, &plan, c->arena, c->deadline_ns, give, e, &page,
 			&c->fault));
+		dynamodb_pay_read(
+			c, e->s.table, e->s.index, partition, page.table_units, page.index_units);
 		e->s.table_units += page.table_units;
 		for (size_t k = 0; k < e->s.table->index_count; k++)
 			e->s.index_units[k] += page.index_units[k];

@@ -80,14 +80,17 @@ int statement_read(
 	struct call *c, struct statement *s, const struct partiql_plan *plan, str *ret_item)
 {
 	struct buf key, part;
-	str item;
+	str item, partition;
 
 	check(plan->key.p && !s->index);
 	buf_init(&key, c->arena, KEY_BYTES_MAX);
 	key_put_table(&key, s->table->id);
 	TRY(key_put_exact(&key, &s->table->keys, plan->key, c->arena, &c->fault));
+	partition = key_collection(buf_str(&key), &s->table->keys);
+	TRY(dynamodb_admit_read(c, s->table, NULL, partition));
 	TRY(record_read(dynamodb_of(c)->kv, buf_str(&key), c->arena, &item));
 	s->table_units = capacity_read(item.p ? item_size(item) : 0, s->consistent);
+	dynamodb_pay_read(c, s->table, NULL, partition, s->table_units, NULL);
 	if (!item.p || (plan->filter && !expr_matches(plan->filter, item)))
 		return 0;
 	buf_init(&part, c->arena, ITEM_ENCODED_MAX);
@@ -104,6 +107,7 @@ int statement_make_write(struct call *c, struct statement *s, struct item_write 
 		.attributes = s->ql.item,
 		.insert = s->ql.kind == PARTIQL_INSERT,
 		.expr = &s->ql.expr,
+		.throttle = dynamodb_of(c)->throttle,
 		.update = s->ql.update};
 
 	w.kind = w.insert                       ? ITEM_PUT

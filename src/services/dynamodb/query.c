@@ -93,10 +93,12 @@ static int answer(struct query *q)
 {
 	struct json_writer *json = &q->json;
 	struct call *c = q->c;
+	str partition = dynamodb_of(c)->throttle ? page_partition(&q->plan, c->arena) : STR_NULL;
 	struct page page;
 
 	q->plan.limit = MAX(q->q.limit, (int64_t)0);
 	q->plan.start = q->q.start_key;
+	TRY(dynamodb_admit_read(c, q->table, q->plan.index, partition));
 	json_writer_init(json, &c->raw_out);
 	json_put_object_begin(json);
 	if (!q->plan.count_only) {
@@ -105,6 +107,8 @@ static int answer(struct query *q)
 	}
 	TRY(page_read(dynamodb_of(c)->kv, &q->plan, c->arena, c->deadline_ns, render_item, q, &page,
 		&c->fault));
+	dynamodb_pay_read(
+		c, q->table, q->plan.index, partition, page.table_units, page.index_units);
 	if (!q->plan.count_only)
 		json_put_array_end(json);
 	json_put_key(json, STR("Count"));

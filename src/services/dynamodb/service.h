@@ -33,6 +33,8 @@ struct dynamodb {
 	_Atomic bool counting;
 	struct rt_event count_ended;
 	struct flights flights;
+	struct throttle *throttle; /* NULL: off */
+	bool throttles;            /* is to have one from the start on */
 	/* A stream has ended (stream_worker.c). */
 	struct rt_event streams_wanted;
 	struct rt_event stream_worker_ended;
@@ -83,6 +85,15 @@ static inline str dynamodb_peek_table(struct call *c)
 must_use int dynamodb_check_by_model(struct call *c);
 /* The same, and the decoded input. */
 must_use int dynamodb_read_by_model(struct call *c, const struct value **ret_in);
+
+/*
+ * Throttling of reads (throttle.h), a branch when it is off: before, whether table or index, and
+ * the partition key where it is one (STR_NULL: not), have anything left; behind, what was read.
+ */
+must_use int dynamodb_admit_read(
+	struct call *c, const struct table *t, const struct table_index *index, str partition);
+void dynamodb_pay_read(struct call *c, const struct table *t, const struct table_index *index,
+	str partition, double table_units, const double *index_units);
 
 /* ERR_FAULT with a NotImplemented fault that names the member. */
 int dynamodb_not_implemented(struct call *c, const char *member);

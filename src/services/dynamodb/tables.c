@@ -91,9 +91,12 @@ int dynamodb_check_encryption(struct call *c)
 {
 	const struct value *sse = value_get(c->in, "SSESpecification");
 
-	if (value_bool(sse, "Enabled", false) || value_has(sse, "SSEType") ||
-		value_has(sse, "KMSMasterKeyId"))
-		return dynamodb_not_implemented(c, "SSESpecification with a KMS key");
+	if (value_has(sse, "KMSMasterKeyId"))
+		return dynamodb_not_implemented(c, "SSESpecification.KMSMasterKeyId");
+	if (value_has(sse, "SSEType"))
+		return dynamodb_not_implemented(c, "SSESpecification.SSEType");
+	if (value_bool(sse, "Enabled", false))
+		return dynamodb_not_implemented(c, "SSESpecification.Enabled");
 	return 0;
 }
 

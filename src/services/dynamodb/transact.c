@@ -158,6 +158,8 @@ static int find_places(struct transaction *t)
 		int rc;
 
 		a->write.table = a->table;
+		a->write.throttle = dynamodb_of(c)->throttle;
+		a->write.in_transaction = true;
 		a->write.attributes = a->attributes;
 		if (a->write.expr)
 			a->write.expr->fault = &a->fault; /* from here on it is the action's */
@@ -276,6 +278,35 @@ int transaction_write(struct transaction *t)
 
 /* ---- reading ---- */
 
+/* Before the snapshot: does each action find something in its buckets? */
+static int admit_reads(struct transaction *t)
+{
+	struct call *c = t->c;
+
+	for (unsigned i = 0; i < t->count; i++) {
+		struct item_write *w = &t->actions[i].write;
+		int rc = dynamodb_admit_read(
+			c, w->table, NULL, key_collection(w->key, &w->table->keys));
+
+		if (rc == 0)
+			continue;
+		t->actions[i].fault = c->fault;
+		c->fault = (struct fault){.kind = NULL};
+	}
+	return cancelled(t);
+}
+
+static void pay_reads(struct transaction *t)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		const struct item_write *w = &t->actions[i].write;
+		double units = capacity_read(w->old_item.p ? item_size(w->old_item) : 0, true);
+
+		dynamodb_pay_read(t->c, w->table, NULL, key_collection(w->key, &w->table->keys),
+			CAPACITY_FACTOR * units, NULL);
+	}
+}
+
 static int read_all(struct transaction *t, struct kv_snapshot *snapshot)
 {
 	size_t bytes = 0;
@@ -300,6 +331,8 @@ int transaction_read(struct transaction *t)
 	int rc;
 
 	TRY(find_places(t));
+	if (dynamodb_of(t->c)->throttle)
+		TRY(admit_reads(t));
 	do {
 		struct kv_snapshot *snapshot cleanup(kv_snapshot_close_p) = NULL;
 
@@ -309,6 +342,8 @@ int transaction_read(struct transaction *t)
 		rc = read_all(t, snapshot);
 	} while (rc == ERR_CONFLICT); /* the engine has given the snapshot up */
 	flight_leave(&t->flight);
+	if (rc == 0 && dynamodb_of(t->c)->throttle)
+		pay_reads(t);
 	return rc;
 }
 

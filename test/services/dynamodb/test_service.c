@@ -82,6 +82,16 @@ TEST(dynamodb, wire_ttl)
 	ddb_file(FOLDER "ttl.txt", 14);
 }
 
+TEST(dynamodb, wire_throttle)
+{
+	ddb_file(FOLDER "throttle.txt", 70);
+}
+
+TEST(dynamodb, wire_members)
+{
+	ddb_file(FOLDER "members.txt", 50);
+}
+
 /* ---- members ---- */
 
 static const struct {

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FILE_BYTES_MAX = 1 << 20, BODY_BYTES_MAX = 20 << 20, KEPT_MAX = 16 };
 
@@ -49,7 +50,7 @@ static void run(void *arg)
 	rt_stop(w->rt);
 }
 
-void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
+static void run_world(uint64_t seed, bool throttles, void (*fn)(struct ddb *w), void *arg)
 {
 	struct ddb w = {.arg = arg};
 	struct start start = {&w, fn};
@@ -57,10 +58,16 @@ void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
 
 	check(rt_new(&options, &w.rt) == 0);
 	w.dynamodb = dynamodb_new(w.rt);
+	dynamodb_set_throttle(w.dynamodb, throttles);
 	EXPECT_INT(rt_run(w.rt, run, &start), 0);
 	gate_free(w.gate);
 	dynamodb_free(w.dynamodb);
 	rt_free(w.rt);
+}
+
+void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
+{
+	run_world(seed, false, fn, arg);
 }
 
 static int give_body(void *arg, size_t max, str *ret_body)
@@ -143,7 +150,14 @@ struct file {
 	size_t kept_count;
 	struct ddb_answer answer;
 	str request;
+	/* ddb_depends_on(): what is left out where, and how many answers are others then. */
+	str member;
+	int member_line;
+	unsigned differences;
 };
+
+#define FAIL(f, ...) \
+	((f)->member.p ? (void)(f)->differences++ : test_fail((f)->path, (f)->line, __VA_ARGS__))
 
 static bool same(const struct json_value *want, const struct json_value *got);
 
@@ -182,17 +196,17 @@ static bool same(const struct json_value *want, const struct json_value *got)
 }
 
 /* The value that a line of `=` has kept; the last one counts. */
-static str kept_value(const struct file *f, str name)
+static str kept_value(struct file *f, str name)
 {
 	for (size_t i = f->kept_count; i > 0; i--)
 		if (str_eq(f->kept[i - 1].name, name))
 			return f->kept[i - 1].value;
-	test_fail(f->path, f->line, "nothing is kept as %.*s", STR_ARG(name));
+	FAIL(f, "nothing is kept as %.*s", STR_ARG(name));
 	return STR("");
 }
 
 /* $(x*1000), $i and $I, $<name>. */
-static str expanded(const struct file *f, str text, int64_t number)
+static str expanded(struct file *f, str text, int64_t number)
 {
 	struct buf out;
 
@@ -243,17 +257,17 @@ static void check_answer(struct file *f, str status, str want)
 	f->cases++;
 	if (str_to_u64(status, 999, &code) < 0 ||
 		json_parse(f->arena, expanded(f, want, 0), JSON_DEPTH_MAX, &w, NULL) < 0) {
-		test_fail(f->path, f->line, "the answer cannot be read");
+		FAIL(f, "the answer cannot be read");
 		return;
 	}
 	if (json_parse(f->arena, f->answer.body, JSON_DEPTH_MAX, &g, NULL) < 0 ||
 		f->answer.status != code || !same(w, g))
-		test_fail(f->path, f->line, "%.*s: %.*s\n\tis   %u %.*s\n\twant %.*s %.*s",
-			STR_ARG(f->title), (int)MIN(f->request.n, (size_t)1000), f->request.p,
-			f->answer.status, (int)MIN(f->answer.body.n, (size_t)3000),
-			f->answer.body.p, STR_ARG(status), STR_ARG(want));
+		FAIL(f, "%.*s: %.*s\n\tis   %u %.*s\n\twant %.*s %.*s", STR_ARG(f->title),
+			(int)MIN(f->request.n, (size_t)1000), f->request.p, f->answer.status,
+			(int)MIN(f->answer.body.n, (size_t)3000), f->answer.body.p, STR_ARG(status),
+			STR_ARG(want));
 	if (!f->answer.crc_is_right)
-		test_fail(f->path, f->line, "the checksum of the answer is wrong");
+		FAIL(f, "the checksum of the answer is wrong");
 }
 
 /* "1..30", with which line of `>` begins; 0..0 otherwise. */
@@ -268,22 +282,92 @@ static bool range_of(str text, int64_t *ret_from, int64_t *ret_to)
 	       str_to_i64(str_from(text, (size_t)dots + 2), ret_to) == 0;
 }
 
+/* The first in the depth. */
+static size_t leave_out_anywhere(struct json_value *v, str member)
+{
+	size_t n = ddb_leave_out(v, member);
+
+	if (v->kind == JSON_ARRAY || v->kind == JSON_OBJECT)
+		for (uint32_t i = 0; i < v->count && n == 0; i++)
+			n = leave_out_anywhere(
+				v->kind == JSON_ARRAY ? &v->items[i] : &v->members[i].value,
+				member);
+	return n;
+}
+
+/* "[].rest" or "{}.rest" */
+static size_t leave_out_each(struct json_value *v, str member)
+{
+	enum json_kind kind = member.p[0] == '[' ? JSON_ARRAY : JSON_OBJECT;
+	str rest = str_from(member, 2);
+	size_t n = 0;
+
+	if (rest.n && rest.p[0] == '.')
+		rest = str_from(rest, 1);
+	for (uint32_t i = 0; v->kind == kind && i < v->count; i++)
+		n += ddb_leave_out(kind == JSON_ARRAY ? &v->items[i] : &v->members[i].value, rest);
+	return n;
+}
+
+size_t ddb_leave_out(struct json_value *v, str member)
+{
+	size_t n = 0;
+	str rest;
+
+	if (str_starts(member, STR("*.")))
+		return leave_out_anywhere(v, str_from(member, 2));
+	if (member.p[0] == '[' || member.p[0] == '{')
+		return leave_out_each(v, member);
+	while (n < member.n && !strchr(".[{", member.p[n]))
+		n++;
+	rest = str_from(member, n);
+	if (rest.n && rest.p[0] == '.')
+		rest = str_from(rest, 1);
+	for (uint32_t i = 0; v->kind == JSON_OBJECT && i < v->count; i++) {
+		if (!str_eq(v->members[i].key, str_sub(member, 0, n)))
+			continue;
+		if (rest.n)
+			return ddb_leave_out(&v->members[i].value, rest);
+		v->count--;
+		memmove(&v->members[i], &v->members[i + 1], (v->count - i) * sizeof *v->members);
+		return 1;
+	}
+	return 0;
+}
+
+static str without(struct arena *a, str body, str member)
+{
+	struct json_value *root;
+	struct json_writer w;
+	struct buf out;
+
+	buf_init(&out, a, BODY_BYTES_MAX);
+	check(json_parse(a, body, JSON_DEPTH_MAX, &root, NULL) == 0);
+	ddb_leave_out(root, member);
+	json_writer_init(&w, &out);
+	json_put_value(&w, root);
+	return buf_str(&out);
+}
+
 static void send_line(struct ddb *w, struct file *f, str line)
 {
-	str range, operation;
+	str range, operation, body;
 	int64_t from, to;
 
 	if (!str_split(&line, ' ', &range) || !range_of(range, &from, &to) ||
 		!str_split(&line, ' ', &operation)) {
-		test_fail(f->path, f->line, "the request cannot be read");
+		FAIL(f, "the request cannot be read");
 		return;
 	}
 	f->request = line;
 	for (int64_t i = from; i <= to; i++) {
 		arena_done(f->arena);
-		f->answer = ddb_send(w, f->arena, operation, expanded(f, line, i));
+		body = expanded(f, line, i);
+		if (f->member.p && f->line == f->member_line)
+			body = without(f->arena, body, f->member);
+		f->answer = ddb_send(w, f->arena, operation, body);
 		if (from != to && f->answer.status != 200)
-			test_fail(f->path, f->line, "%lld: %u %.*s", (long long)i, f->answer.status,
+			FAIL(f, "%lld: %u %.*s", (long long)i, f->answer.status,
 				STR_ARG(f->answer.body));
 	}
 	if (f->update && from == to)
@@ -305,8 +389,8 @@ static void keep(struct file *f, str line)
 		v = str_to_u64(part, UINT32_MAX, &index) == 0 ? json_at(v, index)
 							      : json_get(v, part);
 	if (!json_text(v).p)
-		test_fail(f->path, f->line, "there is no such text to keep: %.*s in %.*s",
-			STR_ARG(name), STR_ARG(f->answer.body));
+		FAIL(f, "there is no such text to keep: %.*s in %.*s", STR_ARG(name),
+			STR_ARG(f->answer.body));
 	f->kept[f->kept_count++] = (struct kept){
 		arena_str(f->kept_arena, name), arena_str(f->kept_arena, json_text(v))};
 }
@@ -317,7 +401,7 @@ static void run_cases(struct ddb *w)
 	struct file *f = w->arg;
 	str before, line;
 
-	for (;;) {
+	while (f->differences == 0) {
 		before = f->rest;
 		if (!str_split(&f->rest, '\n', &line))
 			return;
@@ -347,9 +431,39 @@ static void run_cases(struct ddb *w)
 		} else if (str_starts(line, STR("= "))) {
 			keep(f, str_from(line, 2));
 		} else if (line.n && line.p[0] != '#') {
-			test_fail(f->path, f->line, "not understood: %.*s", STR_ARG(line));
+			FAIL(f, "not understood: %.*s", STR_ARG(line));
 		}
 	}
+}
+
+/* "### ... (throttle=aws)" */
+static bool is_throttled(str cases)
+{
+	str title;
+
+	while (str_split(&cases, '\n', &title))
+		if (str_starts(title, STR("### ")))
+			return str_find_str(title, STR("(throttle=aws)")) >= 0;
+	return false;
+}
+
+bool ddb_depends_on(const char *path, str cases, int line_before, int line, str member)
+{
+	struct arena text, request;
+	struct file f = {.path = path,
+		.rest = cases,
+		.line = line_before,
+		.arena = &request,
+		.kept_arena = &text,
+		.member = member,
+		.member_line = line};
+
+	arena_init(&text, SIZE_MAX);
+	arena_init(&request, SIZE_MAX);
+	run_world(1, is_throttled(cases), run_cases, &f);
+	arena_done(&request);
+	arena_done(&text);
+	return f.differences > 0;
 }
 
 void ddb_file(const char *path, unsigned cases_min)
@@ -370,7 +484,7 @@ void ddb_file(const char *path, unsigned cases_min)
 		fclose(in);
 	while (f.rest.n) {
 		f.title = STR_NULL;
-		ddb_run(1, run_cases, &f);
+		run_world(1, is_throttled(f.rest), run_cases, &f);
 	}
 	if (!f.update && f.cases < cases_min)
 		test_fail(path, f.line, "%u cases, expected at least %u", f.cases, cases_min);

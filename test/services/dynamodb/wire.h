@@ -47,12 +47,24 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
  *     ~ 1000                        that many milliseconds pass
  *     # comment
  *
- * Operations of dynamodbstreams are written Streams.ListStreams.
+ * "(throttle=aws)" in a title limits throughput (throttle.h). Operations of dynamodbstreams are
+ * written Streams.ListStreams.
  *
  * $(x*1000) stands for a thousand x, in requests and answers; the string "*" in an answer for any
  * value. Fails when there are fewer than `cases_min` answers. UPDATE=1 in the environment prints
  * the file with the answers that came.
  */
 void ddb_file(const char *path, unsigned cases_min);
+
+/*
+ * Runs one group of cases ("### ..." to the next) with a member left out of the request in `line`;
+ * `line_before` is the number of the line before the group. True when an answer is another one.
+ * Members are written as paths: "TransactItems[].Put.Item", "RequestItems{}.Keys"; "*.S" is the
+ * first S in any depth.
+ */
+bool ddb_depends_on(const char *path, str cases, int line_before, int line, str member);
+/* Removes what the path names; how many there were. */
+struct json_value;
+size_t ddb_leave_out(struct json_value *v, str member);
 
 #endif
