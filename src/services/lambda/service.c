@@ -161,6 +161,13 @@ static int resume(void *arg, const struct function *f)
 	return 0;
 }
 
+static int keep_provisioned(void *arg, const struct function *f)
+{
+	if (function_is_latest(f))
+		provisioned_apply(arg, f->account, f->region, f->name);
+	return 0;
+}
+
 int lambda_service_start(
 	struct lambda_service *s, struct kv *kv, struct sandbox *sandbox, const char *sandbox_why)
 {
@@ -180,6 +187,7 @@ int lambda_service_start(
 		log_warn("lambda", "unused code was not swept", "error=%s", rc_text(rc));
 	TRY(store_each(s, resume, s));
 	pool_start(s->pool);
+	TRY(store_each(s, keep_provisioned, s));
 	return events_start(s->events);
 }
 

@@ -22,6 +22,7 @@ struct credentials;
 struct events;
 struct function_ref;
 struct http_server;
+struct kv_txn;
 struct policy;
 struct pool;
 struct quota_books;
@@ -122,6 +123,17 @@ operation_resource request_tag_resource;
 
 /* DeleteFunction of a version (version.c). */
 must_use int version_delete(struct call *c, const struct function_name *name) mayyield;
+
+/* ---- provisioned.c ---- */
+
+/*
+ * What is stored is what the scheduler keeps, after any change of the function: its versions, its
+ * aliases, what is provisioned for them. Trouble is logged.
+ */
+void provisioned_apply(struct lambda_service *s, str account, str region, str name) mayyield;
+/* May an alias that has concurrency provisioned become this one? 0 or ERR_FAULT. */
+must_use int provisioned_check_alias(struct call *c, struct kv_txn *txn, struct arena *a,
+	const struct function *f, const struct value *alias) mayyield;
 
 /* ---- policy.c ---- */
 
