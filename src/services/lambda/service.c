@@ -108,6 +108,9 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->invoke_port = (struct port_invoke){s, invoke_by_port, policy_allowed};
 	s->download_host = (struct port_host){"lambda-code", s, download_serve};
 	ports->invoke = &s->invoke_port;
+	s->deliver_port = (struct port_deliver){
+		s, STR("arn:aws:lambda:"), "lambda:InvokeFunction", invoke_deliver};
+	port_deliver_add(ports, &s->deliver_port);
 	port_host_add(ports, &s->download_host);
 	s->url_host = (struct port_host){"lambda-url", s, url_serve};
 	port_host_add(ports, &s->url_host);
