@@ -273,6 +273,38 @@ def test_chain_of_100(server):
     expect(answer["Payload"].read(), b"99")
 
 
+LOOP = CHAIN.replace("Host: 127", "X-Amz-Invocation-Type: Event\\r\\nX-Amzn-Trace-Id: ' + "
+                     "os.environ['_X_AMZN_TRACE_ID'] + '\\r\\nHost: 127").replace(
+    "if b' 200 '", "print('ran')\n    if b' 202 '").replace("return json.loads(body) + 1", "return 1")
+
+
+def test_loop_of_events(server):
+    """A function that sends itself events is stopped after 16 runs; one that may loop is not."""
+    functions, logs = server.client("lambda"), server.client("logs")
+
+    def runs():
+        try:
+            events = logs.filter_log_events(logGroupName="/aws/lambda/chain", limit=1000)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return 0
+        return sum(e["message"].strip() == "ran" for e in events)
+
+    def settled(wanted):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and runs() < wanted:
+            time.sleep(0.2)
+        expect(runs(), wanted)
+
+    create(functions, "chain", "index.handler", "python3.11", LOOP, MemorySize=128)
+    functions.invoke(FunctionName="chain", InvocationType="Event", Payload=b'{"n":40}')
+    settled(16)
+    time.sleep(1)
+    expect(runs(), 16)
+    functions.put_function_recursion_config(FunctionName="chain", RecursiveLoop="Allow")
+    functions.invoke(FunctionName="chain", InvocationType="Event", Payload=b'{"n":20}')
+    settled(16 + 20)
+
+
 def test_parallel_cold_starts(server):
     """Six cold starts at once cost about one."""
     functions = server.client("lambda")

@@ -16,9 +16,10 @@ struct port_identity; /* iam: who owns an access key, what a role may */
 struct port_log;      /* logs: put lines into a log stream */
 struct port_metric;   /* cloudwatch: count */
 struct port_records;  /* dynamodb ...: read a stream in order */
+struct port_deliver;  /* lambda ...: take an event for a target ARN */
 struct port_host;     /* deployed APIs, function URLs ...: who serves a Host */
 
-enum { PORT_HOSTS_MAX = 16, PORT_RECORDS_MAX = 8 };
+enum { PORT_HOSTS_MAX = 16, PORT_RECORDS_MAX = 8, PORT_DELIVER_MAX = 8 };
 
 struct ports {
 	const struct port_invoke *invoke;
@@ -30,6 +31,8 @@ struct ports {
 	size_t host_count;
 	const struct port_records *records[PORT_RECORDS_MAX]; /* by port_records_add() */
 	size_t records_count;
+	const struct port_deliver *deliver[PORT_DELIVER_MAX]; /* by port_deliver_add() */
+	size_t deliver_count;
 };
 
 #endif

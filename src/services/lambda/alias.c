@@ -156,6 +156,7 @@ static int update(
 	lay_over(c, alias);
 	set_routing(c, alias, old);
 	TRY(check_alias(c, txn, a, f, alias));
+	TRY(provisioned_check_alias(c, txn, a, f, alias));
 	value_put_str(alias, "RevisionId", lambda_uuid(a));
 	*text = store_text(a, alias);
 	x->alias = alias;
@@ -166,10 +167,13 @@ static int remove_alias(
 	void *arg, struct kv_txn *txn, struct arena *a, const struct function *f, str *text)
 {
 	struct alias_change *x = arg;
+	str name = value_str(x->call->in, "Name");
 
 	/* Deleting what is not there is fine. */
-	if (text->p)
-		TRY(store_txn_drop_parts(txn, a, f, value_str(x->call->in, "Name")));
+	if (text->p) {
+		TRY(store_txn_free_provisioned(txn, a, f, name));
+		TRY(store_txn_drop_parts(txn, a, f, name));
+	}
 	*text = STR_NULL;
 	return 0;
 }
@@ -187,7 +191,9 @@ static int change(struct call *c, int (*fn)(void *arg, struct kv_txn *txn, struc
 		.deadline = c->deadline_ns};
 
 	TRY(request_function(c, false, &f));
+	change.also = store_reserved_key(c->arena, f.account, f.region);
 	TRY(request_gone(c, store_part_change(self(c), c->arena, &change)));
+	provisioned_apply(self(c), f.account, f.region, f.name);
 	if (x.alias)
 		value_copy_members(c->out, x.alias);
 	return 0;

@@ -1,12 +1,12 @@
 /*
- * Concurrency that a function has for itself: reserved (of the function) and provisioned (of its
- * versions and aliases); and what the account has and uses.
+ * Concurrency that a function has reserved for itself, and what the account has and uses.
+ * (Provisioned concurrency: provisioned.c.)
  *
- * The sum of all reservations of an account and region is a record of its own, written with each
- * of them, so that 100 stay unreserved whatever happens at the same time.
+ * The sums of all that is set apart in an account and region are a record of their own, written
+ * with each change, so that 100 stay unreserved whatever happens at the same time.
  *
  * Source: API Reference, the operation of each handler's name; Developer Guide, "Configuring
- * reserved concurrency for a function", "Configuring provisioned concurrency for a function".
+ * reserved concurrency for a function".
  */
 #include "aws/codec.h"
 #include "base/check.h"
@@ -26,36 +26,37 @@ static struct lambda_service *self(struct call *c)
 
 struct reservation {
 	struct call *call;
-	str key; /* of the sum */
 	uint32_t value;
 };
-
-/* Empty: none is reserved. */
-static int read_sum(str text, uint64_t *ret_sum)
-{
-	*ret_sum = 0;
-	return text.n ? str_to_u64(text, INT64_MAX, ret_sum) : 0;
-}
 
 static int reserve(void *arg, struct kv_txn *txn, struct arena *a, struct function *f)
 {
 	const struct reservation *r = arg;
 	struct call *c = r->call;
-	uint64_t sum = 0, before = f->reserved == FUNCTION_UNRESERVED ? 0 : f->reserved;
-	uint64_t wanted = r->value == FUNCTION_UNRESERVED ? 0 : r->value;
+	uint64_t before = f->reserved == FUNCTION_UNRESERVED ? 0 : f->reserved;
+	uint64_t wanted = r->value == FUNCTION_UNRESERVED ? 0 : r->value, provisioned;
 	uint64_t limit = self(c)->options.concurrency_max;
-	str text = STR("");
+	struct store_sums sums;
 
-	(void)TRY(kv_txn_get(txn, r->key, a, &text));
-	if (read_sum(text, &sum) < 0)
-		return ERR_CORRUPT;
-	sum = sum - MIN(sum, before) + wanted;
-	if (wanted > before && sum + LAMBDA_UNRESERVED_MAX > limit)
+	TRY(store_txn_sums(txn, a, f->account, f->region, &sums));
+	TRY(store_txn_provisioned(txn, a, f, STR_NULL, &provisioned));
+	if (r->value != FUNCTION_UNRESERVED && wanted < provisioned)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"ReservedConcurrentExecutions  %llu should not be lower than function's "
+			"total provisioned concurrency [%llu].",
+			(unsigned long long)wanted, (unsigned long long)provisioned);
+	/* Instances that are provisioned are part of what is reserved. */
+	if (f->reserved == FUNCTION_UNRESERVED)
+		sums.provisioned -= MIN(sums.provisioned, provisioned);
+	if (r->value == FUNCTION_UNRESERVED)
+		sums.provisioned += provisioned;
+	sums.reserved = sums.reserved - MIN(sums.reserved, before) + wanted;
+	if (wanted > before && sums.reserved + sums.provisioned + LAMBDA_UNRESERVED_MAX > limit)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Specified ReservedConcurrentExecutions for function decreases account's "
 			"UnreservedConcurrentExecution below its minimum value of [%d].",
 			LAMBDA_UNRESERVED_MAX);
-	kv_txn_put(txn, r->key, arena_printf(a, "%llu", (unsigned long long)sum));
+	store_txn_put_sums(txn, a, f->account, f->region, &sums);
 	f->reserved = r->value;
 	return 1;
 }
@@ -67,7 +68,7 @@ static int set_reserved(struct call *c, uint32_t value)
 	struct function f;
 
 	TRY(request_function(c, false, &f));
-	r.key = change.also = store_reserved_key(c->arena, f.account, f.region);
+	change.also = store_reserved_key(c->arena, f.account, f.region);
 	change.account = f.account;
 	change.region = f.region;
 	change.name = f.name;
@@ -123,7 +124,8 @@ int control_get_account_settings(struct call *c)
 {
 	struct lambda_service *s = self(c);
 	struct usage usage = {.call = c};
-	uint64_t sum = 0, limit = s->options.concurrency_max, layers;
+	uint64_t limit = s->options.concurrency_max, layers;
+	struct store_sums sums;
 	str text = STR("");
 	struct value *v;
 
@@ -131,14 +133,15 @@ int control_get_account_settings(struct call *c)
 	TRY(layers_bytes(c, &layers));
 	(void)TRY(kv_get(
 		s->kv, store_reserved_key(c->arena, c->account, c->region), c->arena, &text));
-	if (read_sum(text, &sum) < 0)
+	if (store_sums_parse(text, &sums) < 0)
 		return ERR_CORRUPT;
 	v = value_put_struct(c->out, "AccountLimit");
 	value_put_int(v, "TotalCodeSize", INT64_C(80530636800)); /* AWS: 75 GB; not enforced */
 	value_put_int(v, "CodeSizeUnzipped", LAMBDA_UNZIPPED_BYTES_MAX);
 	value_put_int(v, "CodeSizeZipped", LAMBDA_ZIP_BYTES_MAX);
 	value_put_int(v, "ConcurrentExecutions", (int64_t)limit);
-	value_put_int(v, "UnreservedConcurrentExecutions", (int64_t)(limit - MIN(sum, limit)));
+	value_put_int(
+		v, "UnreservedConcurrentExecutions", (int64_t)(limit - MIN(sums.reserved, limit)));
 	v = value_put_struct(c->out, "AccountUsage");
 	value_put_int(v, "TotalCodeSize", (int64_t)(usage.bytes + layers));
 	value_put_int(v, "FunctionCount", (int64_t)usage.functions);

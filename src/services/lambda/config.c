@@ -47,11 +47,6 @@ static bool harmless_vpc(const struct value *v)
 	       !value_bool(v, "Ipv6AllowedForDualStack", false);
 }
 
-static bool harmless_dead_letters(const struct value *v)
-{
-	return value_str(v, "TargetArn").n == 0;
-}
-
 static bool harmless_tracing(const struct value *v)
 {
 	return !str_eq(value_str(v, "Mode"), STR("Active"));
@@ -90,7 +85,6 @@ static const struct refusal {
 	const char *why;
 } refusals[] = {
 	{"VpcConfig", harmless_vpc, "functions reach this server only"},
-	{"DeadLetterConfig", harmless_dead_letters, "failed events are kept in the log only"},
 	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
@@ -247,6 +241,33 @@ static int apply_environment(struct call *c, struct function *f)
 	return 0;
 }
 
+/*
+ * A queue or a topic. One whose service does not run here is refused by name: it would be lost
+ * events that nobody hears of, where AWS would not have taken the configuration either.
+ */
+static int apply_dead_letters(struct call *c, struct function *f)
+{
+	const struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	const struct value *config = value_get(c->in, "DeadLetterConfig");
+	str arn = value_str(config, "TargetArn");
+
+	if (!config)
+		return 0;
+	if (arn.n && !str_starts(arn, STR("arn:aws:sqs:")) && !str_starts(arn, STR("arn:aws:sns:")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"DeadLetterConfig: the TargetArn %.*s is not that of an Amazon SQS queue "
+			"or an Amazon SNS topic.",
+			STR_ARG(arn));
+	if (arn.n && !port_deliver_of(s->ports, arn))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"DeadLetterConfig: the target %.*s is not implemented by this server: no "
+			"service that runs here takes events for it.",
+			STR_ARG(arn));
+	f->dead_letters = arn.n ? arn : STR("");
+	return 0;
+}
+
 /* A role is checked where it matters: strict mode knows its roles, and it belongs to the account.
  */
 int config_check_role(struct call *c, str account, str function_name)
@@ -288,6 +309,7 @@ int config_apply(struct call *c, bool created, struct function *f)
 	TRY(apply_runtime(c, created, f));
 	TRY(apply_sizes(c, created, f));
 	TRY(apply_environment(c, f));
+	TRY(apply_dead_letters(c, f));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
 	if (group.n)

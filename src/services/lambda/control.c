@@ -356,6 +356,7 @@ int control_delete_function(struct call *c)
 	if (name.qualifier.p ||
 		TRY(store_delete(s, account, c->region, name.name, c->deadline_ns, &codes)) == 0)
 		return fault_not_found(&c->fault, c->arena, account, c->region, &name, false);
+	provisioned_apply(s, account, c->region, name.name);
 	scheduler_forget(s->scheduler, account, c->region, name.name, STR_NULL);
 	for (size_t i = 0; i < codes.count; i++)
 		code_release(s, codes.hex[i]);

@@ -10,6 +10,8 @@
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
 
+enum { ERROR_TEXT_BYTES = 1024 };
+
 static struct lambda_service *self(struct call *c)
 {
 	return check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
@@ -45,7 +47,7 @@ static str destination(const struct value *config, const char *when)
 	return value_str(value_get(value_get(config, "DestinationConfig"), when), "Destination");
 }
 
-/* Functions are the only targets here yet. */
+/* One that nobody here takes could never be told: better known now than at the first failure. */
 static int check_destination(struct call *c, const char *when)
 {
 	str arn = destination(c->in, when);
@@ -53,14 +55,17 @@ static int check_destination(struct call *c, const char *when)
 
 	if (!arn.n)
 		return 0;
-	if (function_name_parse(arn, &name) < 0 || !name.account.p || !name.region.p)
+	if (!port_deliver_of(self(c)->ports, arn))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"DestinationConfig.%s: the destination %.*s is not implemented by this "
-			"server: only functions can be destinations.",
+			"server: no service that runs here takes events for it.",
 			when, STR_ARG(arn));
-	if (!str_eq(name.region, c->region))
+	if (str_starts(arn, self(c)->deliver_port.arn_prefix) &&
+		(function_name_parse(arn, &name) < 0 || !name.account.p || !name.region.p ||
+			!str_eq(name.region, c->region)))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"The destination ARN %.*s is invalid: it is of another region.",
+			"The destination ARN %.*s is invalid: it is not that of a function in this "
+			"region.",
 			STR_ARG(arn));
 	return 0;
 }
@@ -286,4 +291,27 @@ str event_invoke_record(struct arena *a, const struct event_invoke_end *end)
 	}
 	json_put_object_end(&w);
 	return b.over ? STR_NULL : buf_str(&b);
+}
+
+str event_invoke_error(struct arena *a, str response)
+{
+	struct json_reader r;
+	str key, text = response;
+
+	json_reader_init(&r, response, a, JSON_DEPTH_MAX);
+	if (json_object_begin(&r) >= 0)
+		while (json_object_next(&r, &key) > 0) {
+			if (str_eq(key, STR("errorMessage"))) {
+				if (json_string(&r, &text) < 0)
+					text = response;
+				break;
+			}
+			if (json_skip(&r) < 0)
+				break;
+		}
+	text = str_sub(text, 0, ERROR_TEXT_BYTES);
+	/* Cut between characters. */
+	while (text.n && !str_is_utf8(text))
+		text.n--;
+	return text;
 }

@@ -39,5 +39,10 @@ struct event_invoke_end {
  * may be. Pure.
  */
 str event_invoke_record(struct arena *a, const struct event_invoke_end *end);
+/*
+ * A failed run's error message, its first 1 KB, as a dead letter's attribute shows it. Of an answer
+ * that is no error object: its beginning. Pure.
+ */
+str event_invoke_error(struct arena *a, str response);
 
 #endif

@@ -8,8 +8,10 @@
 #include "services/lambda/events.h"
 
 #include "aws/keyspace.h"
-#include "aws/policy.h"
+#include "aws/ports/deliver.h"
 #include "aws/ports/identity.h"
+#include "aws/ports/metric.h"
+#include "aws/principal.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -190,7 +192,8 @@ struct event_run {
 	struct arena arena;
 	struct event event;
 	struct event_invoke config;
-	str role, version;     /* of the function that ran; STR_NULL: none did */
+	/* Of the function that ran; STR_NULL: none did. */
+	str role, version, dead_letters;
 	const char *condition; /* how it ended; NULL: it has not */
 };
 
@@ -289,6 +292,7 @@ static int run_once(struct event_run *r, struct invocation *inv)
 		return ERR_NOT_FOUND;
 	r->role = arena_str(&r->arena, f->function.role);
 	r->version = arena_str(&r->arena, f->function.version);
+	r->dead_letters = arena_str(&r->arena, f->function.dead_letters);
 	rc = scheduler_invoke(s->scheduler, f, inv);
 	function_unref(f);
 	return rc;
@@ -296,30 +300,56 @@ static int run_once(struct event_run *r, struct invocation *inv)
 
 /* ---- destinations ---- */
 
-/* May the function's role call the destination? 1, 0. A role that IAM does not know: open mode. */
-static int may_tell(struct event_run *r, str arn)
+/*
+ * The function's role, which hands the event on: 1, or 0 when IAM does not know it, and nothing
+ * limits it then (in open mode; strict mode knows its roles).
+ */
+static int find_role(struct event_run *r, struct principal *ret_role)
 {
 	struct lambda_service *s = r->events->service;
 	const struct port_identity *identity = s->ports->identity;
-	struct policy_context *context = arena_new(&r->arena, struct policy_context);
-	struct principal role;
-	struct policy_request request = {.action = STR("lambda:InvokeFunction"),
-		.resource = arn,
-		.principal = &role,
-		.context = context};
 
-	if (!identity || TRY(identity->by_role(
-				 identity->self, &r->arena, r->role, r->event.name, &role)) == 0)
-		return !s->options.auth_strict;
-	if (role.unrestricted)
+	if (identity && r->role.n &&
+		TRY(identity->by_role(identity->self, &r->arena, r->role, r->event.name, ret_role)))
 		return 1;
-	context->arena = &r->arena;
-	policy_context_add(context, STR("aws:PrincipalArn"), role.role_arn);
-	policy_context_add(context, STR("aws:PrincipalAccount"), role.account);
-	return policy_authorize(&request, NULL).allowed;
+	return s->options.auth_strict ? ERR_DENIED : 0;
 }
 
-static int tell(struct event_run *r, str arn, unsigned attempts, const struct invocation *inv)
+/* AWS/Lambda's metric of that name, one more. */
+static void count_failure(struct event_run *r, str metric)
+{
+	const struct port_metric *port = r->events->service->ports->metric;
+	const struct metric_dimension name = {STR("FunctionName"), r->event.name};
+
+	if (port)
+		port->add(port->self, r->event.account, r->event.region, STR("AWS/Lambda"), metric,
+			&name, 1, 1, METRIC_COUNT, rt_wall() / RT_NS_MS);
+}
+
+/* What is handed on, and what is counted and logged when it cannot be. */
+static void hand_on(struct event_run *r, struct deliver_request *request, str metric)
+{
+	struct principal role;
+	str why = STR("the role is not known");
+	int rc = find_role(r, &role);
+
+	request->account = r->event.account;
+	request->region = r->event.region;
+	request->deadline_ns = rt_after_ms(KV_MS);
+	request->as = rc > 0 ? &role : NULL;
+	if (rc >= 0)
+		rc = port_deliver(r->events->service->ports, &r->arena, request, &why);
+	if (rc >= 0)
+		return;
+	log_error("lambda", "the end of an asynchronous event could not be handed on",
+		"request=%.*s function=%.*s account=%.*s target=%.*s error=%s reason=%.*s",
+		STR_ARG(r->event.id), STR_ARG(r->event.name), STR_ARG(r->event.account),
+		STR_ARG(request->target), rc_text(rc), STR_ARG(why));
+	count_failure(r, metric);
+}
+
+static void tell_destination(
+	struct event_run *r, str arn, unsigned attempts, const struct invocation *inv)
 {
 	const struct event_invoke_end end = {
 		.request_id = r->event.id,
@@ -333,13 +363,36 @@ static int tell(struct event_run *r, str arn, unsigned attempts, const struct in
 		.response = inv->payload_out,
 		.time_ms = rt_wall() / RT_NS_MS,
 	};
-	str record = event_invoke_record(&r->arena, &end);
+	struct deliver_request request = {
+		.target = arn, .body = event_invoke_record(&r->arena, &end), .trace = inv->trace};
 
-	if (!record.p)
-		return ERR_TOO_LARGE;
-	if (TRY(may_tell(r, arn)) == 0)
-		return ERR_DENIED;
-	return events_add(r->events, arn, record, STR_NULL, inv->trace, lambda_uuid(&r->arena));
+	if (request.body.p) {
+		hand_on(r, &request, STR("DestinationDeliveryFailures"));
+		return;
+	}
+	log_error("lambda", "the record for a destination is larger than an event may be",
+		"request=%.*s function=%.*s account=%.*s destination=%.*s", STR_ARG(r->event.id),
+		STR_ARG(r->event.name), STR_ARG(r->event.account), STR_ARG(arn));
+	count_failure(r, STR("DestinationDeliveryFailures"));
+}
+
+/* The event itself, with what went wrong beside it. */
+static void tell_dead_letters(struct event_run *r, const struct invocation *inv)
+{
+	const struct deliver_attribute attributes[] = {
+		{"RequestID", "String", r->event.id},
+		{"ErrorCode", "Number", STR("200")},
+		{"ErrorMessage", "String",
+			inv->payload_out.n ? event_invoke_error(&r->arena, inv->payload_out)
+					   : str_c(r->condition)},
+	};
+	struct deliver_request request = {.target = r->dead_letters,
+		.body = inv->payload,
+		.trace = inv->trace,
+		.attributes = attributes,
+		.attribute_count = ARRAY_SIZE(attributes)};
+
+	hand_on(r, &request, STR("DeadLetterErrors"));
 }
 
 /* The end is told before the event is gone: a crash in between tells it twice. */
@@ -347,16 +400,13 @@ static void tell_end(struct event_run *r, const struct event *last, const struct
 {
 	bool success = r->condition && str_eq(str_c(r->condition), STR("Success"));
 	str arn = success ? r->config.on_success : r->config.on_failure;
-	int rc;
 
-	if (!r->condition || !arn.n)
+	if (!r->condition)
 		return;
-	rc = tell(r, arn, last->attempts, inv);
-	if (rc < 0)
-		log_error("lambda", "a destination was not told of an invocation",
-			"request=%.*s function=%.*s account=%.*s destination=%.*s error=%s",
-			STR_ARG(r->event.id), STR_ARG(r->event.name), STR_ARG(r->event.account),
-			STR_ARG(arn), rc_text(rc));
+	if (arn.n)
+		tell_destination(r, arn, last->attempts, inv);
+	if (!success && r->dead_letters.n)
+		tell_dead_letters(r, inv);
 }
 
 static void run_fiber(void *arg)

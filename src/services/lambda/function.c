@@ -50,9 +50,10 @@ const struct lambda_runtime *lambda_runtime_find(str name)
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
 
 /* Those that decide whether there is something new to publish come first. */
-enum { PUBLISHED_FIELDS = 11 };
+enum { PUBLISHED_FIELDS = 12 };
 
 #define FIELDS(X)                                   \
+	X("dead-letters", FIELD_TEXT, dead_letters) \
 	X("description", FIELD_TEXT, description)   \
 	X("role", FIELD_TEXT, role)                 \
 	X("runtime", FIELD_TEXT, runtime_name)      \
@@ -391,6 +392,9 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 		value_put_str(v, "Arn", f->layers[i].arn);
 		value_put_int(v, "CodeSize", f->layers[i].code_size);
 	}
+	if (f->dead_letters.n)
+		value_put_str(
+			value_put_struct(out, "DeadLetterConfig"), "TargetArn", f->dead_letters);
 	value_put_str(value_put_struct(out, "TracingConfig"), "Mode", STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
 	render_state(f, out);

@@ -55,7 +55,8 @@ struct function {
 	uint32_t variable_count;
 	const struct function_pair *tags;
 	uint32_t tag_count;
-	str log_group; /* never empty */
+	str log_group;    /* never empty */
+	str dead_letters; /* DeadLetterConfig's target; empty: none */
 	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
 	uint64_t code_bytes;
 	const struct function_layer *layers; /* in the order of the request */

@@ -160,6 +160,22 @@ int invoke_by_port(
 	return invoke(s, a, r, lambda_uuid(a), ret);
 }
 
+int invoke_deliver(void *self, struct arena *a, const struct deliver_request *request, str *ret_why)
+{
+	const struct invoke_request invoked = {.account = request->account,
+		.region = request->region,
+		.function = request->target,
+		.type = INVOKE_EVENT,
+		.payload = request->body,
+		.trace = request->trace};
+	struct invoke_result result;
+	int rc = invoke_by_port(self, a, &invoked, &result);
+
+	if (rc == ERR_FAULT)
+		*ret_why = result.fault.message;
+	return rc;
+}
+
 /* ---- the operation ---- */
 
 static int client_context(struct call *c, str *ret_context)

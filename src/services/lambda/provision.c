@@ -58,6 +58,42 @@ struct provision *provision_of(struct provisions *p, str key)
 	return one;
 }
 
+void provision_want(
+	struct provisions *p, struct provision *one, struct quota *quota, unsigned count)
+{
+	unsigned before;
+
+	pthread_mutex_lock(&p->lock);
+	if (one->quota)
+		quota_put(quota);
+	else
+		one->quota = quota;
+	before = atomic_exchange(&one->wanted, count);
+	atomic_store(&one->failures, 0);
+	/* Here, so that of two at a time the books of the quota see the same order. */
+	quota_provision(one->quota, (int)count - (int)before);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void provision_each(struct provisions *p, str prefix, void (*fn)(void *arg, str rest), void *arg)
+{
+	str *keys;
+	size_t n = 0;
+
+	pthread_mutex_lock(&p->lock);
+	keys = mem_new_array(str, p->all.count + 1);
+	map_for_each(slot, &p->all) {
+		const struct provision *one = slot->value;
+
+		if (atomic_load(&one->wanted) && str_starts(one->key, prefix))
+			keys[n++] = str_from(one->key, prefix.n);
+	}
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = 0; i < n; i++)
+		fn(arg, keys[i]);
+	mem_free(keys);
+}
+
 unsigned provision_share(const struct provision *p, unsigned k, unsigned loops)
 {
 	unsigned wanted = atomic_load(&p->wanted);

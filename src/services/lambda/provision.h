@@ -41,6 +41,14 @@ void provisions_free(struct provisions *p);
 
 /* The version's, made when missing. Valid as long as the books. */
 struct provision *provision_of(struct provisions *p, str key);
+/* So many are wanted from now on, and counted at the function's quota (referenced: taken over). */
+void provision_want(
+	struct provisions *p, struct provision *one, struct quota *quota, unsigned count);
+/*
+ * Calls `fn` with the key behind `prefix` of everything that is wanted below it, in no order, and
+ * without the lock. Keys live as long as the books.
+ */
+void provision_each(struct provisions *p, str prefix, void (*fn)(void *arg, str rest), void *arg);
 /* The part of `wanted` that loop `k` of `loops` keeps. */
 unsigned provision_share(const struct provision *p, unsigned k, unsigned loops);
 void provision_figures(const struct provision *p, struct provision_figures *ret);

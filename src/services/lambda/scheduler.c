@@ -473,16 +473,12 @@ int scheduler_provision(
 {
 	struct arena a cleanup(arena_done_p) = {0};
 	struct provision *books;
-	unsigned before;
 	int rc = 0;
 
 	arena_init(&a, SIZE_MAX);
 	books = provision_of(s->provisions, entry_key(&a, account, region, name, version));
-	if (!books->quota)
-		books->quota = quota_get(s->service->quotas, account, region, name);
-	before = atomic_exchange(&books->wanted, count);
-	atomic_store(&books->failures, 0);
-	quota_provision(books->quota, (int)count - (int)before);
+	provision_want(
+		s->provisions, books, quota_get(s->service->quotas, account, region, name), count);
 	for (unsigned k = 0; k < s->loops; k++) {
 		struct provide p = {s, account, region, name, version, {0}, 0};
 
@@ -502,6 +498,17 @@ const struct provision *scheduler_provisioned(
 
 	arena_init(&a, SIZE_MAX);
 	return provision_of(s->provisions, entry_key(&a, account, region, name, version));
+}
+
+void scheduler_each_provisioned(struct scheduler *s, str account, str region, str name,
+	void (*fn)(void *arg, str version), void *arg)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+
+	arena_init(&a, SIZE_MAX);
+	provision_each(s->provisions,
+		ARENA_CONCAT(&a, entry_key(&a, account, region, name, STR_NULL), STR(":")), fn,
+		arg);
 }
 
 void scheduler_started(struct entry *e, struct instance *i, bool good)

@@ -122,6 +122,10 @@ must_use int scheduler_provision(struct scheduler *s, str account, str region, s
 const struct provision *scheduler_provisioned(
 	struct scheduler *s, str account, str region, str name, str version);
 
+/* Versions of the function that are to have instances kept ready. */
+void scheduler_each_provisioned(struct scheduler *s, str account, str region, str name,
+	void (*fn)(void *arg, str version), void *arg);
+
 /* ---- for instance.c, on the shard's loop, never suspending ---- */
 
 /* An instance is ready for work: a waiting invocation gets it, or it is idle. */

@@ -108,6 +108,9 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->invoke_port = (struct port_invoke){s, invoke_by_port, policy_allowed};
 	s->download_host = (struct port_host){"lambda-code", s, download_serve};
 	ports->invoke = &s->invoke_port;
+	s->deliver_port = (struct port_deliver){
+		s, STR("arn:aws:lambda:"), "lambda:InvokeFunction", invoke_deliver};
+	port_deliver_add(ports, &s->deliver_port);
 	port_host_add(ports, &s->download_host);
 	s->url_host = (struct port_host){"lambda-url", s, url_serve};
 	port_host_add(ports, &s->url_host);
@@ -161,6 +164,13 @@ static int resume(void *arg, const struct function *f)
 	return 0;
 }
 
+static int keep_provisioned(void *arg, const struct function *f)
+{
+	if (function_is_latest(f))
+		provisioned_apply(arg, f->account, f->region, f->name);
+	return 0;
+}
+
 int lambda_service_start(
 	struct lambda_service *s, struct kv *kv, struct sandbox *sandbox, const char *sandbox_why)
 {
@@ -180,6 +190,7 @@ int lambda_service_start(
 		log_warn("lambda", "unused code was not swept", "error=%s", rc_text(rc));
 	TRY(store_each(s, resume, s));
 	pool_start(s->pool);
+	TRY(store_each(s, keep_provisioned, s));
 	return events_start(s->events);
 }
 

@@ -5,6 +5,7 @@
 #ifndef SERVICES_LAMBDA_SERVICE_H
 #define SERVICES_LAMBDA_SERVICE_H
 
+#include "aws/ports/deliver.h"
 #include "aws/ports/hosts.h"
 #include "aws/ports/invoke.h"
 #include "services/lambda/code.h"
@@ -22,6 +23,7 @@ struct credentials;
 struct events;
 struct function_ref;
 struct http_server;
+struct kv_txn;
 struct policy;
 struct pool;
 struct quota_books;
@@ -51,6 +53,7 @@ struct lambda_service {
 	uint8_t url_key[32];
 	struct service rows;
 	struct port_invoke invoke_port;
+	struct port_deliver deliver_port;
 	struct port_host download_host, url_host;
 	struct http_server *runtime_server, *endpoint_server;
 	_Atomic bool stopping;
@@ -123,6 +126,17 @@ operation_resource request_tag_resource;
 /* DeleteFunction of a version (version.c). */
 must_use int version_delete(struct call *c, const struct function_name *name) mayyield;
 
+/* ---- provisioned.c ---- */
+
+/*
+ * What is stored is what the scheduler keeps, after any change of the function: its versions, its
+ * aliases, what is provisioned for them. Trouble is logged.
+ */
+void provisioned_apply(struct lambda_service *s, str account, str region, str name) mayyield;
+/* May an alias that has concurrency provisioned become this one? 0 or ERR_FAULT. */
+must_use int provisioned_check_alias(struct call *c, struct kv_txn *txn, struct arena *a,
+	const struct function *f, const struct value *alias) mayyield;
+
 /* ---- policy.c ---- */
 
 /*
@@ -154,6 +168,9 @@ must_use int invoke_find(struct lambda_service *s, struct arena *a, str account,
 /* The invoke port's two functions. */
 int invoke_by_port(void *self, struct arena *a, const struct invoke_request *request,
 	struct invoke_result *ret) mayyield;
+/* The deliver port's: an asynchronous invocation. */
+int invoke_deliver(
+	void *self, struct arena *a, const struct deliver_request *request, str *ret_why) mayyield;
 int policy_allowed(void *self, struct arena *a, str function_arn, str service, str source_arn,
 	str source_account) mayyield;
 

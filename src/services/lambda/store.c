@@ -337,19 +337,16 @@ struct delete_ {
 	str aliases;
 };
 
-/* The account's sum of reserved concurrency, less what the function had. */
-static int free_reserved(struct kv_txn *txn, struct delete_ *d, const struct function *f)
+/* The account's sums of concurrency, less what the function had. */
+static int free_concurrency(struct kv_txn *txn, struct delete_ *d, const struct function *f)
 {
-	uint64_t sum = 0;
-	str text;
+	struct store_sums sums;
 
 	if (f->reserved == FUNCTION_UNRESERVED)
-		return 0;
-	if (TRY(kv_txn_get(txn, d->reserved_key, d->arena, &text)) &&
-		str_to_u64(text, INT64_MAX, &sum) < 0)
-		return ERR_CORRUPT;
-	sum -= MIN(sum, (uint64_t)f->reserved);
-	kv_txn_put(txn, d->reserved_key, arena_printf(d->arena, "%llu", (unsigned long long)sum));
+		return store_txn_free_provisioned(txn, d->arena, f, STR_NULL);
+	TRY(store_txn_sums(txn, d->arena, d->account, d->region, &sums));
+	sums.reserved -= MIN(sums.reserved, (uint64_t)f->reserved);
+	store_txn_put_sums(txn, d->arena, d->account, d->region, &sums);
 	return 0;
 }
 
@@ -365,7 +362,7 @@ static int delete_txn(struct kv_txn *txn, void *arg)
 	d->codes->count = 0;
 	if (TRY(store_txn_load(txn, a, d->account, d->region, d->name, STR_NULL, &f)) == 0)
 		return 0;
-	TRY(free_reserved(txn, d, &f));
+	TRY(free_concurrency(txn, d, &f));
 	TRY(store_txn_drop_parts(txn, a, &f, STR_NULL));
 	range.from = d->key;
 	range.to = keyspace_prefix_end(a, d->key);
@@ -423,14 +420,16 @@ static int delete_version_txn(struct kv_txn *txn, void *arg)
 {
 	struct delete_ *d = arg;
 	struct arena *a = d->arena;
-	struct function f;
+	struct function f, latest;
 
 	d->codes->count = 0;
-	if (TRY(store_txn_load(txn, a, d->account, d->region, d->name, d->version, &f)) == 0)
+	if (TRY(store_txn_load(txn, a, d->account, d->region, d->name, STR_NULL, &latest)) == 0 ||
+		TRY(store_txn_load(txn, a, d->account, d->region, d->name, d->version, &f)) == 0)
 		return 0;
 	TRY(aliases_of(txn, d, &d->aliases));
 	if (d->aliases.n)
 		return ERR_CONFLICT;
+	TRY(store_txn_free_provisioned(txn, a, &latest, d->version));
 	add_codes(d->codes, &f);
 	use_code(txn, a, &f, false);
 	TRY(store_txn_drop_parts(txn, a, &f, d->version));
@@ -447,7 +446,8 @@ int store_delete_version(struct lambda_service *s, const struct function *v, int
 	int rc;
 
 	d.key = store_function_key(d.arena, v->account, v->region, v->name);
-	rc = kv_run(s->kv, &d.key, 1, delete_version_txn, &d, deadline);
+	d.reserved_key = store_reserved_key(d.arena, v->account, v->region);
+	rc = kv_run(s->kv, (str[]){d.key, d.reserved_key}, 2, delete_version_txn, &d, deadline);
 	*ret_aliases = d.aliases;
 	return rc;
 }

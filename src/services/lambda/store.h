@@ -6,11 +6,11 @@
  *     LAMBDA_FUNCTIONS account region name number     a published version, the same form
  *     LAMBDA_META "part" account region name kind qualifier    aliases, policies, URLs ...
  *     LAMBDA_META "code" hex account region owner     empty: who uses which code
- *     LAMBDA_META "reserved" account region           sum of reserved concurrency, decimal
+ *     LAMBDA_META "reserved" account region           sums of concurrency, decimal: see store_sums
  *     LAMBDA_META "url" id                            account, region, name, qualifier of a URL
  *
  * All that belongs to a function is written under the key of its $LATEST (declared), which so
- * serialises the changes of one function; the others are covered by it. The sum is declared
+ * serialises the changes of one function; the others are covered by it. The sums are declared
  * as well.
  *
  * Functions here suspend where they take a service. Private to services/lambda.
@@ -152,6 +152,7 @@ struct store_part_change {
 	int (*change)(void *arg, struct kv_txn *txn, struct arena *a, const struct function *f,
 		str *text);
 	void *arg;
+	str also; /* a key that `change` writes beside; STR_NULL: none */
 	int64_t deadline;
 };
 /* ERR_NOT_FOUND: the function is gone. */
@@ -159,6 +160,34 @@ must_use int store_part_change(
 	struct lambda_service *s, struct arena *a, const struct store_part_change *change) mayyield;
 /* In a transaction of the function: removes all parts that a qualifier has. */
 must_use int store_txn_drop_parts(
+	struct kv_txn *txn, struct arena *a, const struct function *f, str qualifier) mayyield;
+
+/* In a transaction: 1 and its text, 0. */
+must_use int store_txn_part(struct kv_txn *txn, struct arena *a, const struct function *f,
+	const char *kind, str qualifier, str *ret_text) mayyield;
+/* Every part of a kind, until `fn` returns < 0. */
+must_use int store_txn_each_part(struct kv_txn *txn, struct arena *a, const struct function *f,
+	const char *kind, int (*fn)(void *arg, str qualifier, str text), void *arg) mayyield;
+
+/* ---- concurrency that is set apart ---- */
+
+/* Of an account in a region. */
+struct store_sums {
+	uint64_t reserved;    /* by functions */
+	uint64_t provisioned; /* for versions and aliases of functions that have none reserved */
+};
+/* The text of their record; empty: none. */
+must_use int store_sums_parse(str text, struct store_sums *ret_sums);
+/* In a transaction that has declared store_reserved_key(). */
+must_use int store_txn_sums(struct kv_txn *txn, struct arena *a, str account, str region,
+	struct store_sums *ret) mayyield;
+void store_txn_put_sums(struct kv_txn *txn, struct arena *a, str account, str region,
+	const struct store_sums *sums);
+/* What is provisioned for a qualifier of the function; STR_NULL: for all of them together. */
+must_use int store_txn_provisioned(struct kv_txn *txn, struct arena *a, const struct function *f,
+	str qualifier, uint64_t *ret_count) mayyield;
+/* The same goes away: out of the sums. `f` is the function itself, not a version. */
+must_use int store_txn_free_provisioned(
 	struct kv_txn *txn, struct arena *a, const struct function *f, str qualifier) mayyield;
 
 /* Fresh UUID text in the arena. */

@@ -156,5 +156,106 @@ int store_part_change(
 
 	p.key = store_function_key(a, f->account, f->region, f->name);
 	p.part_key = part_key(a, f->account, f->region, f->name, change->kind, change->qualifier);
-	return kv_run(s->kv, &p.key, 1, change_txn, &p, change->deadline);
+	return kv_run(s->kv, (str[]){p.key, change->also}, change->also.p ? 2 : 1, change_txn, &p,
+		change->deadline);
+}
+
+int store_txn_part(struct kv_txn *txn, struct arena *a, const struct function *f, const char *kind,
+	str qualifier, str *ret_text)
+{
+	return kv_txn_get(
+		txn, part_key(a, f->account, f->region, f->name, kind, qualifier), a, ret_text);
+}
+
+int store_txn_each_part(struct kv_txn *txn, struct arena *a, const struct function *f,
+	const char *kind, int (*fn)(void *arg, str qualifier, str text), void *arg)
+{
+	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
+	str prefix = part_key(a, f->account, f->region, f->name, kind, STR_NULL);
+	struct kv_range range = {.from = prefix, .to = keyspace_prefix_end(a, prefix)};
+	str key, value, part, qualifier;
+
+	TRY(kv_txn_scan(txn, &range, &scan));
+	while (TRY(kv_scan_next(scan, &key, &value))) {
+		TRY(take_names(a, arena_str(a, key), &part, &qualifier));
+		TRY(fn(arg, qualifier, arena_str(a, value)));
+	}
+	return 0;
+}
+
+/* ---- concurrency that is set apart ---- */
+
+int store_sums_parse(str text, struct store_sums *ret_sums)
+{
+	struct store_sums sums = {0, 0};
+	str reserved;
+
+	/* The second number is younger than the record. */
+	if (str_split(&text, ' ', &reserved) && reserved.n)
+		TRY(str_to_u64(reserved, INT64_MAX, &sums.reserved));
+	if (text.n)
+		TRY(str_to_u64(text, INT64_MAX, &sums.provisioned));
+	*ret_sums = sums;
+	return 0;
+}
+
+int store_txn_sums(
+	struct kv_txn *txn, struct arena *a, str account, str region, struct store_sums *ret)
+{
+	str text = STR("");
+
+	(void)TRY(kv_txn_get(txn, store_reserved_key(a, account, region), a, &text));
+	return store_sums_parse(text, ret) < 0 ? ERR_CORRUPT : 0;
+}
+
+void store_txn_put_sums(
+	struct kv_txn *txn, struct arena *a, str account, str region, const struct store_sums *sums)
+{
+	kv_txn_put(txn, store_reserved_key(a, account, region),
+		arena_printf(a, "%llu %llu", (unsigned long long)sums->reserved,
+			(unsigned long long)sums->provisioned));
+}
+
+struct provisioned_sum {
+	struct arena *arena;
+	str qualifier; /* STR_NULL: all */
+	uint64_t count;
+};
+
+static int add_provisioned(void *arg, str qualifier, str text)
+{
+	struct provisioned_sum *sum = arg;
+	struct value *config;
+
+	if (sum->qualifier.p && !str_eq(sum->qualifier, qualifier))
+		return 0;
+	TRY(codec_json_load(sum->arena, model_named(STR("lambda")),
+		"GetProvisionedConcurrencyConfigResponse", text, &config));
+	sum->count += (uint64_t)value_int(config, "RequestedProvisionedConcurrentExecutions", 0);
+	return 0;
+}
+
+int store_txn_provisioned(struct kv_txn *txn, struct arena *a, const struct function *f,
+	str qualifier, uint64_t *ret_count)
+{
+	struct provisioned_sum sum = {.arena = a, .qualifier = qualifier};
+
+	TRY(store_txn_each_part(txn, a, f, PART_PROVISIONED, add_provisioned, &sum));
+	*ret_count = sum.count;
+	return 0;
+}
+
+int store_txn_free_provisioned(
+	struct kv_txn *txn, struct arena *a, const struct function *f, str qualifier)
+{
+	struct store_sums sums;
+	uint64_t count;
+
+	TRY(store_txn_provisioned(txn, a, f, qualifier, &count));
+	if (!count || f->reserved != FUNCTION_UNRESERVED)
+		return 0;
+	TRY(store_txn_sums(txn, a, f->account, f->region, &sums));
+	sums.provisioned -= MIN(sums.provisioned, count);
+	store_txn_put_sums(txn, a, f->account, f->region, &sums);
+	return 0;
 }

@@ -102,6 +102,7 @@ int version_delete(struct call *c, const struct function_name *name)
 			STR_ARG(aliases));
 	if (TRY(rc) == 0)
 		return fault_not_found(&c->fault, c->arena, f.account, c->region, name, false);
+	provisioned_apply(s, f.account, f.region, f.name);
 	scheduler_forget(s->scheduler, f.account, f.region, f.name, f.version);
 	for (size_t i = 0; i < codes.count; i++)
 		code_release(s, codes.hex[i]);

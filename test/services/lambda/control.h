@@ -54,6 +54,17 @@ static inline struct value *named(struct live *l, const char *operation, const c
 	return in;
 }
 
+/* Of an alias: a second version. */
+static inline void put_weight(struct value *in, const char *version, double weight)
+{
+	struct value *map =
+		value_put_map(value_put_struct(in, "RoutingConfig"), "AdditionalVersionWeights");
+	struct value *v = value_grow_map(map, str_c(version));
+
+	v->kind = SHAPE_DOUBLE;
+	v->d = weight;
+}
+
 static inline struct value *good(struct live *l, const char *name)
 {
 	return live_function_input(l, name, "index.handler", "provided.al2023", live_native_zip(l));

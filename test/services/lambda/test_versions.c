@@ -148,16 +148,6 @@ static struct value *alias(struct live *l, const char *operation, const char *na
 	return in;
 }
 
-static void put_weight(struct value *in, const char *version, double weight)
-{
-	struct value *map =
-		value_put_map(value_put_struct(in, "RoutingConfig"), "AdditionalVersionWeights");
-	struct value *v = value_grow_map(map, str_c(version));
-
-	v->kind = SHAPE_DOUBLE;
-	v->d = weight;
-}
-
 static void aliases(struct live *l)
 {
 	struct value *in;
