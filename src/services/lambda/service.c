@@ -76,6 +76,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	int rc;
 
 	check(options->data_folder && options->front);
+	rt_event_init(&s->transition_ended);
 	s->magic = LAMBDA_SERVICE_MAGIC;
 	s->options = *options;
 	fill_options(&s->options);
@@ -202,6 +203,7 @@ void lambda_service_stop(struct lambda_service *s, int64_t deadline)
 	events_stop(s->events, deadline);
 	scheduler_stop(s->scheduler, deadline);
 	pool_stop(s->pool);
+	transitions_wait(s);
 	if (s->runtime_server)
 		(void)!http_server_drain(s->runtime_server, rt_after_ms(DRAIN_MS));
 	if (s->endpoint_server)

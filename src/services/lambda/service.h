@@ -8,6 +8,7 @@
 #include "aws/ports/deliver.h"
 #include "aws/ports/hosts.h"
 #include "aws/ports/invoke.h"
+#include "rt/rt.h"
 #include "services/lambda/code.h"
 #include "services/lambda/faults.h"
 #include "services/lambda/function.h"
@@ -57,6 +58,8 @@ struct lambda_service {
 	struct port_host download_host, url_host;
 	struct http_server *runtime_server, *endpoint_server;
 	_Atomic bool stopping;
+	_Atomic unsigned transitions; /* fibers of transition.c */
+	struct rt_event transition_ended;
 	struct lambda_counters counters;
 };
 
@@ -67,6 +70,8 @@ static inline void lambda_count(_Atomic uint64_t *counter)
 
 /* ---- transition.c: from Pending and InProgress to an end ---- */
 
+/* Waits for all that have begun. */
+void transitions_wait(struct lambda_service *s) mayyield;
 /* In the background (or at once when no fiber can be had). */
 void transition_begin(struct lambda_service *s, str account, str region, str name) mayyield;
 /* Removes code that nothing refers to; errors are left to the next start. */

@@ -83,7 +83,8 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 static void transition_fiber(void *arg)
 {
 	struct transition *t = arg;
-	int rc = transition(t->service, &t->arena, t->account, t->region, t->name);
+	struct lambda_service *s = t->service;
+	int rc = transition(s, &t->arena, t->account, t->region, t->name);
 
 	if (rc < 0 && rc != ERR_CONFLICT && rc != ERR_NOT_FOUND && rc != ERR_CANCELLED)
 		log_error("lambda", "a function stays unfinished until the next start",
@@ -91,6 +92,14 @@ static void transition_fiber(void *arg)
 			STR_ARG(t->account), STR_ARG(t->region), rc_text(rc));
 	arena_done(&t->arena);
 	mem_free(t);
+	atomic_fetch_sub(&s->transitions, 1);
+	rt_event_set(&s->transition_ended);
+}
+
+void transitions_wait(struct lambda_service *s)
+{
+	while (atomic_load(&s->transitions))
+		rt_event_wait_sure(&s->transition_ended);
 }
 
 void transition_begin(struct lambda_service *s, str account, str region, str name)
@@ -102,6 +111,7 @@ void transition_begin(struct lambda_service *s, str account, str region, str nam
 	t->account = arena_str(&t->arena, account);
 	t->region = arena_str(&t->arena, region);
 	t->name = arena_str(&t->arena, name);
+	atomic_fetch_add(&s->transitions, 1);
 	if (rt_spawn(transition_fiber, t) < 0)
 		transition_fiber(t);
 }
