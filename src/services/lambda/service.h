@@ -40,7 +40,8 @@ struct lambda_service {
 	struct rt *rt;
 	struct ports *ports;
 	struct kv *kv;
-	struct sandbox *sandbox; /* NULL: sandbox_why says why */
+	_Atomic bool sandbox_known; /* the two below are set, for good */
+	struct sandbox *sandbox;    /* NULL: sandbox_why says why */
 	char sandbox_why[SANDBOX_TEXT_MAX];
 	struct code_store *code;
 	struct pool *pool;
@@ -122,6 +123,13 @@ operation_resource request_tag_resource;
 
 /* DeleteFunction of a version (version.c). */
 must_use int version_delete(struct call *c, const struct function_name *name) mayyield;
+
+/* ---- service.c ---- */
+
+/*
+ * Waits until it is known whether containers can run: 0, or ERR_UNSUPPORTED with sandbox_why set.
+ */
+must_use int service_await_sandbox(struct lambda_service *s, int64_t deadline) mayyield;
 
 /* ---- policy.c ---- */
 
