@@ -804,6 +804,16 @@ static const char python_code[] =
 	"    return {'n': event['n'] + 1, 'id': len(context.aws_request_id), 'python': "
 	"os.environ['AWS_EXECUTION_ENV']}\n";
 
+static void wait_for_pool(struct live *l)
+{
+	struct lambda_figures figures = {0};
+
+	for (int i = 0; i < 1000 && figures.pool_ready == 0; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		(void)!rt_sleep_until(rt_after_ms(10));
+	}
+}
+
 static void interpreter(struct live *l, const char *runtime, const char *file, const char *code,
 	const char *expected, const char *error)
 {
@@ -821,6 +831,8 @@ static void interpreter(struct live *l, const char *runtime, const char *file, c
 		return;
 	}
 	live_wait_active(l, name);
+	if (l->options.pool)
+		wait_for_pool(l);
 	for (int i = 0; i < 2; i++) {
 		r = live_invoke(l, name, "{\"n\":41}");
 		EXPECT(!r.function_error.p);
