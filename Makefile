@@ -42,7 +42,12 @@ LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CFLAGS_cov      := -O0 --coverage
 LDFLAGS_cov     := --coverage
 
-LIBS := -luv -lrocksdb -lssl -lcrypto -ldeflate -lz -lexpat -lseccomp -lpthread -ldl -lm
+LIBS := -luv -lssl -lcrypto -ldeflate -lz -lexpat -lseccomp -lpthread -ldl -lm
+
+# Loaded when a store is opened (src/kv/librocksdb.def): the name of the version whose header we see.
+ROCKSDB := $(shell readelf -d $$(gcc -print-file-name=librocksdb.so) 2>/dev/null | \
+             sed -n 's/.*soname: \[\(.*\)\]/\1/p')
+CPPFLAGS += -DROCKSDB_LIBRARY='"$(or $(ROCKSDB),librocksdb.so)"'
 
 include Makefile.deps
 
@@ -122,7 +127,7 @@ $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libcirrus.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_OBJ) $(BUILD)/libcirrus.a $(LDLIBS) -o $@
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libcirrus.a
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/libcirrus.a $(LDLIBS) -lrocksdb -o $@
 
 # The crash test of the store: its program, and the library that plays the disk.
 $(BUILD)/crash: test/crash/crash.c $(BUILD)/libcirrus.a

@@ -8,9 +8,10 @@
 #include "base/attr.h"
 
 /*
- * Once, early, in a process that serves: memory that is taken and freed again and again (the tables
- * that the store fills) stays mapped, up to 32 MiB of each allocator's heap, for its pages cost more
- * to get anew than what is written into them.
+ * Once, when a process begins to serve: memory that is taken and freed again and again (the tables
+ * that the store fills) stays mapped, up to 32 MiB of each allocator's heap, for its pages cost
+ * more to get anew than what is written into them. Not earlier: big zeroed arrays would then be
+ * cleared by hand instead of coming as pages that nobody has touched.
  */
 void mem_keep_mapped(void);
 

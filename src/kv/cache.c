@@ -49,6 +49,8 @@ struct cache_shard {
 
 struct kv_cache {
 	void *memory; /* that this stands in, aligned */
+	char *rings;  /* of all shards: pages that nobody has used cost nothing */
+	struct slot *slots;
 	size_t ring_bytes, bucket_mask;
 	unsigned shard_mask;
 	_Atomic uint16_t *marks; /* of keys that were read once */
@@ -81,10 +83,12 @@ struct kv_cache *kv_cache_new(size_t bytes_max)
 	c->bucket_mask = buckets - 1;
 	c->ring_bytes = (bytes_max / shards - buckets * SLOTS * sizeof(struct slot)) & ~(size_t)7;
 	c->marks = mem_zero_array(MARKS, sizeof *c->marks);
+	c->rings = mem_alloc(shards * c->ring_bytes);
+	c->slots = mem_new_array(struct slot, shards * buckets * SLOTS);
 	for (size_t i = 0; i < shards; i++) {
 		pthread_mutex_init(&c->shards[i].lock, NULL);
-		c->shards[i].ring = mem_alloc(c->ring_bytes);
-		c->shards[i].slots = mem_new_array(struct slot, buckets * SLOTS);
+		c->shards[i].ring = c->rings + i * c->ring_bytes;
+		c->shards[i].slots = c->slots + i * buckets * SLOTS;
 	}
 	return c;
 }
@@ -93,11 +97,10 @@ void kv_cache_free(struct kv_cache *c)
 {
 	if (!c)
 		return;
-	for (unsigned i = 0; i <= c->shard_mask; i++) {
+	for (unsigned i = 0; i <= c->shard_mask; i++)
 		pthread_mutex_destroy(&c->shards[i].lock);
-		mem_free(c->shards[i].ring);
-		mem_free(c->shards[i].slots);
-	}
+	mem_free(c->rings);
+	mem_free(c->slots);
 	mem_free(c->marks);
 	mem_free(c->memory);
 }

@@ -59,8 +59,8 @@ static void get_run(void *arg)
 {
 	struct get_job *job = arg;
 
-	job->value =
-		rocksdb_get_pinned(job->r->db, job->options, job->key.p, job->key.n, &job->message);
+	job->value = job->r->lib.rocksdb_get_pinned(
+		job->r->db, job->options, job->key.p, job->key.n, &job->message);
 }
 
 static int get_finish(struct get_job *job, struct arena *arena, str *ret_value)
@@ -68,12 +68,12 @@ static int get_finish(struct get_job *job, struct arena *arena, str *ret_value)
 	const char *p;
 	size_t n;
 
-	TRY(rocks_rc(job->message));
+	TRY(rocks_rc(job->r, job->message));
 	if (!job->value)
 		return 0;
-	p = rocksdb_pinnableslice_value(job->value, &n);
+	p = job->r->lib.rocksdb_pinnableslice_value(job->value, &n);
 	*ret_value = arena_str(arena, str_of(p, n));
-	rocksdb_pinnableslice_destroy(job->value);
+	job->r->lib.rocksdb_pinnableslice_destroy(job->value);
 	return 1;
 }
 
@@ -85,7 +85,7 @@ static mayyield int get_tiers(
 	int rc;
 
 	if (view) {
-		rocksdb_readoptions_set_read_tier(view->options, 1);
+		r->lib.rocksdb_readoptions_set_read_tier(view->options, 1);
 		job.options = view->options;
 	}
 	get_run(&job);
@@ -97,7 +97,7 @@ static mayyield int get_tiers(
 	if (rc != ERR_BUSY && !(rc == 1 && ret_value->n == 0))
 		return rc;
 	if (view)
-		rocksdb_readoptions_set_read_tier(view->options, 0);
+		r->lib.rocksdb_readoptions_set_read_tier(view->options, 0);
 	job = (struct get_job){.r = r, .options = view ? view->options : r->read_all, .key = key};
 	kv_count(&r->kv.gets_pooled);
 	TRY(rt_pool_run(r->read_pool, get_run, &job, RT_NEVER));
@@ -187,9 +187,9 @@ static struct rocks_view *view_new(struct rocks *r, const struct rocks_view *of)
 	struct rocks_view *view = mem_new(struct rocks_view);
 
 	view->borrowed = of != NULL;
-	view->snapshot = of ? of->snapshot : rocksdb_create_snapshot(r->db);
-	view->options = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_snapshot(view->options, view->snapshot);
+	view->snapshot = of ? of->snapshot : r->lib.rocksdb_create_snapshot(r->db);
+	view->options = r->lib.rocksdb_readoptions_create();
+	r->lib.rocksdb_readoptions_set_snapshot(view->options, view->snapshot);
 	pthread_mutex_lock(&r->views_lock);
 	list_push_back(&r->views, &view->link);
 	pthread_mutex_unlock(&r->views_lock);
@@ -204,11 +204,11 @@ static void view_free(struct rocks *r, struct rocks_view *view)
 	pthread_mutex_lock(&r->views_lock);
 	list_remove(&view->link);
 	if (view->iterator)
-		rocksdb_iter_destroy(view->iterator);
+		r->lib.rocksdb_iter_destroy(view->iterator);
 	if (view->snapshot && !view->borrowed)
-		rocksdb_release_snapshot(r->db, view->snapshot);
+		r->lib.rocksdb_release_snapshot(r->db, view->snapshot);
 	pthread_mutex_unlock(&r->views_lock);
-	rocksdb_readoptions_destroy(view->options);
+	r->lib.rocksdb_readoptions_destroy(view->options);
 	mem_free(view);
 }
 
@@ -240,10 +240,10 @@ static int rocks_scan_open(struct kv_scan *scan)
 		rc = ERR_CONFLICT;
 	} else {
 		scan->state_p = view = view_new(r, of);
-		rocksdb_readoptions_set_iterate_lower_bound(
+		r->lib.rocksdb_readoptions_set_iterate_lower_bound(
 			view->options, scan->range.from.p, scan->range.from.n);
 		if (scan->range.to.p)
-			rocksdb_readoptions_set_iterate_upper_bound(
+			r->lib.rocksdb_readoptions_set_iterate_upper_bound(
 				view->options, scan->range.to.p, scan->range.to.n);
 	}
 	rocks_leave(r);
@@ -266,35 +266,36 @@ struct fill_job {
 static void fill_run(void *arg)
 {
 	struct fill_job *job = arg;
+	struct rocks *r = job->r;
 	struct kv_scan *scan = job->scan;
 	struct rocks_view *view = scan->state_p;
 	char *message = NULL;
 	bool full = false;
 
 	if (!view->iterator) {
-		view->iterator = rocksdb_create_iterator(job->r->db, view->options);
+		view->iterator = r->lib.rocksdb_create_iterator(r->db, view->options);
 		/* The bounds count. */
 		if (scan->range.reverse)
-			rocksdb_iter_seek_to_last(view->iterator);
+			r->lib.rocksdb_iter_seek_to_last(view->iterator);
 		else
-			rocksdb_iter_seek_to_first(view->iterator);
+			r->lib.rocksdb_iter_seek_to_first(view->iterator);
 	}
-	while (!full && rocksdb_iter_valid(view->iterator)) {
+	while (!full && r->lib.rocksdb_iter_valid(view->iterator)) {
 		size_t key_n, value_n;
-		const char *key = rocksdb_iter_key(view->iterator, &key_n);
-		const char *value = rocksdb_iter_value(view->iterator, &value_n);
+		const char *key = r->lib.rocksdb_iter_key(view->iterator, &key_n);
+		const char *value = r->lib.rocksdb_iter_value(view->iterator, &value_n);
 
 		full = kv_scan_add(scan, str_of(key, key_n), str_of(value, value_n));
 		if (scan->range.reverse)
-			rocksdb_iter_prev(view->iterator);
+			r->lib.rocksdb_iter_prev(view->iterator);
 		else
-			rocksdb_iter_next(view->iterator);
+			r->lib.rocksdb_iter_next(view->iterator);
 	}
 	job->rc = 0;
-	if (rocksdb_iter_valid(view->iterator))
+	if (r->lib.rocksdb_iter_valid(view->iterator))
 		return;
-	rocksdb_iter_get_error(view->iterator, &message);
-	job->rc = rocks_rc(message);
+	r->lib.rocksdb_iter_get_error(view->iterator, &message);
+	job->rc = rocks_rc(r, message);
 	if (job->rc == 0)
 		scan->end = true;
 }

@@ -21,6 +21,13 @@
 #include <pthread.h>
 #include <rocksdb/c.h>
 
+/* The library, loaded by the committer at its start. */
+struct rocksdb_library {
+#define ROCKSDB(name) __typeof__(&name) name;
+#include "kv/librocksdb.def"
+#undef ROCKSDB
+};
+
 struct rocks_commit {
 	struct rocks_commit *next;
 	struct kv_txn *txn;
@@ -43,6 +50,7 @@ struct rocks {
 	struct kv kv;
 	char *path;
 	struct kv_rocksdb_options options;
+	struct rocksdb_library lib;
 	struct rt_pool *read_pool;
 	int lock_fd;
 	/* the handle and what it was opened with */
@@ -84,9 +92,11 @@ static inline struct rocks *rocks_of(const struct kv *kv)
 }
 
 /* Takes a message of the library (freed): its rc, 0 for none. ERR_BUSY: not in the cache tier. */
-int rocks_rc(char *message);
+int rocks_rc(const struct rocks *r, char *message);
 
 /* rocksdb_store.c: committer thread only. */
+/* Before everything else. ERR_UNSUPPORTED: the library is not installed. */
+must_use int rocks_library_load(struct rocksdb_library *ret_lib);
 void rocks_store_init(struct rocks *r);
 void rocks_store_done(struct rocks *r);
 /* Locks the folder, looks at its format stamp, opens. */

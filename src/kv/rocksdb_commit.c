@@ -120,9 +120,9 @@ static void add_ops(struct rocks *r, struct kv_txn *txn, uint64_t seq)
 		if (op->kind != KV_OP_STAMPED)
 			kv_cache_drop(r->records, op->hash);
 		if (op->kind == KV_OP_DELETE)
-			rocksdb_writebatch_delete(r->batch, op->key.p, op->key.n);
+			r->lib.rocksdb_writebatch_delete(r->batch, op->key.p, op->key.n);
 		else
-			rocksdb_writebatch_put(
+			r->lib.rocksdb_writebatch_put(
 				r->batch, op->key.p, op->key.n, op->value.p, op->value.n);
 	}
 }
@@ -136,7 +136,7 @@ static void add_ceiling(struct rocks *r)
 		return;
 	r->stamp_ceiling = r->stamp_next - 1 + STAMPS_AHEAD;
 	kv_put_be64(value, r->stamp_ceiling);
-	rocksdb_writebatch_put(r->batch, key, sizeof key - 1, value, sizeof value);
+	r->lib.rocksdb_writebatch_put(r->batch, key, sizeof key - 1, value, sizeof value);
 }
 
 static bool validates(const struct rocks *r, const struct kv_txn *txn)
@@ -149,12 +149,12 @@ static void empty_batch(struct rocks *r)
 {
 	size_t n;
 
-	rocksdb_writebatch_data(r->batch, &n);
-	rocksdb_writebatch_clear(r->batch);
+	r->lib.rocksdb_writebatch_data(r->batch, &n);
+	r->lib.rocksdb_writebatch_clear(r->batch);
 	if (n < BATCH_BYTES_KEPT)
 		return;
-	rocksdb_writebatch_destroy(r->batch);
-	r->batch = rocksdb_writebatch_create();
+	r->lib.rocksdb_writebatch_destroy(r->batch);
+	r->batch = r->lib.rocksdb_writebatch_create();
 }
 
 /*
@@ -190,8 +190,8 @@ static int write_group(struct rocks *r, struct rocks_commit *group)
 	if (!any)
 		return 0;
 	add_ceiling(r);
-	rocksdb_write(r->db, r->write_options, r->batch, &message);
-	rc = rocks_rc(message);
+	r->lib.rocksdb_write(r->db, r->write_options, r->batch, &message);
+	rc = rocks_rc(r, message);
 	empty_batch(r);
 	kv_count(&r->kv.commit_groups);
 	if (rc < 0)
@@ -272,10 +272,14 @@ void *rocks_committer(void *arg)
 {
 	struct rocks *r = arg;
 
-	rocks_store_init(r);
-	r->open_rc = rocks_store_open(r);
+	r->open_rc = rocks_library_load(&r->lib);
+	if (r->open_rc == 0) {
+		rocks_store_init(r);
+		r->open_rc = rocks_store_open(r);
+		if (r->open_rc < 0)
+			rocks_store_done(r);
+	}
 	if (r->open_rc < 0) {
-		rocks_store_done(r);
 		rt_event_set(&r->opened);
 		return NULL;
 	}

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "kv/rocksdb.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static void close_p(int *fd)
 		close(*fd);
 }
 
-int rocks_rc(char *message)
+int rocks_rc(const struct rocks *r, char *message)
 {
 	int rc = ERR_IO;
 
@@ -61,74 +62,92 @@ int rocks_rc(char *message)
 		rc = ERR_NO_SPACE;
 	if (rc != ERR_BUSY)
 		log_error("kv", "rocksdb failed", "error=%s", message);
-	rocksdb_free(message);
+	r->lib.rocksdb_free(message);
 	return rc;
+}
+
+int rocks_library_load(struct rocksdb_library *ret_lib)
+{
+	/* Never unloaded: its threads and thread-locals live as long as the process. */
+	void *handle = dlopen(ROCKSDB_LIBRARY, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+
+	if (!handle) {
+		log_error("kv", "rocksdb cannot be loaded", "error=%s", dlerror());
+		return ERR_UNSUPPORTED;
+	}
+#define ROCKSDB(name)                                                    \
+	ret_lib->name = (__typeof__(ret_lib->name))dlsym(handle, #name); \
+	if (!ret_lib->name)                                              \
+		return ERR_UNSUPPORTED;
+#include "kv/librocksdb.def"
+#undef ROCKSDB
+	return 0;
 }
 
 static void set_table_options(struct rocks *r)
 {
-	rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
+	rocksdb_block_based_table_options_t *t = r->lib.rocksdb_block_based_options_create();
 
-	r->cache = rocksdb_cache_create_lru(r->options.cache_bytes / 2);
-	rocksdb_block_based_options_set_block_cache(t, r->cache);
-	rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
-	rocksdb_block_based_options_set_format_version(t, 5);
-	rocksdb_block_based_options_set_filter_policy(
-		t, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+	r->cache = r->lib.rocksdb_cache_create_lru(r->options.cache_bytes / 2);
+	r->lib.rocksdb_block_based_options_set_block_cache(t, r->cache);
+	r->lib.rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
+	r->lib.rocksdb_block_based_options_set_format_version(t, 5);
+	r->lib.rocksdb_block_based_options_set_filter_policy(
+		t, r->lib.rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
 	r->table_options = t;
-	rocksdb_options_set_block_based_table_factory(r->db_options, t);
+	r->lib.rocksdb_options_set_block_based_table_factory(r->db_options, t);
 }
 
 void rocks_store_init(struct rocks *r)
 {
-	rocksdb_options_t *o = r->db_options = rocksdb_options_create();
+	rocksdb_options_t *o = r->db_options = r->lib.rocksdb_options_create();
 
-	rocksdb_options_set_create_if_missing(o, 1);
-	rocksdb_options_set_write_buffer_size(o, r->options.memtable_bytes);
+	r->lib.rocksdb_options_set_create_if_missing(o, 1);
+	r->lib.rocksdb_options_set_write_buffer_size(o, r->options.memtable_bytes);
 	/* With one column family these two bound the log that a start has to replay. */
-	rocksdb_options_set_max_write_buffer_number(o, 3);
-	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
-	rocksdb_options_set_compression(o, rocksdb_lz4_compression);
-	rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
+	r->lib.rocksdb_options_set_max_write_buffer_number(o, 3);
+	r->lib.rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+	r->lib.rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+	r->lib.rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
 	/* One thread writes. */
-	rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
+	r->lib.rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
 	/* A write reads its key first: most new keys, and those of tables, need no search here. */
-	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, MEMTABLE_BLOOM_SHARE);
-	rocksdb_options_set_memtable_whole_key_filtering(o, 1);
-	rocksdb_options_set_max_background_jobs(o, 2);
+	r->lib.rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, MEMTABLE_BLOOM_SHARE);
+	r->lib.rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+	r->lib.rocksdb_options_set_max_background_jobs(o, 2);
 	/* All files stay open: point reads in the cache tier rely on it (rocksdb.c). */
-	rocksdb_options_set_max_open_files(o, -1);
+	r->lib.rocksdb_options_set_max_open_files(o, -1);
 	/* A quick start: few threads, no statistics. */
-	rocksdb_options_set_max_file_opening_threads(o, OPENING_THREADS);
-	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
-	rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
-	rocksdb_options_set_stats_dump_period_sec(o, 0);
-	rocksdb_options_set_stats_persist_period_sec(o, 0);
+	r->lib.rocksdb_options_set_max_file_opening_threads(o, OPENING_THREADS);
+	r->lib.rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+	r->lib.rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
+	r->lib.rocksdb_options_set_stats_dump_period_sec(o, 0);
+	r->lib.rocksdb_options_set_stats_persist_period_sec(o, 0);
 	/*
 	 * No diary: on a full disk a failed write of it fails an assertion of Debian's library, and
 	 * what matters of it comes back as the error of a call.
 	 */
-	rocksdb_options_set_keep_log_file_num(o, DIARIES_KEPT);
-	rocksdb_options_set_info_log_level(o, DIARY_NOTHING);
+	r->lib.rocksdb_options_set_keep_log_file_num(o, DIARIES_KEPT);
+	r->lib.rocksdb_options_set_info_log_level(o, DIARY_NOTHING);
 	set_table_options(r);
-	r->read_all = rocksdb_readoptions_create();
-	r->read_cached = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_read_tier(r->read_cached, 1);
-	r->write_options = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_set_sync(r->write_options, r->options.durability == KV_SYNCED);
-	r->batch = rocksdb_writebatch_create();
+	r->read_all = r->lib.rocksdb_readoptions_create();
+	r->read_cached = r->lib.rocksdb_readoptions_create();
+	r->lib.rocksdb_readoptions_set_read_tier(r->read_cached, 1);
+	r->write_options = r->lib.rocksdb_writeoptions_create();
+	r->lib.rocksdb_writeoptions_set_sync(r->write_options, r->options.durability == KV_SYNCED);
+	r->batch = r->lib.rocksdb_writebatch_create();
 	r->lock_fd = -1;
 }
 
 void rocks_store_done(struct rocks *r)
 {
-	rocksdb_writebatch_destroy(r->batch);
-	rocksdb_writeoptions_destroy(r->write_options);
-	rocksdb_readoptions_destroy(r->read_cached);
-	rocksdb_readoptions_destroy(r->read_all);
-	rocksdb_options_destroy(r->db_options);
-	rocksdb_block_based_options_destroy(r->table_options);
-	rocksdb_cache_destroy(r->cache);
+	r->lib.rocksdb_writebatch_destroy(r->batch);
+	r->lib.rocksdb_writeoptions_destroy(r->write_options);
+	r->lib.rocksdb_readoptions_destroy(r->read_cached);
+	r->lib.rocksdb_readoptions_destroy(r->read_all);
+	r->lib.rocksdb_options_destroy(r->db_options);
+	r->lib.rocksdb_block_based_options_destroy(r->table_options);
+	r->lib.rocksdb_cache_destroy(r->cache);
 	close_p(&r->lock_fd);
 }
 
@@ -220,14 +239,14 @@ static int load_stamps(struct rocks *r)
 {
 	char *message = NULL;
 	size_t n = 0;
-	char *value =
-		rocksdb_get(r->db, r->read_all, ceiling_key, sizeof ceiling_key - 1, &n, &message);
+	char *value = r->lib.rocksdb_get(
+		r->db, r->read_all, ceiling_key, sizeof ceiling_key - 1, &n, &message);
 	uint64_t ceiling = 0;
 
-	TRY(rocks_rc(message));
+	TRY(rocks_rc(r, message));
 	if (value && n == 8)
 		ceiling = kv_take_be64(value);
-	rocksdb_free(value);
+	r->lib.rocksdb_free(value);
 	if (value && n != 8)
 		return ERR_CORRUPT;
 	r->stamp_next = MAX(r->stamp_next, ceiling + 1);
@@ -240,8 +259,8 @@ static int db_open(struct rocks *r)
 {
 	char *message = NULL;
 
-	r->db = rocksdb_open(r->db_options, r->path, &message);
-	TRY(rocks_rc(message));
+	r->db = r->lib.rocksdb_open(r->db_options, r->path, &message);
+	TRY(rocks_rc(r, message));
 	return load_stamps(r);
 }
 
@@ -261,7 +280,7 @@ int rocks_store_open(struct rocks *r)
 void rocks_store_close(struct rocks *r)
 {
 	if (r->db)
-		rocksdb_close(r->db);
+		r->lib.rocksdb_close(r->db);
 	r->db = NULL;
 }
 
@@ -269,8 +288,8 @@ int rocks_store_sync(struct rocks *r)
 {
 	char *message = NULL;
 
-	rocksdb_flush_wal(r->db, 1, &message);
-	return rocks_rc(message);
+	r->lib.rocksdb_flush_wal(r->db, 1, &message);
+	return rocks_rc(r, message);
 }
 
 /* Does the disk take what opening needs: some space, and a sync? */
@@ -311,10 +330,10 @@ static void views_kill(struct rocks *r)
 		struct rocks_view *view = list_entry(link, struct rocks_view, link);
 
 		if (view->iterator)
-			rocksdb_iter_destroy(view->iterator);
+			r->lib.rocksdb_iter_destroy(view->iterator);
 		view->iterator = NULL;
 		if (view->snapshot && !view->borrowed)
-			rocksdb_release_snapshot(r->db, view->snapshot);
+			r->lib.rocksdb_release_snapshot(r->db, view->snapshot);
 		view->snapshot = NULL;
 		view->dead = true;
 	}
@@ -337,8 +356,8 @@ int rocks_store_reopen(struct rocks *r)
 	if (rc < 0) {
 		/* Reads go on with what is there. */
 		rocks_store_close(r);
-		r->db = rocksdb_open_for_read_only(r->db_options, r->path, 0, &message);
-		if (rocks_rc(message) < 0)
+		r->db = r->lib.rocksdb_open_for_read_only(r->db_options, r->path, 0, &message);
+		if (rocks_rc(r, message) < 0)
 			r->db = NULL;
 	}
 	atomic_store(&r->gate_closed, false);

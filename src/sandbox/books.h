@@ -68,6 +68,7 @@ struct launcher {
 	unsigned ready_count, preparing_count, running_count, waiting_count, helper_count;
 	uint8_t *slots;       /* taken host uids */
 	int64_t refill_at_ms; /* 0: not due */
+	bool archives_loaded; /* or found to be missing */
 	bool greeted, ending;
 	struct wire_spec spec;
 	char message[WIRE_MAX];

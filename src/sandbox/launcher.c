@@ -33,7 +33,14 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { EVENTS = 32, HELPERS_MAX = 8, END_WAIT_MS = 2000, WATCH_MS = 100, REFILL_MS = 10 };
+enum {
+	EVENTS = 32,
+	HELPERS_MAX = 8,
+	END_WAIT_MS = 2000,
+	WATCH_MS = 100,
+	REFILL_MS = 10,
+	SETTLE_MS = 50
+};
 
 /* --- to the worker -------------------------------------------------------------------------- */
 
@@ -192,6 +199,25 @@ struct cell_entry *launcher_find(struct launcher *l, uint64_t id)
 /* --- unpacking ------------------------------------------------------------------------------ */
 
 /*
+ * libarchive, for those who unpack and are forked from us: when the first is asked for, because
+ * with what it needs in turn it takes as long as our whole start. It is found in the template,
+ * which shows what our own mounts do not. Missing, it is told by whoever unpacks.
+ */
+static void load_archives(struct launcher *l)
+{
+	cleanup(sys_close_p) int own = -1;
+
+	if (l->archives_loaded)
+		return;
+	l->archives_loaded = true;
+	own = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (own < 0 || chroot(ROOT_TEMPLATE) != 0)
+		return;
+	(void)unpack_preload();
+	check(fchdir(own) == 0 && chroot(".") == 0);
+}
+
+/*
  * A process of its own for each archive: what it does to the folder takes as long as the disk does.
  * It acts as the owner of the data folder, because the folder's descriptor comes from the worker.
  */
@@ -222,6 +248,7 @@ static int start_helper(
 	struct clone_args args = {
 		.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&h->pidfd, .exit_signal = SIGCHLD};
 
+	load_archives(l);
 	memcpy(&request, body, sizeof request);
 	request.name[sizeof request.name - 1] = 0;
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
@@ -416,7 +443,8 @@ static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds,
 		snprintf(text, sizeof text, "as %s; control groups: %s",
 			l->context.rootless ? "ordinary user" : "root", groups);
 		greet(l, 0, text);
-		launcher_order_cells(l);
+		/* The worker, which starts at the same time, needs the processors more. */
+		l->refill_at_ms = now_ms() + SETTLE_MS;
 	}
 	launcher_start_waiting(l);
 }
@@ -732,8 +760,6 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 	if (!l->context.options.uid_first)
 		l->context.options.uid_first = 0x70000000;
 	l->slots = mem_zero(l->context.options.containers_max + 1);
-	/* Before the mounts are pruned. Missing, it is told by whoever unpacks. */
-	(void)unpack_preload();
 	if (set_up(l, &error) < 0) {
 		greet(l, ERR_UNSUPPORTED, error.text);
 		_exit(1);

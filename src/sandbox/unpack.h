@@ -48,7 +48,7 @@ must_use mayyield int sandbox_unpack(struct sandbox *s, int archive_fd, int fold
 	struct unpack_result *ret_result, struct sandbox_error *error);
 /*
  * Loads libarchive into this process, so that unpacking processes forked from it have it: for the
- * launcher, whose own mounts no longer show the library. False when it is not installed.
+ * launcher, whose own mounts do not show the library. False when it is not installed.
  */
 bool unpack_preload(void);
 /* Removes what a crash left behind in `folder_fd`; at start, before the first unpack_zip(). */

@@ -11,6 +11,7 @@
 #include "kv/kv.h"
 #include "rt/rt.h"
 #include "server/metrics.h"
+#include "server/services.h"
 
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static void health(struct admin *admin, struct http_exchange *x)
 {
 	struct json_writer w;
 	struct kv_stats stats;
+	int functions = services_functions(admin->functions);
 	struct buf b;
 
 	kv_stats(admin->kv, &stats);
@@ -53,7 +55,10 @@ static void health(struct admin *admin, struct http_exchange *x)
 	json_put_key(&w, STR("worker_crashes"));
 	json_put_i64(&w, admin->crashes);
 	json_put_key(&w, STR("functions"));
-	json_put_bool(&w, admin->functions);
+	if (functions < 0)
+		json_put_null(&w);
+	else
+		json_put_bool(&w, functions);
 	put_services(admin, &w);
 	json_put_object_end(&w);
 	answer(x, 200, STR("application/json"), buf_str(&b));

@@ -16,6 +16,7 @@ struct kv;
 struct metrics;
 struct rt;
 struct service;
+struct services;
 
 enum { ADMIN_SERVICES_MAX = 32 };
 
@@ -25,9 +26,9 @@ struct admin {
 	const struct kv *kv;
 	const struct service *services[ADMIN_SERVICES_MAX];
 	unsigned service_count;
-	int64_t started_ns; /* rt_now() */
-	unsigned crashes;   /* of workers before this one */
-	bool functions;     /* containers can run */
+	int64_t started_ns;               /* rt_now() */
+	unsigned crashes;                 /* of workers before this one */
+	const struct services *functions; /* whether they can run */
 };
 
 /* front_options.own_page: `arg` is the struct admin. True when the path was one of ours. */

@@ -39,6 +39,7 @@ struct services {
 	struct sandbox *sandbox;
 	struct sandbox_error sandbox_error;
 	struct rt_event sandbox_opened;
+	_Atomic int functions; /* they can run: 1, 0, or -1 for not known yet */
 	bool started;
 	bool sandbox_opening; /* its fiber has not been waited for */
 	int launcher_fd;
@@ -102,6 +103,7 @@ int services_new(
 
 	memcpy(s, &init, sizeof init);
 	arena_init(&s->arena, 1 << 16);
+	atomic_init(&s->functions, -1);
 	*ret_services = s;
 	TRY(runtimes_install(options->data_folder));
 	s->iam = iam_service_new(rt, NULL, options->ports);
@@ -130,7 +132,7 @@ const struct service *services_rows(const struct services *s, unsigned i)
 
 /*
  * Containers may be impossible here: then everything else works, and Invoke says why. A fiber,
- * because the launcher looks at the machine while the store is opened.
+ * because the launcher still looks at the machine when the rest of the server is ready.
  */
 static void open_sandbox(void *arg)
 {
@@ -148,6 +150,8 @@ static void open_sandbox(void *arg)
 	else
 		log_warn("sandbox", "functions cannot run on this machine", "why=%s",
 			s->sandbox_error.text);
+	lambda_service_set_sandbox(s->lambda, s->sandbox, s->sandbox_error.text);
+	atomic_store(&s->functions, rc == 0);
 	rt_event_set(&s->sandbox_opened);
 }
 
@@ -167,16 +171,19 @@ int services_open_sandbox(struct services *s, int launcher_fd)
 	return 0;
 }
 
-int services_start(struct services *s, struct kv *kv, bool *ret_functions)
+int services_functions(const struct services *s)
+{
+	return atomic_load(&s->functions);
+}
+
+int services_start(struct services *s, struct kv *kv)
 {
 	TRY(iam_service_start(s->iam, kv));
 	TRY(rt_spawn(iam_sweep_run, s->iam));
 	TRY(dynamodb_start(s->dynamodb, kv));
 	TRY(logs_service_start(s->logs, kv));
-	wait_for_sandbox(s);
 	s->started = true;
-	*ret_functions = s->sandbox != NULL;
-	TRY(lambda_service_start(s->lambda, kv, s->sandbox, s->sandbox_error.text));
+	TRY(lambda_service_start(s->lambda, kv));
 	return apigateway_service_start(s->apigateway, kv);
 }
 

@@ -34,11 +34,13 @@ must_use int services_new(
 const struct service *services_rows(const struct services *s, unsigned i);
 /*
  * From a fiber of loop 0, first: begins to connect to the launcher (-1: there is none, functions
- * cannot run) while the caller goes on. services_start() waits for it.
+ * cannot run). Nothing but functions waits for it; services_stop() does too.
  */
 must_use int services_open_sandbox(struct services *s, int launcher_fd);
-/* From a fiber of loop 0. *ret_functions: containers can run on this machine. */
-must_use mayyield int services_start(struct services *s, struct kv *kv, bool *ret_functions);
+/* From a fiber of loop 0. */
+must_use mayyield int services_start(struct services *s, struct kv *kv);
+/* Can containers run on this machine? 1, 0, or -1 while the launcher has not answered. */
+int services_functions(const struct services *s);
 /* The root key of the default account: 1 when it was made now, 0 when there was one. */
 must_use mayyield int services_root_key(
 	struct services *s, struct arena *a, str *ret_key, str *ret_secret);

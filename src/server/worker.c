@@ -276,8 +276,9 @@ static int start(struct worker *w)
 		return rc;
 	}
 	w->admin.kv = w->kv;
+	w->admin.functions = w->services;
 	make_gate(w);
-	rc = services_start(w->services, w->kv, &w->admin.functions);
+	rc = services_start(w->services, w->kv);
 	if (rc == 0 && w->strict)
 		rc = ensure_root_key(w);
 	if (rc == 0)
@@ -295,6 +296,7 @@ static void worker_main(void *arg)
 
 	w->admin.started_ns = rt_now();
 	if (start(w) == 0) {
+		mem_keep_mapped();
 		say_ready(w);
 		wait_for_end();
 		log_info("server", "stopping: requests in progress are finished");
@@ -365,7 +367,6 @@ int worker_run(const struct supervised *s)
 	if (!confinement.files || !confinement.calls)
 		log_info("server", "the worker is not confined by all that it could be",
 			"landlock=%d seccomp=%d", confinement.files, confinement.calls);
-	mem_keep_mapped();
 	random_bytes(&seed, sizeof seed);
 	str_hash_seed(seed);
 	umask(0077);

@@ -871,10 +871,11 @@ static int boot(struct boot *b)
 		.log_stream = log_feed_stream(i->feed), .provisioned = i->provisioned};
 	struct sandbox_container *pooled = NULL;
 
-	if (!s->sandbox) {
+	int rc = service_await_sandbox(s, b->deadline);
+
+	if (rc == ERR_UNSUPPORTED)
 		memcpy(b->error.text, s->sandbox_why, sizeof(b->error.text));
-		return ERR_UNSUPPORTED;
-	}
+	TRY(rc);
 	TRY(code_pin(s->code, f->code_hex, b->deadline, &i->pin));
 	TRY(code_ensure(s->code, i->pin, b->deadline, &b->error));
 	TRY(credentials(i, b->arena, &facts, &b->error));

@@ -61,7 +61,7 @@ struct lambda_options {
 };
 
 /*
- * Takes loop-local slots, so before rt_run(). `sandbox` comes at start. Sets ports->invoke and adds
+ * Takes loop-local slots, so before rt_run(). The sandbox comes later. Sets ports->invoke and adds
  * the host labels "lambda-code" and "lambda-url". All arguments outlive the service; strings of
  * options are copied.
  */
@@ -71,11 +71,16 @@ must_use int lambda_service_new(const struct lambda_options *options, struct rt 
 const struct service *lambda_service_rows(struct lambda_service *s);
 /*
  * Sweeps what a crash left, goes on with functions that are Pending and with asynchronous events
- * (quarantining what was running at two crashes). `sandbox` may be NULL: every invocation then
- * answers an error that says `sandbox_why`, and the control plane works.
+ * (quarantining what was running at two crashes). Before or after this the sandbox is set; what
+ * needs a container waits for that.
  */
-must_use int lambda_service_start(struct lambda_service *s, struct kv *kv, struct sandbox *sandbox,
-	const char *sandbox_why) mayyield;
+must_use int lambda_service_start(struct lambda_service *s, struct kv *kv) mayyield;
+/*
+ * Once, from any loop. `sandbox` may be NULL: every invocation then answers an error that says
+ * `sandbox_why`, and the control plane works.
+ */
+void lambda_service_set_sandbox(
+	struct lambda_service *s, struct sandbox *sandbox, const char *sandbox_why);
 /*
  * Drains: no new asynchronous work, waits for running invocations until the deadline, then kills
  * every instance and frees the pool. The sandbox can be closed afterwards.

@@ -259,8 +259,9 @@ static int wait_quiet(struct pool *p)
 static void fill_fiber(void *arg)
 {
 	struct pool *p = arg;
+	bool possible = service_await_sandbox(p->service, RT_NEVER) == 0;
 
-	while (!p->stopping) {
+	while (possible && !p->stopping) {
 		struct sandbox_container *unused[STOCK_MAX], *c;
 		unsigned unused_count;
 		const struct lambda_runtime *runtime = next_short(p, unused, &unused_count);
@@ -287,7 +288,7 @@ static void fill_fiber(void *arg)
 
 void pool_start(struct pool *p)
 {
-	if (!p->target || !p->service->sandbox)
+	if (!p->target)
 		return;
 	p->running = rt_spawn(fill_fiber, p) >= 0;
 }

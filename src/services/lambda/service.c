@@ -172,18 +172,36 @@ static int keep_provisioned(void *arg, const struct function *f)
 	return 0;
 }
 
-int lambda_service_start(
-	struct lambda_service *s, struct kv *kv, struct sandbox *sandbox, const char *sandbox_why)
+void lambda_service_set_sandbox(
+	struct lambda_service *s, struct sandbox *sandbox, const char *sandbox_why)
+{
+	str why = str_c(sandbox_why ? sandbox_why : "this server has no sandbox");
+
+	check(!atomic_load(&s->sandbox_known));
+	s->sandbox = sandbox;
+	if (!sandbox)
+		memcpy(s->sandbox_why, why.p, MIN(why.n, sizeof(s->sandbox_why) - 1));
+	atomic_store(&s->sandbox_known, true);
+}
+
+int service_await_sandbox(struct lambda_service *s, int64_t deadline)
+{
+	/* A few milliseconds once in a server's life: not worth a queue of waiters. */
+	while (!atomic_load(&s->sandbox_known)) {
+		if (atomic_load(&s->stopping))
+			return ERR_CANCELLED;
+		if (rt_now() >= deadline)
+			return ERR_TIMEOUT;
+		TRY(rt_sleep_until(MIN(deadline, rt_after_ms(1))));
+	}
+	return s->sandbox ? 0 : ERR_UNSUPPORTED;
+}
+
+int lambda_service_start(struct lambda_service *s, struct kv *kv)
 {
 	int rc;
 
 	s->kv = kv;
-	s->sandbox = sandbox;
-	if (!sandbox) {
-		str why = str_c(sandbox_why ? sandbox_why : "this server has no sandbox");
-
-		memcpy(s->sandbox_why, why.p, MIN(why.n, sizeof(s->sandbox_why) - 1));
-	}
 	TRY(runtime_api_open(s));
 	TRY(endpoint_open(s));
 	rc = code_each(s->code, remove_unused, s, rt_after_ms(SWEEP_MS));

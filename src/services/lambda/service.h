@@ -43,7 +43,8 @@ struct lambda_service {
 	struct rt *rt;
 	struct ports *ports;
 	struct kv *kv;
-	struct sandbox *sandbox; /* NULL: sandbox_why says why */
+	_Atomic bool sandbox_known; /* the two below are set, for good */
+	struct sandbox *sandbox;    /* NULL: sandbox_why says why */
 	char sandbox_why[SANDBOX_TEXT_MAX];
 	struct code_store *code;
 	struct pool *pool;
@@ -141,6 +142,13 @@ void provisioned_apply(struct lambda_service *s, str account, str region, str na
 /* May an alias that has concurrency provisioned become this one? 0 or ERR_FAULT. */
 must_use int provisioned_check_alias(struct call *c, struct kv_txn *txn, struct arena *a,
 	const struct function *f, const struct value *alias) mayyield;
+
+/* ---- service.c ---- */
+
+/*
+ * Waits until it is known whether containers can run: 0, or ERR_UNSUPPORTED with sandbox_why set.
+ */
+must_use int service_await_sandbox(struct lambda_service *s, int64_t deadline) mayyield;
 
 /* ---- policy.c ---- */
 

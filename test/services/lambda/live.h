@@ -8,6 +8,7 @@
 #include "aws/gate.h"
 #include "aws/ports/call.h"
 #include "aws/ports/invoke.h"
+#include "rt/rt.h"
 #include "services/lambda/lambda.h"
 
 #include <sys/types.h>
@@ -18,6 +19,7 @@ struct live {
 	struct gate *gate;
 	struct kv *kv;
 	struct sandbox *sandbox;
+	struct rt_event sandbox_set; /* the service has it */
 	struct lambda_service *lambda;
 	struct arena arena;
 	struct principal principal;
