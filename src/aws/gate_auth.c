@@ -371,9 +371,30 @@ static struct policy_decision authorize_foreign(
 		.statement = statement};
 }
 
+/* The keys that the request has values for. */
+static int make_context(
+	struct call *c, str action, str arn, const struct policy_context **ret_context)
+{
+	struct policy_context *context = arena_new(c->arena, struct policy_context);
+
+	context->arena = c->arena;
+	add_global_keys(c, context);
+	if (c->service->context)
+		TRY(c->service->context(c, action, arn, context));
+	*ret_context = context;
+	return 0;
+}
+
+int call_policy_effect(struct call *c, const struct policy *policy, str action, str arn)
+{
+	struct policy_request r = {.action = action, .resource = arn, .principal = c->principal};
+
+	TRY(make_context(c, action, arn, &r.context));
+	return (int)policy_evaluate(policy, &r, NULL);
+}
+
 int call_authorize(struct call *c, str action, str arn)
 {
-	struct policy_context *context;
 	struct policy_request r = {.action = action, .resource = arn, .principal = c->principal};
 	const struct policy *resource_policy = NULL;
 	struct policy_decision d;
@@ -381,17 +402,12 @@ int call_authorize(struct call *c, str action, str arn)
 	str text;
 
 	check(c->magic == CALL_MAGIC && c->principal != NULL);
-	foreign = c->service->policy && is_foreign(c, arn);
+	foreign = c->service->foreign && is_foreign(c, arn);
 	if (c->principal->unrestricted && !foreign)
 		return 0;
 	if (c->service->policy)
 		TRY(c->service->policy(c, arn, &resource_policy));
-	context = arena_new(c->arena, struct policy_context);
-	context->arena = c->arena;
-	add_global_keys(c, context);
-	if (c->service->context)
-		TRY(c->service->context(c, context));
-	r.context = context;
+	TRY(make_context(c, action, arn, &r.context));
 	d = foreign ? authorize_foreign(&r, resource_policy)
 		    : policy_authorize(&r, resource_policy);
 	if (d.allowed)
@@ -406,7 +422,7 @@ int gate_authorize(struct gate_pass *p)
 	const struct operation_row *row = c->row;
 	str arn = STR("*"), action;
 
-	if ((c->principal->unrestricted && !c->service->policy) ||
+	if ((c->principal->unrestricted && !c->service->foreign) ||
 		(row->flags & (ROW_ALWAYS_ALLOWED | ROW_AUTHORIZES)))
 		return 0;
 	if (row->resource)

@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "services/dynamodb/backfill.h"
+#include "services/dynamodb/condition_keys.h"
+#include "services/dynamodb/resource_policy.h"
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/streams.h"
 #include "services/dynamodb/throttle.h"
@@ -59,6 +61,11 @@ static const struct operation_row rows[] = {
 	{.name = "TagResource", .handle = dynamodb_tag_resource, .resource = arn_resource},
 	{.name = "UntagResource", .handle = dynamodb_untag_resource, .resource = arn_resource},
 	{.name = "ListTagsOfResource", .handle = dynamodb_list_tags, .resource = arn_resource},
+	{.name = "PutResourcePolicy", .handle = dynamodb_put_policy, .resource = arn_resource},
+	{.name = "GetResourcePolicy", .handle = dynamodb_get_policy, .resource = arn_resource},
+	{.name = "DeleteResourcePolicy",
+		.handle = dynamodb_delete_policy,
+		.resource = arn_resource},
 	{.name = "UpdateTimeToLive", .handle = dynamodb_update_ttl, .resource = table_resource},
 	{.name = "DescribeTimeToLive", .handle = dynamodb_describe_ttl, .resource = table_resource},
 	{.name = "DescribeLimits", .handle = dynamodb_describe_limits},
@@ -143,10 +150,13 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),
 		.body_max = BODY_MAX,
+		.context = condition_keys_add,
+		.policy = resource_policy_of,
 		.self = d};
 	d->streams_service = (struct service){.model = model_named(STR("dynamodbstreams")),
 		.rows = stream_rows,
 		.row_count = ARRAY_SIZE(stream_rows),
+		.policy = resource_policy_of,
 		.self = d};
 	check(d->service.model != NULL && d->streams_service.model != NULL);
 	rt_event_init(&d->sweep_wanted);

@@ -11,6 +11,7 @@
  * that the shard is CLOSING, and readers ask for the horizon before they read the document; so who
  * has seen the shard open has read no record above its end, and the child has all the others.
  */
+#include "services/dynamodb/resource_policy.h"
 #include "services/dynamodb/service.h"
 
 #include "aws/keyspace.h"
@@ -73,10 +74,12 @@ static int revise_in_store(struct kv_txn *txn, void *arg)
 	/* Nobody else writes records once their stamp is given. */
 	for (size_t i = 0; i < r->gone_count; i++)
 		kv_txn_delete_covered(txn, r->gone[i]);
-	if (r->remove)
+	if (r->remove) {
 		kv_txn_delete_covered(txn, t->key);
-	else
+		kv_txn_delete_covered(txn, resource_policy_key(t->arena, t->stream->id));
+	} else {
 		kv_txn_put_covered(txn, t->key, stream_encode(t->arena, t->stream));
+	}
 	return 1;
 }
 
