@@ -77,7 +77,7 @@ struct service {
 	uint32_t body_max; /* bytes of a request's body; 0: 1 MiB */
 	void *self;        /* becomes c->self */
 	/* Adds condition keys of the service (dynamodb:LeadingKeys ...) for the action on the
-	 * resource; NULL: none. ERR_FAULT: the request is not valid. */
+	 * resource, when a policy looks at one; NULL: none. ERR_FAULT: the request is not valid. */
 	int (*context)(
 		struct call *c, str action, str arn, struct policy_context *context) mayyield;
 	/*
