@@ -452,10 +452,9 @@ void dynamodb_stream_worker(void *arg)
 
 		if (rc < 0)
 			next_ms = begun_ms + RETRY_MS;
-		rc = rt_event_wait(
-			&d->streams_wanted, rt_after_ms(MAX(next_ms - rt_wall() / RT_NS_MS, 1)));
+		rc = rt_event_wait(dynamodb_wanted(d, WORKER_STREAMS),
+			rt_after_ms(MAX(next_ms - rt_wall() / RT_NS_MS, 1)));
 		if (rc == ERR_CANCELLED)
 			break;
 	}
-	rt_event_set(&d->stream_worker_ended);
 }

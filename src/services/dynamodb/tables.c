@@ -526,7 +526,7 @@ int dynamodb_delete_table(struct call *c)
 	/* After an error too: the commit may have been done all the same. */
 	catalog_changed(d->catalog);
 	stream_changed(d);
-	rt_event_set(&d->sweep_wanted);
+	dynamodb_wake(d, WORKER_SWEEP);
 	if (TRY(rc) == 0)
 		return dynamodb_table_not_found(c, name);
 	table_describe(
