@@ -76,14 +76,18 @@ struct service {
 	size_t row_count;
 	uint32_t body_max; /* bytes of a request's body; 0: 1 MiB */
 	void *self;        /* becomes c->self */
-	/* Adds condition keys of the service (dynamodb:LeadingKeys ...); NULL: none. */
-	int (*context)(struct call *c, struct policy_context *context);
+	/* Adds condition keys of the service (dynamodb:LeadingKeys ...) for the action on the
+	 * resource, when a policy looks at one; NULL: none. ERR_FAULT: the request is not valid. */
+	int (*context)(
+		struct call *c, str action, str arn, struct policy_context *context) mayyield;
 	/*
-	 * The policy that the resource of an ARN has itself, *ret_policy NULL: none. With it the
-	 * service's ARNs may be of other accounts than the caller's: such a request needs both that
-	 * policy and the caller's own. NULL: resources have no policies.
+	 * The policy that the resource of an ARN has itself, *ret_policy NULL: none. NULL:
+	 * resources have no policies.
 	 */
 	int (*policy)(struct call *c, str arn, const struct policy **ret_policy) mayyield;
+	/* ARNs may be of other accounts than the caller's: such a request needs both the resource's
+	 * policy and the caller's own. */
+	bool foreign;
 };
 
 /* ---- a request in flight ---- */
@@ -166,6 +170,10 @@ void call_header(struct call *c, str name, str value);
  * For operations on several resources, and for pass-role like second checks. May suspend.
  */
 must_use int call_authorize(struct call *c, str action, str arn) mayyield;
+
+/* What the policy alone says of it: an enum policy_effect, or ERR_FAULT. May suspend. */
+must_use int call_policy_effect(
+	struct call *c, const struct policy *policy, str action, str arn) mayyield;
 
 /*
  * An answer that streams: once nothing can be refused any more the handler begins it, which sends

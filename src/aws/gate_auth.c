@@ -371,9 +371,45 @@ static struct policy_decision authorize_foreign(
 		.statement = statement};
 }
 
+/* Does any policy that counts look at keys of the service? */
+static bool uses_service_keys(const struct call *c, const struct policy *resource_policy)
+{
+	const struct principal *who = c->principal;
+	str prefix = ARENA_CONCAT(c->arena, str_c(c->service->model->action_prefix), STR(":"));
+
+	for (uint32_t i = 0; i < who->policy_count; i++)
+		if (policy_uses_keys(who->policies[i], prefix))
+			return true;
+	for (uint32_t i = 0; i < who->session_policy_count; i++)
+		if (policy_uses_keys(who->session_policies[i], prefix))
+			return true;
+	return policy_uses_keys(who->boundary, prefix) || policy_uses_keys(resource_policy, prefix);
+}
+
+/* The keys that the request has values for. */
+static int make_context(struct call *c, str action, str arn, const struct policy *resource_policy,
+	const struct policy_context **ret_context)
+{
+	struct policy_context *context = arena_new(c->arena, struct policy_context);
+
+	context->arena = c->arena;
+	add_global_keys(c, context);
+	if (c->service->context && uses_service_keys(c, resource_policy))
+		TRY(c->service->context(c, action, arn, context));
+	*ret_context = context;
+	return 0;
+}
+
+int call_policy_effect(struct call *c, const struct policy *policy, str action, str arn)
+{
+	struct policy_request r = {.action = action, .resource = arn, .principal = c->principal};
+
+	TRY(make_context(c, action, arn, policy, &r.context));
+	return (int)policy_evaluate(policy, &r, NULL);
+}
+
 int call_authorize(struct call *c, str action, str arn)
 {
-	struct policy_context *context;
 	struct policy_request r = {.action = action, .resource = arn, .principal = c->principal};
 	const struct policy *resource_policy = NULL;
 	struct policy_decision d;
@@ -381,17 +417,12 @@ int call_authorize(struct call *c, str action, str arn)
 	str text;
 
 	check(c->magic == CALL_MAGIC && c->principal != NULL);
-	foreign = c->service->policy && is_foreign(c, arn);
+	foreign = c->service->foreign && is_foreign(c, arn);
 	if (c->principal->unrestricted && !foreign)
 		return 0;
 	if (c->service->policy)
 		TRY(c->service->policy(c, arn, &resource_policy));
-	context = arena_new(c->arena, struct policy_context);
-	context->arena = c->arena;
-	add_global_keys(c, context);
-	if (c->service->context)
-		TRY(c->service->context(c, context));
-	r.context = context;
+	TRY(make_context(c, action, arn, resource_policy, &r.context));
 	d = foreign ? authorize_foreign(&r, resource_policy)
 		    : policy_authorize(&r, resource_policy);
 	if (d.allowed)
@@ -406,7 +437,7 @@ int gate_authorize(struct gate_pass *p)
 	const struct operation_row *row = c->row;
 	str arn = STR("*"), action;
 
-	if ((c->principal->unrestricted && !c->service->policy) ||
+	if ((c->principal->unrestricted && !c->service->foreign) ||
 		(row->flags & (ROW_ALWAYS_ALLOWED | ROW_AUTHORIZES)))
 		return 0;
 	if (row->resource)

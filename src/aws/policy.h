@@ -68,6 +68,11 @@ enum policy_effect { POLICY_NONE, POLICY_ALLOW, POLICY_DENY };
 /* What one policy says. *ret_deciding (may be NULL): the statement, NULL for POLICY_NONE. */
 enum policy_effect policy_evaluate(const struct policy *p, const struct policy_request *r,
 	const struct policy_statement **ret_deciding);
+/*
+ * Does the policy look at a key that begins so ("dynamodb:"), in a condition or as a variable? NULL
+ * does not. So that keys that cost something are made only for those who want them.
+ */
+bool policy_uses_keys(const struct policy *p, str prefix);
 /* The Sid of a statement (STR_NULL: none) and its number in its document, from 1. */
 str policy_statement_sid(const struct policy_statement *s);
 unsigned policy_statement_number(const struct policy_statement *s);

@@ -36,6 +36,39 @@ static const struct policy_key *key_of(const struct policy_context *c, str name)
 	return NULL;
 }
 
+static bool list_uses(const str *items, uint32_t count, str variable)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (str_find_str(items[i], variable) >= 0)
+			return true;
+	return false;
+}
+
+static bool condition_uses(const struct policy_condition *c, str prefix, str variable)
+{
+	return (c->key.n >= prefix.n && str_eq_nocase(str_sub(c->key, 0, prefix.n), prefix)) ||
+	       list_uses(c->values, c->count, variable);
+}
+
+bool policy_uses_keys(const struct policy *p, str prefix)
+{
+	char text[64] = "${";
+	str variable = {text, 2 + prefix.n};
+
+	check(variable.n <= sizeof text);
+	memcpy(text + 2, prefix.p, prefix.n);
+	for (uint32_t i = 0; p && i < p->count; i++) {
+		const struct policy_statement *s = &p->statements[i];
+
+		if (list_uses(s->resources.items, s->resources.count, variable))
+			return true;
+		for (uint32_t k = 0; k < s->condition_count; k++)
+			if (condition_uses(&s->conditions[k], prefix, variable))
+				return true;
+	}
+	return false;
+}
+
 /* ---- patterns ---- */
 
 /* A pattern unit: a byte, or one of these. Values of variables are bytes, never wildcards. */

@@ -351,7 +351,7 @@ void dynamodb_backfill(void *arg)
 		int rc = work(d, &id);
 
 		if (rc == 0)
-			rc = rt_event_wait(&d->backfill_wanted, RT_NEVER);
+			rc = rt_event_wait(dynamodb_wanted(d, WORKER_BACKFILL), RT_NEVER);
 		if (rc >= 0 || rc == ERR_CANCELLED)
 			continue;
 		if (rc != ERR_CONFLICT) /* somebody else has changed the record: look again */
@@ -360,5 +360,4 @@ void dynamodb_backfill(void *arg)
 		if (rt_sleep_until(rt_after_ms(RETRY_MS)) < 0)
 			break;
 	}
-	rt_event_set(&d->backfill_ended);
 }

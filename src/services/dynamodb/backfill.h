@@ -26,7 +26,7 @@ struct kv_txn;
 
 /* The key that backfill_add() writes, to be declared. */
 str backfill_key(struct arena *a, uint64_t index_id);
-/* With the change of the record; after the commit: backfill_wanted of struct dynamodb is set. */
+/* With the change of the record; after the commit: WORKER_BACKFILL is woken. */
 void backfill_add(struct kv_txn *txn, struct arena *a, const struct table *t, uint64_t index_id);
 
 /* Works on jobs, as a fiber until the service stops. `arg`: struct dynamodb. */

@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "services/dynamodb/backfill.h"
+#include "services/dynamodb/condition_keys.h"
+#include "services/dynamodb/resource_policy.h"
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/streams.h"
 #include "services/dynamodb/throttle.h"
@@ -59,6 +61,11 @@ static const struct operation_row rows[] = {
 	{.name = "TagResource", .handle = dynamodb_tag_resource, .resource = arn_resource},
 	{.name = "UntagResource", .handle = dynamodb_untag_resource, .resource = arn_resource},
 	{.name = "ListTagsOfResource", .handle = dynamodb_list_tags, .resource = arn_resource},
+	{.name = "PutResourcePolicy", .handle = dynamodb_put_policy, .resource = arn_resource},
+	{.name = "GetResourcePolicy", .handle = dynamodb_get_policy, .resource = arn_resource},
+	{.name = "DeleteResourcePolicy",
+		.handle = dynamodb_delete_policy,
+		.resource = arn_resource},
 	{.name = "UpdateTimeToLive", .handle = dynamodb_update_ttl, .resource = table_resource},
 	{.name = "DescribeTimeToLive", .handle = dynamodb_describe_ttl, .resource = table_resource},
 	{.name = "DescribeLimits", .handle = dynamodb_describe_limits},
@@ -133,6 +140,23 @@ static const struct operation_row stream_rows[] = {
 		.flags = ROW_RAW_BODY},
 };
 
+static void (*const workers[WORKERS])(void *arg) = {
+	[WORKER_SWEEP] = dynamodb_sweep,
+	[WORKER_STREAMS] = dynamodb_stream_worker,
+	[WORKER_TOKENS] = dynamodb_forget_tokens,
+	[WORKER_BACKFILL] = dynamodb_backfill,
+	[WORKER_TTL_CHANGE] = dynamodb_ttl_change,
+	[WORKER_TTL_EXPIRE] = dynamodb_ttl_expire,
+};
+
+static void run_worker(void *arg)
+{
+	struct dynamodb_worker *w = arg;
+
+	w->run(w->d);
+	rt_event_set(&w->ended);
+}
+
 struct dynamodb *dynamodb_new(struct rt *rt)
 {
 	struct dynamodb *d = mem_new(struct dynamodb);
@@ -143,26 +167,22 @@ struct dynamodb *dynamodb_new(struct rt *rt)
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),
 		.body_max = BODY_MAX,
+		.context = condition_keys_add,
+		.policy = resource_policy_of,
 		.self = d};
 	d->streams_service = (struct service){.model = model_named(STR("dynamodbstreams")),
 		.rows = stream_rows,
 		.row_count = ARRAY_SIZE(stream_rows),
+		.policy = resource_policy_of,
 		.self = d};
 	check(d->service.model != NULL && d->streams_service.model != NULL);
-	rt_event_init(&d->sweep_wanted);
-	rt_event_init(&d->sweeper_ended);
-	rt_event_init(&d->backfill_wanted);
-	rt_event_init(&d->backfill_ended);
+	for (size_t i = 0; i < WORKERS; i++) {
+		d->workers[i] = (struct dynamodb_worker){.d = d, .run = workers[i]};
+		rt_event_init(&d->workers[i].wanted);
+		rt_event_init(&d->workers[i].ended);
+	}
 	rt_event_init(&d->count_ended);
-	rt_event_init(&d->streams_wanted);
-	rt_event_init(&d->stream_worker_ended);
 	stream_waits_init(&d->stream_waits);
-	rt_event_init(&d->tokens_stop);
-	rt_event_init(&d->tokens_ended);
-	rt_event_init(&d->ttl_change_wanted);
-	rt_event_init(&d->ttl_change_ended);
-	rt_event_init(&d->ttl_expire_wanted);
-	rt_event_init(&d->ttl_expire_ended);
 	d->ttl_period_ms = TTL_PERIOD_MS;
 	dynamodb_records_init(d);
 	return d;
@@ -190,12 +210,8 @@ int dynamodb_start(struct dynamodb *d, struct kv *kv)
 		d->throttle = throttle_new();
 	atomic_store(&d->stopping, false);
 	catalog_start(d->catalog, kv);
-	TRY(rt_spawn(dynamodb_sweep, d));
-	TRY(rt_spawn(dynamodb_stream_worker, d));
-	TRY(rt_spawn(dynamodb_forget_tokens, d));
-	TRY(rt_spawn(dynamodb_backfill, d));
-	TRY(rt_spawn(dynamodb_ttl_change, d));
-	TRY(rt_spawn(dynamodb_ttl_expire, d));
+	for (size_t i = 0; i < WORKERS; i++)
+		TRY(rt_spawn(run_worker, &d->workers[i]));
 	d->started = true;
 	return 0;
 }
@@ -215,18 +231,10 @@ void dynamodb_stop(struct dynamodb *d)
 	if (!d->started)
 		return;
 	atomic_store(&d->stopping, true);
-	rt_event_set(&d->sweep_wanted);
-	rt_event_set(&d->streams_wanted);
-	rt_event_set(&d->ttl_change_wanted);
-	rt_event_set(&d->ttl_expire_wanted);
-	rt_event_wait_sure(&d->sweeper_ended);
-	rt_event_wait_sure(&d->ttl_change_ended);
-	rt_event_wait_sure(&d->ttl_expire_ended);
-	rt_event_wait_sure(&d->stream_worker_ended);
-	rt_event_set(&d->tokens_stop);
-	rt_event_wait_sure(&d->tokens_ended);
-	rt_event_set(&d->backfill_wanted);
-	rt_event_wait_sure(&d->backfill_ended);
+	for (size_t i = 0; i < WORKERS; i++)
+		rt_event_set(&d->workers[i].wanted);
+	for (size_t i = 0; i < WORKERS; i++)
+		rt_event_wait_sure(&d->workers[i].ended);
 	while (atomic_load(&d->counting))
 		rt_event_wait_sure(&d->count_ended);
 	d->started = false;

@@ -18,35 +18,39 @@
 	call_fault((c), DYNAMODB_FAULT(VALIDATION), \
 		"One or more parameter values were invalid: " format __VA_OPT__(, ) __VA_ARGS__)
 
+/* The background work, a fiber each from the start to the stop; woken when there may be some. */
+enum dynamodb_worker_id {
+	WORKER_SWEEP,      /* removes what belonged to deleted tables (sweep.c) */
+	WORKER_STREAMS,    /* closes shards, trims, removes streams (stream_worker.c) */
+	WORKER_TOKENS,     /* removes tokens of old transactions (token.c) */
+	WORKER_BACKFILL,   /* fills and empties indexes (backfill.c) */
+	WORKER_TTL_CHANGE, /* time to live was enabled or disabled (ttl_worker.c) */
+	WORKER_TTL_EXPIRE, /* removes what has expired (ttl_worker.c) */
+	WORKERS
+};
+
+struct dynamodb_worker {
+	struct dynamodb *d;
+	void (*run)(void *arg); /* of d; returns when d->stopping, after a wake */
+	struct rt_event wanted, ended;
+};
+
 struct dynamodb {
 	struct rt *rt;
 	struct kv *kv;
 	struct catalog *catalog;
 	struct service service, streams_service;
-	/* Handlers ask the sweeper to look for deleted tables. */
-	struct rt_event sweep_wanted;
-	struct rt_event sweeper_ended;
-	/* Handlers leave jobs on indexes (backfill.c). */
-	struct rt_event backfill_wanted;
-	struct rt_event backfill_ended;
+	struct dynamodb_worker workers[WORKERS];
 	/* A table is being counted in the background (count.c). */
 	_Atomic bool counting;
 	struct rt_event count_ended;
 	struct flights flights;
 	struct throttle *throttle; /* NULL: off */
 	bool throttles;            /* is to have one from the start on */
-	/* A stream has ended (stream_worker.c). */
-	struct rt_event streams_wanted;
-	struct rt_event stream_worker_ended;
 	struct stream_waits stream_waits;
 	struct port_records records; /* stream_source.c */
-	/* Time to live was changed; a table has it now (ttl_worker.c). */
-	struct rt_event ttl_change_wanted, ttl_change_ended;
-	struct rt_event ttl_expire_wanted, ttl_expire_ended;
 	int64_t ttl_period_ms;
 	_Atomic(struct hmac_key *) iterator_key; /* NULL until it is needed (streams.c) */
-	/* The worker that removes tokens of old transactions (token.c). */
-	struct rt_event tokens_stop, tokens_ended;
 	_Atomic bool stopping;
 	bool started;
 };
@@ -55,6 +59,18 @@ struct dynamodb {
 static inline struct dynamodb *dynamodb_of(const struct call *c)
 {
 	return c->self;
+}
+
+/* Tells a worker that there may be something to do. Any loop. */
+static inline void dynamodb_wake(struct dynamodb *d, enum dynamodb_worker_id id)
+{
+	rt_event_set(&d->workers[id].wanted);
+}
+
+/* What the worker waits for. */
+static inline struct rt_event *dynamodb_wanted(struct dynamodb *d, enum dynamodb_worker_id id)
+{
+	return &d->workers[id].wanted;
 }
 
 /*

@@ -214,7 +214,7 @@ int stream_end_txn(struct kv_txn *txn, struct arena *a, struct table *t, int64_t
 
 void stream_changed(struct dynamodb *d)
 {
-	rt_event_set(&d->streams_wanted);
+	dynamodb_wake(d, WORKER_STREAMS);
 }
 
 str stream_shard_id(struct arena *a, int64_t now_ms)

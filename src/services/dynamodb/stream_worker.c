@@ -11,6 +11,7 @@
  * that the shard is CLOSING, and readers ask for the horizon before they read the document; so who
  * has seen the shard open has read no record above its end, and the child has all the others.
  */
+#include "services/dynamodb/resource_policy.h"
 #include "services/dynamodb/service.h"
 
 #include "aws/keyspace.h"
@@ -73,10 +74,12 @@ static int revise_in_store(struct kv_txn *txn, void *arg)
 	/* Nobody else writes records once their stamp is given. */
 	for (size_t i = 0; i < r->gone_count; i++)
 		kv_txn_delete_covered(txn, r->gone[i]);
-	if (r->remove)
+	if (r->remove) {
 		kv_txn_delete_covered(txn, t->key);
-	else
+		kv_txn_delete_covered(txn, resource_policy_key(t->arena, t->stream->id));
+	} else {
 		kv_txn_put_covered(txn, t->key, stream_encode(t->arena, t->stream));
+	}
 	return 1;
 }
 
@@ -449,10 +452,9 @@ void dynamodb_stream_worker(void *arg)
 
 		if (rc < 0)
 			next_ms = begun_ms + RETRY_MS;
-		rc = rt_event_wait(
-			&d->streams_wanted, rt_after_ms(MAX(next_ms - rt_wall() / RT_NS_MS, 1)));
+		rc = rt_event_wait(dynamodb_wanted(d, WORKER_STREAMS),
+			rt_after_ms(MAX(next_ms - rt_wall() / RT_NS_MS, 1)));
 		if (rc == ERR_CANCELLED)
 			break;
 	}
-	rt_event_set(&d->stream_worker_ended);
 }

@@ -164,13 +164,13 @@ void dynamodb_sweep(void *arg)
 		int rc = sweep_one(d);
 
 		if (rc == 0)
-			rc = rt_event_wait(&d->sweep_wanted, RT_NEVER);
+			rc = rt_event_wait(dynamodb_wanted(d, WORKER_SWEEP), RT_NEVER);
 		if (rc < 0 && rc != ERR_CANCELLED && !d->stopping) {
-			log_warn("dynamodb", "the items of a deleted table are still there",
-				"rc=%s", rc_name(rc));
+			if (rc != ERR_CONFLICT) /* the engine gave a scan up: it goes on */
+				log_warn("dynamodb", "the items of a deleted table are still there",
+					"rc=%s", rc_name(rc));
 			if (rt_sleep_until(rt_after_ms(RETRY_MS)) < 0)
 				break;
 		}
 	}
-	rt_event_set(&d->sweeper_ended);
 }

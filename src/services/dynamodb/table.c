@@ -178,6 +178,8 @@ str table_encode(struct arena *a, const struct table *t)
 	json_put_bool(&w, t->deletion_protection);
 	put_given(&w, "class", t->table_class);
 	put_given(&w, "sse_key", t->sse_key);
+	put_given(&w, "policy", t->policy);
+	put_given(&w, "policy_revision", t->policy_revision);
 	json_put_key(&w, STR("tags"));
 	json_put_array_begin(&w);
 	for (size_t i = 0; i < t->tag_count; i++) {
@@ -388,6 +390,8 @@ static int decode(struct table *t, str document)
 	t->deletion_protection = bool_of(json_get(v, STR("deletion_protection")));
 	t->table_class = json_text(json_get(v, STR("class")));
 	t->sse_key = json_text(json_get(v, STR("sse_key")));
+	t->policy = json_text(json_get(v, STR("policy")));
+	t->policy_revision = json_text(json_get(v, STR("policy_revision")));
 	t->stream = stream_of(json_get(v, STR("stream")));
 	t->last_stream_label = json_text(json_get(v, STR("last_stream_label")));
 	t->ttl_attribute = json_text(json_get(v, STR("ttl_attribute")));

@@ -129,7 +129,9 @@ struct table {
 	bool deletion_protection;
 	struct table_insights insights;
 	str table_class; /* "STANDARD" unless chosen; STR_NULL: not shown */
-	str sse_key;     /* ARN; STR_NULL: the key that AWS owns, and nothing is shown */
+	str policy;      /* resource-based (resource_policy.h); STR_NULL: none */
+	str policy_revision;
+	str sse_key; /* ARN; STR_NULL: the key that AWS owns, and nothing is shown */
 	const struct table_tag *tags;
 	size_t tag_count;
 };

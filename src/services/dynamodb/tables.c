@@ -6,6 +6,7 @@
  * in the background (sweep.c). Rules and texts:
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
  */
+#include "services/dynamodb/resource_policy.h"
 #include "services/dynamodb/service.h"
 
 #include "aws/keyspace.h"
@@ -39,7 +40,7 @@ int dynamodb_not_implemented(struct call *c, const char *member)
 static int refuse_unbuilt(struct call *c)
 {
 	static const char *const members[] = {
-		"ResourcePolicy", "GlobalTableSourceArn", "GlobalTableSettingsReplicationMode"};
+		"GlobalTableSourceArn", "GlobalTableSettingsReplicationMode"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))
@@ -294,6 +295,7 @@ int dynamodb_create_table(struct call *c)
 	uuid_v4_text(random, uuid);
 	t.uuid = str_of(uuid, sizeof uuid);
 	t.arn = table_arn(c->arena, &t);
+	TRY(resource_policy_read(c, &t));
 	TRY(create(&creation));
 	if (creation.streams)
 		stream_changed(dynamodb_of(c));
@@ -524,7 +526,7 @@ int dynamodb_delete_table(struct call *c)
 	/* After an error too: the commit may have been done all the same. */
 	catalog_changed(d->catalog);
 	stream_changed(d);
-	rt_event_set(&d->sweep_wanted);
+	dynamodb_wake(d, WORKER_SWEEP);
 	if (TRY(rc) == 0)
 		return dynamodb_table_not_found(c, name);
 	table_describe(

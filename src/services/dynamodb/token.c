@@ -130,10 +130,10 @@ void dynamodb_forget_tokens(void *arg)
 		if (rc < 0 && rc != ERR_CANCELLED && rc != ERR_CONFLICT)
 			log_warn("dynamodb", "tokens of old transactions are still there", "rc=%s",
 				rc_name(rc));
-		if (rc < BATCH_KEYS && rt_event_wait(&d->tokens_stop, rt_after_ms(LOOK_MS)) >= 0)
+		if (rc < BATCH_KEYS &&
+			rt_event_wait(dynamodb_wanted(d, WORKER_TOKENS), rt_after_ms(LOOK_MS)) >= 0)
 			break;
 	}
-	rt_event_set(&d->tokens_ended);
 }
 
 void token_digest_add(struct sha256 *h, str part)

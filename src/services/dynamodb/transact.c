@@ -25,6 +25,7 @@ void transaction_done(struct transaction *t)
 	flight_leave(&t->flight);
 	for (unsigned i = 0; i < t->count; i++)
 		table_unref(t->actions[i].table);
+	arena_done(&t->memory);
 }
 
 static int invalid(struct transaction *t, const char *text)
@@ -205,6 +206,14 @@ static int too_large(struct transaction *t)
 			  "items in the transaction exceeds 4 MB");
 }
 
+/* Index entries and images for streams are more than the store takes at once. */
+static int too_many_entries(struct transaction *t)
+{
+	return invalid(t, "One or more parameter values were invalid: The aggregate size of the "
+			  "items in the transaction together with their entries in secondary "
+			  "indexes and streams exceeds 64 MB");
+}
+
 /* A repeated request reads what it wrote, for the units that it is to tell. */
 static int read_again(struct transaction *t, struct kv_txn *txn)
 {
@@ -221,8 +230,10 @@ static int read_again(struct transaction *t, struct kv_txn *txn)
 static int write_in_store(struct kv_txn *txn, void *arg)
 {
 	struct transaction *t = arg;
-	struct arena *a = t->c->arena;
+	struct arena *a = &t->memory;
 	size_t bytes = 0;
+
+	arena_done(a); /* of a run before this one */
 
 	for (unsigned i = 0; i < t->count; i++)
 		t->actions[i].fault = (struct fault){.kind = NULL};
@@ -262,6 +273,8 @@ int transaction_write(struct transaction *t)
 	size_t n = 0;
 	int rc;
 
+	/* Twice what the store takes: the records, and the items that they are made of. */
+	arena_init(&t->memory, 2 * kv_limits(dynamodb_of(c)->kv)->txn_bytes_max);
 	TRY(find_places(t));
 	for (unsigned i = 0; i < t->count; i++)
 		n += item_write_keys(&t->actions[i].write, c->arena, &keys[n]);
@@ -273,6 +286,8 @@ int transaction_write(struct transaction *t)
 	flight_leave(&t->flight);
 	for (unsigned i = 0; rc == 0 && i < t->count; i++)
 		stream_notify(&dynamodb_of(c)->stream_waits, t->actions[i].write.table);
+	if (rc == ERR_TOO_LARGE || rc == ERR_BUDGET)
+		return too_many_entries(t);
 	return rc == ERR_CONFLICT || rc == ERR_TIMEOUT ? conflict(t) : rc;
 }
 

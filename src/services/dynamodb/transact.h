@@ -41,7 +41,8 @@ struct transaction {
 	bool metrics;
 	/* Here. */
 	struct flight flight;
-	bool repeated; /* it had been done before: nothing was written now */
+	bool repeated;       /* it had been done before: nothing was written now */
+	struct arena memory; /* of the last run: old and new items, what the store bounds */
 	str token_key;
 };
 

@@ -151,7 +151,7 @@ static int update(struct update *u, str name)
 		u->change.keys[0] = ttl_mark_key(c->arena, t->id);
 		rc = table_change_run(&u->change, name);
 	} while (rc == AGAIN && rt_now() < c->deadline_ns);
-	rt_event_set(&d->ttl_change_wanted);
+	dynamodb_wake(d, WORKER_TTL_CHANGE);
 	return rc == AGAIN ? ERR_TIMEOUT : rc;
 }
 

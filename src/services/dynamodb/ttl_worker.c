@@ -226,7 +226,7 @@ static int fill(struct dynamodb *d, const struct ttl_mark *mark)
 	}
 	change.key = ttl_mark_key(&a, mark->table_id);
 	TRY(kv_run(d->kv, &change.key, 1, change_state, &change, rt_after_ms(TXN_MS)));
-	rt_event_set(&d->ttl_expire_wanted);
+	dynamodb_wake(d, WORKER_TTL_EXPIRE);
 	return 0;
 }
 
@@ -309,12 +309,11 @@ void dynamodb_ttl_change(void *arg)
 		bool again = false;
 		int rc = each_mark(d, change_one, &again);
 
-		rc = rt_event_wait(
-			&d->ttl_change_wanted, rc < 0 || again ? rt_after_ms(RETRY_MS) : RT_NEVER);
+		rc = rt_event_wait(dynamodb_wanted(d, WORKER_TTL_CHANGE),
+			rc < 0 || again ? rt_after_ms(RETRY_MS) : RT_NEVER);
 		if (rc == ERR_CANCELLED)
 			break;
 	}
-	rt_event_set(&d->ttl_change_ended);
 }
 
 /* ---- expiry ---- */
@@ -460,7 +459,7 @@ static int expire_one(struct dynamodb *d, const struct ttl_mark *mark, void *arg
 	if (atomic_load(&d->stopping) || rt_cancelled())
 		return ERR_CANCELLED;
 	if (rc == ERR_NOT_FOUND)
-		rt_event_set(&d->ttl_change_wanted); /* the mark of a deleted table */
+		dynamodb_wake(d, WORKER_TTL_CHANGE); /* the mark of a deleted table */
 	else if (rc < 0)                             /* at the next look */
 		log_warn("dynamodb", "due items of a table are not deleted yet", "rc=%s",
 			rc_name(rc));
@@ -485,11 +484,10 @@ void dynamodb_ttl_expire(void *arg)
 
 		if (!look.some)
 			forget(&known);
-		rc = rt_event_wait(&d->ttl_expire_wanted,
+		rc = rt_event_wait(dynamodb_wanted(d, WORKER_TTL_EXPIRE),
 			look.some || rc < 0 ? rt_after_ms(d->ttl_period_ms) : RT_NEVER);
 		if (rc == ERR_CANCELLED)
 			break;
 	}
 	forget(&known);
-	rt_event_set(&d->ttl_expire_ended);
 }

@@ -303,7 +303,7 @@ static int run(struct update *u, str table)
 	if (u->stream)
 		stream_changed(dynamodb_of(c));
 	if (u->create || u->delete)
-		rt_event_set(&dynamodb_of(c)->backfill_wanted);
+		dynamodb_wake(dynamodb_of(c), WORKER_BACKFILL);
 	if (rc == CHANGE_NO_TABLE)
 		return dynamodb_table_not_found(c, table);
 	return rc == AGAIN ? ERR_TIMEOUT : rc;

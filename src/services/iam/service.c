@@ -84,7 +84,8 @@ static bool has_member(struct call *c, const char *member)
 }
 
 /* iam:PolicyARN and iam:PermissionsBoundary, as the service authorization reference has them. */
-static int context_add(struct call *c, struct policy_context *context)
+static int context_add(
+	struct call *c, str action unused_arg, str arn unused_arg, struct policy_context *context)
 {
 	if (c->in && has_member(c, "PolicyArn"))
 		policy_context_add(context, STR("iam:PolicyARN"), value_str(c->in, "PolicyArn"));

@@ -102,6 +102,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),
 		.policy = policy_of_resource,
+		.foreign = true,
 		.context = url_context,
 		.self = s,
 	};

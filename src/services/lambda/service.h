@@ -167,7 +167,7 @@ must_use int policy_load(struct lambda_service *s, struct arena *a,
 int policy_of_resource(struct call *c, str arn, const struct policy **ret_policy) mayyield;
 
 /* For struct service: condition keys of calls by a function URL (url_serve.c). */
-int url_context(struct call *c, struct policy_context *context);
+int url_context(struct call *c, str action, str arn, struct policy_context *context);
 
 /* ---- invoke.c ---- */
 

@@ -91,7 +91,8 @@ static str resource(const struct url_request *r, struct arena *a)
 	return function_arn(a, f->account, f->region, f->name, f->qualifier);
 }
 
-int url_context(struct call *c, struct policy_context *context)
+int url_context(
+	struct call *c, str action unused_arg, str arn unused_arg, struct policy_context *context)
 {
 	/* Only calls by a URL have no operation. */
 	if (!c->operation) {

@@ -82,6 +82,11 @@ TEST(dynamodb, wire_ttl)
 	ddb_file(FOLDER "ttl.txt", 14);
 }
 
+TEST(dynamodb, wire_policies)
+{
+	ddb_file(FOLDER "policies.txt", 130);
+}
+
 TEST(dynamodb, wire_throttle)
 {
 	ddb_file(FOLDER "throttle.txt", 70);

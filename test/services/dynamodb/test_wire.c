@@ -3,6 +3,7 @@
  */
 #include "test/services/dynamodb/wire.h"
 
+#include "aws/policy.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -91,7 +92,7 @@ static bool crc_is_right(struct arena *a, const struct gate_response *r)
 
 struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str body)
 {
-	static const struct gate_trust trust = {.loopback = true};
+	static const struct gate_trust root = {.loopback = true};
 	struct gate_response response = {0};
 	struct http_header headers[] = {{.name = STR("Host"), .value = STR("localhost:4566")},
 		{.name = STR("X-Amz-Date"), .value = STR("20260101T000000Z")},
@@ -114,7 +115,7 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 		.headers = headers,
 		.header_count = ARRAY_SIZE(headers),
 		.peer = STR("127.0.0.1"),
-		.trust = &trust,
+		.trust = w->trust ? w->trust : &root,
 		.body = give_body,
 		.body_arg = &body,
 		.body_length = body.n};
@@ -395,6 +396,35 @@ static void keep(struct file *f, str line)
 		arena_str(f->kept_arena, name), arena_str(f->kept_arena, json_text(v))};
 }
 
+/* "{policy}", or "" for root. */
+static void act_as(struct ddb *w, struct file *f, str document)
+{
+	struct principal *who = arena_new(f->kept_arena, struct principal);
+	struct gate_trust *trust = arena_new(f->kept_arena, struct gate_trust);
+	const struct policy **policies = arena_new(f->kept_arena, const struct policy *);
+	struct policy *policy;
+	str message;
+
+	w->trust = NULL;
+	if (!document.n)
+		return;
+	if (policy_parse(f->kept_arena, arena_str(f->kept_arena, expanded(f, document, 0)),
+		    POLICY_IDENTITY, &policy, &message) < 0) {
+		FAIL(f, "the policy cannot be read: %.*s", STR_ARG(message));
+		return;
+	}
+	policies[0] = policy;
+	*who = (struct principal){.kind = PRINCIPAL_USER,
+		.account = STR("000000000000"),
+		.arn = STR("arn:aws:iam::000000000000:user/alice"),
+		.user_id = STR("AIDAALICE"),
+		.name = STR("alice"),
+		.policies = policies,
+		.policy_count = 1};
+	*trust = (struct gate_trust){.loopback = true, .function = who};
+	w->trust = trust;
+}
+
 /* One world: to the next "###". */
 static void run_cases(struct ddb *w)
 {
@@ -428,6 +458,8 @@ static void run_cases(struct ddb *w)
 
 			check(str_to_i64(str_from(line, 2), &ms) == 0);
 			check(rt_sleep_until(rt_after_ms(ms)) == 0);
+		} else if (str_starts(line, STR("@"))) {
+			act_as(w, f, str_from(line, MIN(line.n, (size_t)2)));
 		} else if (str_starts(line, STR("= "))) {
 			keep(f, str_from(line, 2));
 		} else if (line.n && line.p[0] != '#') {

@@ -18,6 +18,7 @@ struct ddb {
 	struct ports ports;
 	struct gate *gate;
 	struct dynamodb *dynamodb;
+	const struct gate_trust *trust; /* NULL: everything is allowed */
 	void *arg;
 };
 
@@ -45,6 +46,7 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
  *     < 200 {}                      the answer: status and JSON; order of keys does not count
  *     = name Streams.0.StreamArn   keeps a text of the answer, for $<name> in what follows
  *     ~ 1000                        that many milliseconds pass
+ *     @ {"Statement":[...]}         from now on as user alice with that policy; "@" alone: as root
  *     # comment
  *
  * "(throttle=aws)" in a title limits throughput (throttle.h). Operations of dynamodbstreams are
