@@ -7,6 +7,8 @@
 
 #include "base/attr.h"
 
+#include <stdbool.h>
+
 #include <linux/filter.h>
 
 enum { FILTER_MAX = 1024 };
@@ -18,8 +20,11 @@ struct filter {
 
 /* The filter of containers. Needs memory for a moment; then none. */
 must_use int filter_build(struct filter *ret_filter);
-/* The much narrower one of the unpacking helper: an allow list, everything else kills it. */
-must_use int filter_build_unpack(struct filter *ret_filter);
+/*
+ * The much narrower one of the unpacking helper: an allow list, everything else kills it. With
+ * `layer` what layers of images need beside.
+ */
+must_use int filter_build_unpack(bool layer, struct filter *ret_filter);
 /* Installs it on the calling thread, with no_new_privs: 0 or negative errno. Signal-safe. */
 must_use int filter_install(const struct filter *filter);
 
