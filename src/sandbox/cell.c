@@ -27,7 +27,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { GATE = 3, HIGH = 200, FDS_MAX = 1 + SANDBOX_MOUNTS_MAX + SANDBOX_PIPES_MAX };
+enum { GATE = 3, HIGH = 200, FDS_MAX = 2 + SANDBOX_TREES_MAX + SANDBOX_PIPES_MAX };
 
 /* All that a cell knows; it lives in the cell's own copy of the stack of its clone. */
 struct cell {
@@ -163,14 +163,19 @@ static void prepare(struct cell *c)
 
 static void build_root(const struct sandbox_spec *spec, uint32_t uid, const int *fds)
 {
+	unsigned layers = wire_layer_count(spec);
 	char options[128], *at = options;
 	uint64_t tmp = spec->limits.tmp_bytes ? spec->limits.tmp_bytes : 512ull << 20;
 
 	must(move_mount(fds[0], "", AT_FDCWD, ROOT_STAGE, MOVE_MOUNT_F_EMPTY_PATH),
 		"place the root");
 	must(chdir(ROOT_STAGE), "enter the root");
-	for (unsigned i = 0; i < spec->mount_count; i++)
-		must(move_mount(fds[1 + i], "", AT_FDCWD, spec->mounts[i].target.p + 1,
+	fds++;
+	if (layers)
+		must(move_mount(*fds++, "", AT_FDCWD, "dev", MOVE_MOUNT_F_EMPTY_PATH),
+			"place /dev");
+	for (unsigned i = layers; i < spec->mount_count; i++)
+		must(move_mount(*fds++, "", AT_FDCWD, spec->mounts[i].target.p + 1,
 			     MOVE_MOUNT_F_EMPTY_PATH),
 			spec->mounts[i].target.p);
 	at = stpcpy(at, "mode=0700,size=");
@@ -269,6 +274,38 @@ static const char **put_strings(const char **to, const str *list, unsigned n)
 	return to;
 }
 
+/* The program as named, or for a plain name the first of the folders of PATH that has it. */
+static void execute(const char *const *argv, const char *const *environment)
+{
+	char *const *arguments = (char *const *)(uintptr_t)argv;
+	char *const *variables = (char *const *)(uintptr_t)environment;
+	const char *path = "/usr/local/bin:/usr/bin:/bin";
+	int found = ENOENT;
+	char program[512];
+
+	if (strchr(argv[0], '/')) {
+		execve(argv[0], arguments, variables);
+		return;
+	}
+	for (unsigned i = 0; environment[i]; i++)
+		if (strncmp(environment[i], "PATH=", 5) == 0)
+			path = environment[i] + 5;
+	while (*path) {
+		size_t n = strcspn(path, ":"), name = strlen(argv[0]);
+
+		if (n + 1 + name < sizeof program) {
+			memcpy(program, path, n);
+			program[n] = '/';
+			memcpy(program + n + 1, argv[0], name + 1);
+			execve(program, arguments, variables);
+			if (errno != ENOENT && errno != ENOTDIR)
+				found = errno;
+		}
+		path += n + (path[n] == ':');
+	}
+	errno = found;
+}
+
 /* In the child of vfork: shares memory with the cell, so it only makes calls. */
 noreturn_fn static void become_runtime(const struct cell *c, const char *const *argv,
 	const char *const *environment, int gate, volatile int *error)
@@ -293,7 +330,7 @@ noreturn_fn static void become_runtime(const struct cell *c, const char *const *
 		goto out;
 	if (spec->working_folder.n && chdir(spec->working_folder.p) != 0)
 		goto out;
-	execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)environment);
+	execute(argv, environment);
 out:
 	*error = errno;
 	_exit(127);
@@ -354,18 +391,21 @@ static void go(struct cell *c, size_t n, int *fds, unsigned fd_count)
 {
 	const struct sandbox_spec *spec = &c->spec->spec;
 	int gate[2] = {-1, -1};
+	unsigned layers, trees;
 
 	take_spec(c, n);
-	if (fd_count != 1 + spec->mount_count + spec->pipe_count)
+	layers = wire_layer_count(spec);
+	trees = (layers ? 2 : 1) + spec->mount_count - layers;
+	if (fd_count != trees + spec->pipe_count)
 		fail("count the descriptors", EINVAL);
 	build_root(spec, c->uid, fds);
-	for (unsigned i = 0; i < 1 + spec->mount_count; i++)
+	for (unsigned i = 0; i < trees; i++)
 		close(fds[i]);
 	/* Out of the way of the numbers that the runtime gets. */
 	for (unsigned i = 0; i < spec->pipe_count; i++) {
-		c->pipes[i] = fcntl(fds[1 + spec->mount_count + i], F_DUPFD_CLOEXEC, HIGH);
+		c->pipes[i] = fcntl(fds[trees + i], F_DUPFD_CLOEXEC, HIGH);
 		must(c->pipes[i], "move a pipe");
-		close(fds[1 + spec->mount_count + i]);
+		close(fds[trees + i]);
 	}
 	set_limits(spec);
 	drop(c);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 /* EPERM, as without the capability. */
 static const char *const denied[] = {
@@ -279,7 +280,20 @@ int filter_build_worker(struct filter *ret_filter, bool may_unshare)
 	return build_denying(worker_denied + from, ARRAY_SIZE(worker_denied) - from, ret_filter);
 }
 
-int filter_build_unpack(struct filter *ret_filter)
+/* What a layer of an image needs beside: hard links, taking entries away, overlay's own marks. */
+static int allow_layers(scmp_filter_ctx ctx)
+{
+	static const char *const names[] = {"linkat", "unlinkat", "fsetxattr", "getdents64"};
+	int rc = deny_names(ctx, names, ARRAY_SIZE(names), SCMP_ACT_ALLOW);
+
+	/* A whiteout is the device 0/0 and no other. */
+	if (rc == 0 && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mknodat), 2,
+			       SCMP_A2(SCMP_CMP_EQ, S_IFCHR), SCMP_A3(SCMP_CMP_EQ, 0)) != 0)
+		rc = ERR_INTERNAL;
+	return rc;
+}
+
+int filter_build_unpack(bool layer, struct filter *ret_filter)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int rc;
@@ -287,6 +301,8 @@ int filter_build_unpack(struct filter *ret_filter)
 	if (!ctx)
 		return ERR_UNSUPPORTED;
 	rc = deny_names(ctx, unpack_allowed, ARRAY_SIZE(unpack_allowed), SCMP_ACT_ALLOW);
+	if (rc == 0 && layer)
+		rc = allow_layers(ctx);
 	if (rc == 0)
 		rc = export_code(ctx, ret_filter);
 	seccomp_release(ctx);

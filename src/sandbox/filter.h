@@ -19,11 +19,16 @@ struct filter {
 
 /* The filter of containers. Needs memory for a moment; then none. */
 must_use int filter_build(struct filter *ret_filter);
-/* The server's worker's: the same, and no program can be started. `may_unshare`: namespaces of
- * users and another root are allowed, for the unpacking of archives. */
+/*
+ * The server's worker's: the same, and no program can be started. `may_unshare`: namespaces of
+ * users and another root are allowed, for the unpacking of archives.
+ */
 must_use int filter_build_worker(struct filter *ret_filter, bool may_unshare);
-/* The much narrower one of the unpacking helper: an allow list, everything else kills it. */
-must_use int filter_build_unpack(struct filter *ret_filter);
+/*
+ * The much narrower one of the unpacking helper: an allow list, everything else kills it. With
+ * `layer` what layers of images need beside.
+ */
+must_use int filter_build_unpack(bool layer, struct filter *ret_filter);
 /* Installs it on the calling thread, with no_new_privs: 0 or negative errno. Signal-safe. */
 must_use int filter_install(const struct filter *filter);
 

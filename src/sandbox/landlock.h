@@ -13,7 +13,11 @@
 enum landlock_access {
 	LANDLOCK_READ,       /* files and folders */
 	LANDLOCK_READ_WRITE, /* also writes to files that are there */
-	LANDLOCK_KEEP        /* also makes and removes files, folders, links, sockets; no devices */
+	/*
+	 * Also makes and removes files, folders, links, sockets. Of devices an ordinary user can
+	 * make overlay's whiteouts alone.
+	 */
+	LANDLOCK_KEEP
 };
 
 struct landlock_place {

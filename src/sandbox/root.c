@@ -228,6 +228,26 @@ static int build_template(struct sandbox_error *error)
 	return 0;
 }
 
+/* Whatever an image has in these places, a folder is there to mount on, and the network is ours. */
+static int build_image(struct sandbox_error *error)
+{
+	static const char *const places[] = {
+		"image", "image/dev", "image/proc", "image/sys", "image/tmp", "image/etc"};
+	static const char *const files[] = {"hosts", "resolv.conf"};
+	char from[64], to[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (mkdir(places[i], 0755) != 0)
+			return fail(error, "make", places[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(from, sizeof from, "template/etc/%s", files[i]);
+		snprintf(to, sizeof to, "image/etc/%s", files[i]);
+		if (copy_file(from, to) != 0)
+			return fail(error, "copy", from);
+	}
+	return 0;
+}
+
 /* --- the launcher's own --------------------------------------------------------------------- */
 
 static int build_own(const struct launcher_options *options, const int *roots, unsigned root_count,
@@ -246,6 +266,8 @@ static int build_own(const struct launcher_options *options, const int *roots, u
 	rc = show("/proc", "proc", error);
 	if (rc == 0)
 		rc = build_template(error);
+	if (rc == 0)
+		rc = build_image(error);
 	if (rc != 0)
 		return rc;
 	if (place(data, "data") != 0)

@@ -12,6 +12,7 @@
 #define ROOT_DATA       "/data"       /* the data folder */
 #define ROOT_ROOTS      "/roots"      /* 0, 1, ...: the runtime roots */
 #define ROOT_TEMPLATE   "/template"   /* what a container's root is a clone of */
+#define ROOT_IMAGE      "/image"      /* what lies on top of every image */
 #define ROOT_STAGE      "/stage/root" /* where a cell puts its root before it pivots */
 #define ROOT_STAGE_PROC "/stage/proc"
 #define ROOT_PROC       "/proc"       /* the host's */

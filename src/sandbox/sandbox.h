@@ -35,7 +35,9 @@ struct sandbox_container;
 enum {
 	SANDBOX_UID = 993,         /* uid and gid of everything inside */
 	SANDBOX_GATE_FD = 3,       /* pooled with argv: where the runtime reads its environment */
-	SANDBOX_MOUNTS_MAX = 8,    /* of one description */
+	SANDBOX_MOUNTS_MAX = 72,   /* of one description */
+	SANDBOX_LAYERS_MAX = 64,   /* of them on "/" */
+	SANDBOX_TREES_MAX = 8,     /* of them elsewhere */
 	SANDBOX_PIPES_MAX = 3,     /* of one description */
 	SANDBOX_LISTENS_MAX = 4,   /* of one launcher */
 	SANDBOX_STRINGS_MAX = 512, /* arguments and variables together */
@@ -54,6 +56,11 @@ enum sandbox_source {
  * /var/runtime, /var/lang, /opt; each once, but /opt: folders that follow one another on it are
  * shown as one, where the later hide what the earlier have under the same name. No symbolic link is
  * followed in `path`.
+ *
+ * Mounts on "/", the first ones of a description that is not pooled, are the layers of an image,
+ * the lowest first: they are the root then, read-only, instead of the host's programs. They may
+ * hold what unpack_layer() makes of whiteouts. /dev, /proc, /tmp, /etc/hosts and /etc/resolv.conf
+ * are ours all the same.
  */
 struct sandbox_mount {
 	enum sandbox_source source;
@@ -70,10 +77,12 @@ struct sandbox_limits {
 };
 
 /*
- * `argv[0]` is the program's path inside; `environment` holds NAME=VALUE and is complete: nothing
- * is inherited. All strings are free of NUL. `pipes` lists descriptor numbers inside (1, 2, ...)
- * that become the writing ends of pipes; without 2 in it standard error shares the pipe of standard
- * output; without 1 it is /dev/null. Numbers 3..9 are ours. Standard input is /dev/null.
+ * `argv[0]` is the program's path inside (in an image also a name, which is looked for in the
+ * folders of PATH, or a path below the working folder); `environment` holds NAME=VALUE and is
+ * complete: nothing is inherited. All strings are free of NUL. `pipes` lists descriptor numbers
+ * inside (1, 2, ...) that become the writing ends of pipes; without 2 in it standard error shares
+ * the pipe of standard output; without 1 it is /dev/null. Numbers 3..9 are ours. Standard input is
+ * /dev/null.
  */
 struct sandbox_spec {
 	const struct sandbox_mount *mounts;

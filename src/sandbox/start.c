@@ -94,9 +94,9 @@ static int open_source(struct launcher *l, const struct sandbox_mount *m)
 static int open_union(
 	struct launcher *l, const struct sandbox_spec *spec, unsigned first, unsigned last)
 {
-	char lower[SANDBOX_MOUNTS_MAX * 32] = "";
+	char lower[SANDBOX_TREES_MAX * 32] = "";
 	cleanup(sys_close_p) int context = fsopen("overlay", FSOPEN_CLOEXEC);
-	int at[SANDBOX_MOUNTS_MAX], result = context < 0 ? -errno : 0;
+	int at[SANDBOX_TREES_MAX], result = context < 0 ? -errno : 0;
 	unsigned n = 0;
 
 	for (unsigned i = last + 1; result == 0 && i-- > first;) {
@@ -121,6 +121,38 @@ static int open_union(
 	return result;
 }
 
+/*
+ * The first `count` mounts as a root, under what is ours: an overlay, mounted for a moment where no
+ * container sees it (the newer calls take too short a list of folders), and its detached clone.
+ */
+static int open_image(struct launcher *l, const struct sandbox_spec *spec, unsigned count)
+{
+	char options[64 + SANDBOX_LAYERS_MAX * 32] = "userxattr,lowerdir=" ROOT_IMAGE;
+	int at[SANDBOX_LAYERS_MAX], result = 0;
+	unsigned n = 0;
+
+	for (unsigned i = count; result == 0 && i-- > 0;) {
+		at[n] = find_source(l, &spec->mounts[i]);
+		if (at[n] < 0) {
+			result = at[n];
+			break;
+		}
+		snprintf(options + strlen(options), sizeof options - strlen(options),
+			":" ROOT_PROC "/self/fd/%d", at[n]);
+		n++;
+	}
+	if (result == 0 && mount("overlay", ROOT_STAGE, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
+				   options) != 0)
+		result = -errno;
+	if (result == 0) {
+		result = open_tree(AT_FDCWD, ROOT_STAGE, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		result = result < 0 ? -errno : result;
+		check(umount2(ROOT_STAGE, MNT_DETACH) == 0);
+	}
+	sys_close_all(at, n);
+	return result;
+}
+
 /* The first of the mounts that are one with mount i. */
 static unsigned union_first(const struct sandbox_spec *spec, unsigned i)
 {
@@ -129,23 +161,47 @@ static unsigned union_first(const struct sandbox_spec *spec, unsigned i)
 	return i;
 }
 
+/* All but the layers of an image. */
 static int open_mounts(
 	struct launcher *l, const struct sandbox_spec *spec, uint64_t id, int *ret_trees)
 {
-	for (unsigned i = 0; i < spec->mount_count; i++) {
+	unsigned layers = wire_layer_count(spec);
+
+	for (unsigned i = layers; i < spec->mount_count; i++) {
+		int *tree = &ret_trees[i - layers];
+
 		/* Those below a union are mounted too, and hidden by it. */
-		ret_trees[i] = wire_mounts_join(spec, i) && !wire_mounts_join(spec, i + 1)
-				       ? open_union(l, spec, union_first(spec, i), i)
-				       : open_source(l, &spec->mounts[i]);
-		if (ret_trees[i] >= 0)
+		*tree = wire_mounts_join(spec, i) && !wire_mounts_join(spec, i + 1)
+				? open_union(l, spec, union_first(spec, i), i)
+				: open_source(l, &spec->mounts[i]);
+		if (*tree >= 0)
 			continue;
 		launcher_refuse(l, id, ERR_INVALID, "cannot mount %.120s on %.40s: %s",
-			spec->mounts[i].path.p, spec->mounts[i].target.p, strerror(-ret_trees[i]));
-		while (i--)
-			sys_close(&ret_trees[i]);
+			spec->mounts[i].path.p, spec->mounts[i].target.p, strerror(-*tree));
+		sys_close_all(ret_trees, i - layers);
 		return ERR_INVALID;
 	}
 	return 0;
+}
+
+/* The root, and for an image the devices beside it: how many descriptors, or negative errno. */
+static int open_root(struct launcher *l, const struct sandbox_spec *spec, int *ret_trees)
+{
+	unsigned layers = wire_layer_count(spec), flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+
+	if (!layers) {
+		ret_trees[0] = open_tree(AT_FDCWD, ROOT_TEMPLATE, flags | (unsigned)AT_RECURSIVE);
+		return ret_trees[0] < 0 ? -errno : 1;
+	}
+	ret_trees[0] = open_image(l, spec, layers);
+	if (ret_trees[0] < 0)
+		return ret_trees[0];
+	ret_trees[1] = open_tree(AT_FDCWD, ROOT_TEMPLATE "/dev", flags | (unsigned)AT_RECURSIVE);
+	if (ret_trees[1] < 0) {
+		sys_close(&ret_trees[0]);
+		return -errno;
+	}
+	return 2;
 }
 
 /* --- starting ------------------------------------------------------------------------------- */
@@ -193,7 +249,7 @@ static int make_pipes(unsigned n, int *ret_reading, int *ret_writing)
 	return 0;
 }
 
-/* Hands the request on to a ready cell. `fds`: root, mounts, pipes. */
+/* Hands the request on to a ready cell. `fds`: root (and devices), mounts, pipes. */
 static int send_go(struct launcher *l, struct cell_entry *e, char *message, size_t n,
 	const int *fds, unsigned fd_count)
 {
@@ -227,25 +283,31 @@ static void start_in(struct launcher *l, char *message, size_t n)
 {
 	const struct wire_head head = *(const struct wire_head *)message;
 	const struct sandbox_spec *spec = &l->spec.spec;
-	int inside[1 + SANDBOX_MOUNTS_MAX + SANDBOX_PIPES_MAX], reading[SANDBOX_PIPES_MAX];
+	int inside[2 + SANDBOX_TREES_MAX + SANDBOX_PIPES_MAX], reading[SANDBOX_PIPES_MAX];
 	int outside[CONTROL_COUNT + SANDBOX_LISTENS_MAX + SANDBOX_PIPES_MAX];
 	struct sandbox_limits limits;
 	struct wire_started started;
 	struct cell_entry *e;
 	unsigned count;
-	int rc;
+	int rc = open_root(l, spec, inside);
 
-	if (open_mounts(l, spec, head.id, inside + 1) < 0)
-		return;
-	inside[0] = open_tree(AT_FDCWD, ROOT_TEMPLATE,
-		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_RECURSIVE);
-	rc = inside[0] < 0 ? -errno
-			   : make_pipes(spec->pipe_count, reading, inside + 1 + spec->mount_count);
 	if (rc < 0) {
 		launcher_refuse(l, head.id, ERR_IO, "cannot open the root: %s", strerror(-rc));
-		sys_close_all(inside, 1 + spec->mount_count);
 		return;
 	}
+	count = (unsigned)rc;
+	if (open_mounts(l, spec, head.id, inside + count) < 0) {
+		sys_close_all(inside, count);
+		return;
+	}
+	count += spec->mount_count - wire_layer_count(spec);
+	rc = make_pipes(spec->pipe_count, reading, inside + count);
+	if (rc < 0) {
+		launcher_refuse(l, head.id, ERR_IO, "cannot make pipes: %s", strerror(-rc));
+		sys_close_all(inside, count);
+		return;
+	}
+	count += spec->pipe_count;
 	e = take_ready(l, head.id);
 	e->pooled = spec->pooled;
 	e->has_runtime = spec->argc > 0;
@@ -253,7 +315,6 @@ static void start_in(struct launcher *l, char *message, size_t n)
 	limits.pids = limits.pids ? limits.pids : 1024;
 	e->memory_bytes = limits.memory_bytes;
 	rc = cgroups_limit(&l->context.cgroups, e->cell, &limits);
-	count = 1 + spec->mount_count + spec->pipe_count;
 	if (rc == 0)
 		rc = send_go(l, e, message, n, inside, count);
 	sys_close_all(inside, count);
@@ -329,7 +390,7 @@ static int mount_into(const struct cell_entry *e, const struct sandbox_spec *spe
 static void assign_to(struct launcher *l, struct cell_entry *e, const char *message, size_t n)
 {
 	const struct sandbox_spec *spec = &l->spec.spec;
-	int trees[SANDBOX_MOUNTS_MAX], rc;
+	int trees[SANDBOX_TREES_MAX], rc;
 
 	if (open_mounts(l, spec, e->id, trees) < 0)
 		return;
@@ -359,6 +420,8 @@ void launcher_assign(struct launcher *l, size_t n)
 		launcher_refuse(l, head->id, ERR_NOT_FOUND, "the container has ended");
 	} else if (!e->pooled || e->assigned) {
 		launcher_refuse(l, head->id, ERR_INVALID, "the container is assigned already");
+	} else if (wire_layer_count(&l->spec.spec)) {
+		launcher_refuse(l, head->id, ERR_INVALID, "an image has no pooled container");
 	} else if (!e->has_runtime && !l->spec.spec.argc) {
 		launcher_refuse(l, head->id, ERR_INVALID, "no program to run");
 	} else {

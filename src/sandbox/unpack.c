@@ -27,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 static const char TEMPORARY[] = ".unpack-";
@@ -61,6 +62,7 @@ struct unpacker {
 	struct archive *archive;
 	struct unpack_limits limits;
 	uint64_t packed_bytes;
+	bool layer; /* of an image */
 	struct report report;
 	char path[PATH_MAX_BYTES]; /* of the entry, for texts: printable */
 };
@@ -258,6 +260,93 @@ static int unpack_link(
 	return 0;
 }
 
+/* --- layers of images ------------------------------------------------------------------------ */
+
+#define WHITEOUT        ".wh."
+#define WHITEOUT_OWN    ".wh..wh." /* of the tools that made the layer */
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+
+/* What the entry's name says about lower layers: 1 when it was such a name. */
+static int unpack_whiteout(struct unpacker *u, int parent, const char *name)
+{
+	const char *hidden = name + sizeof WHITEOUT - 1;
+
+	if (strncmp(name, WHITEOUT, sizeof WHITEOUT - 1) != 0)
+		return 0;
+	if (strcmp(name, WHITEOUT_OPAQUE) == 0) {
+		if (fsetxattr(parent, "user.overlay.opaque", "y", 1, 0) != 0)
+			return refuse_errno(u, "hide what is below (user attributes are needed)");
+		return 1;
+	}
+	if (strncmp(name, WHITEOUT_OWN, sizeof WHITEOUT_OWN - 1) == 0)
+		return 1;
+	if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
+		return refuse(u, ERR_INVALID, "%s hides nothing that has a name", u->path);
+	/* What this layer has itself under the name stays: only lower ones are meant. */
+	if (mknodat(parent, hidden, S_IFCHR, 0) != 0 && errno != EEXIST)
+		return refuse_errno(u, "make the whiteout");
+	return 1;
+}
+
+/* A second name of an earlier file. */
+static int unpack_hard_link(struct unpacker *u, int parent, const char *name, const char *target)
+{
+	char path[PATH_MAX_BYTES], *last = path;
+	cleanup(sys_close_p) int from = -1;
+	unsigned depth;
+
+	TRY(clean_path(u, str_c(*target == '/' ? target + 1 : target), path, &depth));
+	if (!*path)
+		return refuse(u, ERR_INVALID, "%s is a link to nothing", u->path);
+	from = open_parent(u, path, &last);
+	if (from < 0)
+		return u->report.rc;
+	if (linkat(from, last, parent, name, 0) != 0) {
+		if (errno == ENOENT)
+			return refuse(u, ERR_INVALID,
+				"%s is a link to a file that is not in its layer", u->path);
+		return refuse_errno(u, "link");
+	}
+	return 0;
+}
+
+static int unpack_symlink(struct unpacker *u, int parent, const char *name, const char *target)
+{
+	size_t n = target ? strnlen(target, LINK_MAX_BYTES) : 0;
+
+	if (!n || n == LINK_MAX_BYTES)
+		return refuse(u, ERR_INVALID, "the link %s has an unusable target", u->path);
+	TRY(count_bytes(u, n));
+	if (symlinkat(target, parent, name) != 0)
+		return refuse_errno(u, "make the link");
+	return 0;
+}
+
+static int unpack_layer_entry(
+	struct unpacker *u, struct archive_entry *entry, int parent, const char *name)
+{
+	const char *target = u->lib.archive_entry_hardlink(entry);
+
+	if (TRY(unpack_whiteout(u, parent, name)))
+		return 0;
+	if (!target && u->lib.archive_entry_filetype(entry) == AE_IFDIR)
+		return unpack_folder(u, parent, name);
+	/* The last of a name counts; a file that has another name is not to be written through it.
+	 */
+	(void)!unlinkat(parent, name, 0);
+	if (target)
+		return unpack_hard_link(u, parent, name, target);
+	switch (u->lib.archive_entry_filetype(entry)) {
+	case AE_IFREG: return unpack_file(u, parent, name, u->lib.archive_entry_perm(entry) & 0111);
+	case AE_IFLNK: return unpack_symlink(u, parent, name, u->lib.archive_entry_symlink(entry));
+	default:
+		return refuse(
+			u, ERR_INVALID, "%s is neither a file, nor a folder, nor a link", u->path);
+	}
+}
+
+/* --- all of it ------------------------------------------------------------------------------- */
+
 static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 {
 	const char *name = u->lib.archive_entry_pathname_utf8(entry), *target;
@@ -275,7 +364,7 @@ static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 	if (u->lib.archive_entry_is_encrypted(entry))
 		return refuse(u, ERR_INVALID, "%s is encrypted", u->path);
 	TRY(clean_path(u, str_c(name), path, &depth));
-	if (u->lib.archive_entry_hardlink(entry))
+	if (!u->layer && u->lib.archive_entry_hardlink(entry))
 		return refuse(u, ERR_INVALID, "%s is a hard link", u->path);
 	if (!*path)
 		return u->lib.archive_entry_filetype(entry) == AE_IFDIR
@@ -284,6 +373,8 @@ static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 	parent = open_parent(u, path, &last);
 	if (parent < 0)
 		return u->report.rc;
+	if (u->layer)
+		return unpack_layer_entry(u, entry, parent, last);
 	switch (u->lib.archive_entry_filetype(entry)) {
 	case AE_IFREG: return unpack_file(u, parent, last, u->lib.archive_entry_perm(entry) & 0111);
 	case AE_IFDIR: return unpack_folder(u, parent, last);
@@ -296,23 +387,34 @@ static int unpack_entry(struct unpacker *u, struct archive_entry *entry)
 	}
 }
 
+/* Never by a program: a filter that the library was built without is not there. */
+static bool support(const struct unpacker *u)
+{
+	if (!u->layer)
+		return u->lib.archive_read_support_format_zip(u->archive) == ARCHIVE_OK;
+	(void)u->lib.archive_read_support_filter_gzip(u->archive);
+	(void)u->lib.archive_read_support_filter_zstd(u->archive);
+	return u->lib.archive_read_support_format_tar(u->archive) == ARCHIVE_OK;
+}
+
 static int unpack_all(struct unpacker *u)
 {
 	struct archive_entry *entry;
 	int got;
 
 	u->archive = u->lib.archive_read_new();
-	if (!u->archive || u->lib.archive_read_support_format_zip(u->archive) != ARCHIVE_OK ||
+	if (!u->archive || !support(u) ||
 		u->lib.archive_read_open_fd(u->archive, ARCHIVE_FD, BLOCK) != ARCHIVE_OK)
-		return refuse(u, ERR_INVALID, "it is not a zip archive");
+		return refuse(u, ERR_INVALID, "it is not a %s archive", u->layer ? "tar" : "zip");
 	while ((got = u->lib.archive_read_next_header(u->archive, &entry)) == ARCHIVE_OK ||
 		got == ARCHIVE_WARN)
 		TRY(unpack_entry(u, entry));
 	if (got != ARCHIVE_EOF)
 		return refuse(u, ERR_INVALID, "%s",
 			u->report.result.entries ? "the archive is damaged"
+			: u->layer               ? "it is not a tar archive"
 						 : "it is not a zip archive");
-	if (!u->report.result.entries)
+	if (!u->report.result.entries && !u->layer)
 		return refuse(u, ERR_INVALID, "the archive is empty");
 	return 0;
 }
@@ -375,9 +477,9 @@ static bool load(struct libarchive *lib)
 }
 
 noreturn_fn static void child(int archive, int folder, int report_fd, uint64_t packed_bytes,
-	const struct unpack_limits *limits, const struct filter *filter)
+	const struct unpack_limits *limits, bool layer, const struct filter *filter)
 {
-	struct unpacker u = {.limits = *limits, .packed_bytes = packed_bytes};
+	struct unpacker u = {.limits = *limits, .packed_bytes = packed_bytes, .layer = layer};
 	bool loaded;
 	int rc;
 
@@ -453,18 +555,19 @@ static int wait_child(pid_t pid, int report_fd, struct report *ret_report)
 }
 
 static int run_child(int archive, int folder, uint64_t packed_bytes,
-	const struct unpack_limits *limits, struct report *ret_report)
+	const struct unpack_limits *limits, bool layer, struct report *ret_report)
 {
-	static struct filter filter;
+	static struct filter filters[2];
+	struct filter *filter = &filters[layer];
 	int pair[2], rc;
 	pid_t pid;
 
-	TRY(filter_build_unpack(&filter));
+	TRY(filter_build_unpack(layer, filter));
 	if (pipe2(pair, O_CLOEXEC) != 0)
 		return rc_from_errno(errno);
 	pid = sys_fork();
 	if (pid == 0)
-		child(archive, folder, pair[1], packed_bytes, limits, &filter);
+		child(archive, folder, pair[1], packed_bytes, limits, layer, filter);
 	close(pair[1]);
 	rc = pid < 0 ? rc_from_errno(errno) : wait_child(pid, pair[0], ret_report);
 	close(pair[0]);
@@ -504,8 +607,9 @@ static bool name_ok(const char *name)
 	return *name && *name != '.' && !strchr(name, '/');
 }
 
-int unpack_zip(int archive_fd, int folder_fd, const char *name, const struct unpack_limits *limits,
-	struct unpack_result *ret_result, struct sandbox_error *error)
+static int unpack(int archive_fd, int folder_fd, const char *name,
+	const struct unpack_limits *limits, bool layer, struct unpack_result *ret_result,
+	struct sandbox_error *error)
 {
 	struct unpack_limits l = with_defaults(limits);
 	struct report report = {0};
@@ -529,7 +633,7 @@ int unpack_zip(int archive_fd, int folder_fd, const char *name, const struct unp
 		return rc_from_errno(errno);
 	fd = openat(folder_fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	rc = fd < 0 ? rc_from_errno(errno)
-		    : run_child(archive_fd, fd, (uint64_t)st.st_size, &l, &report);
+		    : run_child(archive_fd, fd, (uint64_t)st.st_size, &l, layer, &report);
 	if (rc == 0)
 		rc = publish(folder_fd, temporary, fd, name, &existed);
 	if (rc < 0 || existed)
@@ -543,6 +647,19 @@ int unpack_zip(int archive_fd, int folder_fd, const char *name, const struct unp
 	*ret_result = report.result;
 	ret_result->existed = existed;
 	return 0;
+}
+
+int unpack_zip(int archive_fd, int folder_fd, const char *name, const struct unpack_limits *limits,
+	struct unpack_result *ret_result, struct sandbox_error *error)
+{
+	return unpack(archive_fd, folder_fd, name, limits, false, ret_result, error);
+}
+
+int unpack_layer(int archive_fd, int folder_fd, const char *name,
+	const struct unpack_limits *limits, struct unpack_result *ret_result,
+	struct sandbox_error *error)
+{
+	return unpack(archive_fd, folder_fd, name, limits, true, ret_result, error);
 }
 
 int unpack_sweep(int folder_fd)

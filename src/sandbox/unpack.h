@@ -39,9 +39,20 @@ must_use int unpack_zip(int archive_fd, int folder_fd, const char *name,
 	const struct unpack_limits *limits, struct unpack_result *ret_result,
 	struct sandbox_error *error);
 /*
- * The same for a fiber: the launcher runs it, as the owner of its data folder, so the calling
- * process needs neither a thread nor the right to fork. The descriptors stay the caller's. The
- * name has at most 95 bytes. ERR_BUSY when eight archives are at work.
+ * The same for a layer of a container image: a tar archive, packed by gzip or zstd or not at all,
+ * as the image specification (OCI, "Filesystem Layer") has it. Owners and times are dropped, of
+ * permissions only those to execute are kept (so set-user-id is gone), devices, pipes and sockets
+ * are refused. Links may name anything: they are followed only inside a container. Whiteouts become
+ * what an overlay mounted with "userxattr" reads: a character device 0/0, and on opaque folders the
+ * attribute user.overlay.opaque.
+ */
+must_use int unpack_layer(int archive_fd, int folder_fd, const char *name,
+	const struct unpack_limits *limits, struct unpack_result *ret_result,
+	struct sandbox_error *error);
+/*
+ * The same as unpack_zip() for a fiber: the launcher runs it, as the owner of its data folder, so
+ * the calling process needs neither a thread nor the right to fork. The descriptors stay the
+ * caller's. The name has at most 95 bytes. ERR_BUSY when eight archives are at work.
  */
 must_use mayyield int sandbox_unpack(struct sandbox *s, int archive_fd, int folder_fd,
 	const char *name, const struct unpack_limits *limits, int64_t deadline,

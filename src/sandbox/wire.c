@@ -16,6 +16,15 @@ bool wire_mounts_join(const struct sandbox_spec *spec, unsigned i)
 	       str_eq(spec->mounts[i - 1].target, STR("/opt"));
 }
 
+unsigned wire_layer_count(const struct sandbox_spec *spec)
+{
+	unsigned n = 0;
+
+	while (n < spec->mount_count && str_eq(spec->mounts[n].target, STR("/")))
+		n++;
+	return n;
+}
+
 bool wire_target_ok(str target)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
@@ -191,7 +200,13 @@ int wire_take_spec(str body, struct wire_spec *ret_spec, struct sandbox_error *e
 			if (spec->pipes[i] == spec->pipes[j])
 				return refuse(error, "two pipes on descriptor %u", spec->pipes[i]);
 	}
-	for (unsigned i = 0; i < spec->mount_count; i++) {
+	if (wire_layer_count(spec) > SANDBOX_LAYERS_MAX)
+		return refuse(error, "more than %d layers of an image", SANDBOX_LAYERS_MAX);
+	if (spec->mount_count - wire_layer_count(spec) > SANDBOX_TREES_MAX)
+		return refuse(error, "more than %d mounts", SANDBOX_TREES_MAX);
+	if (wire_layer_count(spec) && spec->pooled)
+		return refuse(error, "an image has no pooled container");
+	for (unsigned i = wire_layer_count(spec); i < spec->mount_count; i++) {
 		str target = spec->mounts[i].target;
 
 		if (!wire_target_ok(target))
@@ -203,7 +218,8 @@ int wire_take_spec(str body, struct wire_spec *ret_spec, struct sandbox_error *e
 	}
 	if (!spec->pooled && !spec->argc)
 		return refuse(error, "no program to run");
-	if (spec->argc && (!spec->argv[0].n || spec->argv[0].p[0] != '/'))
+	if (spec->argc &&
+		(!spec->argv[0].n || (spec->argv[0].p[0] != '/' && !wire_layer_count(spec))))
 		return refuse(error, "the program's path is not absolute");
 	if (spec->working_folder.n && spec->working_folder.p[0] != '/')
 		return refuse(error, "the working folder's path is not absolute");

@@ -94,6 +94,8 @@ must_use int wire_put_spec(
 must_use int wire_take_spec(str body, struct wire_spec *ret_spec, struct sandbox_error *error);
 /* Is mount i shown on top of the one before it, as one folder? */
 bool wire_mounts_join(const struct sandbox_spec *spec, unsigned i);
+/* How many of its mounts, the first ones, are layers of an image. */
+unsigned wire_layer_count(const struct sandbox_spec *spec);
 /* "/var/task" and so on: where a mount may go. */
 bool wire_target_ok(str target);
 
