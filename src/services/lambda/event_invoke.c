@@ -48,7 +48,7 @@ static str destination(const struct value *config, const char *when)
 }
 
 /* One that nobody here takes could never be told: better known now than at the first failure. */
-static int check_destination(struct call *c, const char *when)
+int event_invoke_check_destination(struct call *c, const char *when)
 {
 	str arn = destination(c->in, when);
 	struct function_name name;
@@ -153,8 +153,8 @@ static int change(struct call *c, bool merge,
 
 static int put_config(struct call *c, bool merge)
 {
-	TRY(check_destination(c, "OnSuccess"));
-	TRY(check_destination(c, "OnFailure"));
+	TRY(event_invoke_check_destination(c, "OnSuccess"));
+	TRY(event_invoke_check_destination(c, "OnFailure"));
 	if (!value_has(c->in, "MaximumRetryAttempts") &&
 		!value_has(c->in, "MaximumEventAgeInSeconds") &&
 		!value_has(c->in, "DestinationConfig"))

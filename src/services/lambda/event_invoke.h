@@ -13,6 +13,7 @@
 
 #include "services/lambda/names.h"
 
+struct call;
 struct lambda_service;
 
 struct event_invoke {
@@ -23,6 +24,12 @@ struct event_invoke {
 /* Of a function with the qualifier of the call; AWS's defaults where nothing is configured. */
 must_use int event_invoke_load(struct lambda_service *s, struct arena *a,
 	const struct function_name *function, struct event_invoke *ret_config) mayyield;
+
+/*
+ * Is the Destination in the input's DestinationConfig one that somebody here takes events for?
+ * `when`: "OnSuccess", "OnFailure". 0 or ERR_FAULT.
+ */
+must_use int event_invoke_check_destination(struct call *c, const char *when);
 
 /* An invocation that has come to an end. */
 struct event_invoke_end {

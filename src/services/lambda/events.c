@@ -9,7 +9,6 @@
 
 #include "aws/keyspace.h"
 #include "aws/ports/deliver.h"
-#include "aws/ports/identity.h"
 #include "aws/ports/metric.h"
 #include "aws/principal.h"
 #include "base/check.h"
@@ -18,6 +17,7 @@
 #include "kv/kv.h"
 #include "rt/rt.h"
 #include "services/lambda/event_invoke.h"
+#include "services/lambda/role.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
@@ -300,21 +300,6 @@ static int run_once(struct event_run *r, struct invocation *inv)
 
 /* ---- destinations ---- */
 
-/*
- * The function's role, which hands the event on: 1, or 0 when IAM does not know it, and nothing
- * limits it then (in open mode; strict mode knows its roles).
- */
-static int find_role(struct event_run *r, struct principal *ret_role)
-{
-	struct lambda_service *s = r->events->service;
-	const struct port_identity *identity = s->ports->identity;
-
-	if (identity && r->role.n &&
-		TRY(identity->by_role(identity->self, &r->arena, r->role, r->event.name, ret_role)))
-		return 1;
-	return s->options.auth_strict ? ERR_DENIED : 0;
-}
-
 /* AWS/Lambda's metric of that name, one more. */
 static void count_failure(struct event_run *r, str metric)
 {
@@ -331,7 +316,7 @@ static void hand_on(struct event_run *r, struct deliver_request *request, str me
 {
 	struct principal role;
 	str why = STR("the role is not known");
-	int rc = find_role(r, &role);
+	int rc = role_find(r->events->service, &r->arena, r->role, r->event.name, &role);
 
 	request->account = r->event.account;
 	request->region = r->event.region;

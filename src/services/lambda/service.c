@@ -14,6 +14,8 @@
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
 #include "services/lambda/layer.h"
+#include "services/lambda/mapping_control.h"
+#include "services/lambda/mapping_engine.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/scheduler.h"
@@ -96,6 +98,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
 	s->scheduler = scheduler_new(s);
 	s->events = events_new(s);
+	s->mappings = mapping_control_engine(s);
 	s->credentials = credentials_new(ports);
 	s->rows = (struct service){
 		.model = model_named(STR("lambda")),
@@ -130,6 +133,7 @@ void lambda_service_free(struct lambda_service *s)
 	if (!s)
 		return;
 	credentials_free(s->credentials);
+	mapping_engine_free(s->mappings);
 	events_free(s->events);
 	scheduler_free(s->scheduler);
 	quota_books_free(s->quotas);
@@ -211,7 +215,8 @@ int lambda_service_start(struct lambda_service *s, struct kv *kv)
 	TRY(store_each(s, resume, s));
 	pool_start(s->pool);
 	TRY(store_each(s, keep_provisioned, s));
-	return events_start(s->events);
+	TRY(events_start(s->events));
+	return mapping_engine_start(s->mappings, kv);
 }
 
 void lambda_service_stop(struct lambda_service *s, int64_t deadline)
@@ -219,8 +224,11 @@ void lambda_service_stop(struct lambda_service *s, int64_t deadline)
 	if (!s->kv)
 		return;
 	atomic_store(&s->stopping, true);
+	mapping_engine_stop(s->mappings, deadline);
 	events_stop(s->events, deadline);
 	scheduler_stop(s->scheduler, deadline);
+	/* Those whose invocations were cut off just now. */
+	mapping_engine_stop(s->mappings, rt_after_ms(DRAIN_MS));
 	pool_stop(s->pool);
 	transitions_wait(s);
 	if (s->runtime_server)

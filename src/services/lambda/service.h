@@ -25,6 +25,7 @@ struct events;
 struct function_ref;
 struct http_server;
 struct kv_txn;
+struct mapping_engine;
 struct policy;
 struct pool;
 struct quota_books;
@@ -51,6 +52,7 @@ struct lambda_service {
 	struct quota_books *quotas;
 	struct scheduler *scheduler;
 	struct events *events;
+	struct mapping_engine *mappings;
 	struct credentials *credentials;
 	uint8_t url_key[32];
 	struct service rows;

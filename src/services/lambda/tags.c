@@ -1,10 +1,12 @@
 /*
- * Tags of functions and of code signing configurations.
+ * Tags of functions, code signing configurations and event source mappings.
  *
  * Source: API Reference, TagResource, UntagResource, ListTags.
  */
 #include "base/check.h"
 #include "services/lambda/config.h"
+#include "services/lambda/mapping.h"
+#include "services/lambda/mapping_control.h"
 #include "services/lambda/service.h"
 #include "services/lambda/signing.h"
 #include "services/lambda/store.h"
@@ -12,6 +14,13 @@
 static struct lambda_service *self(struct call *c)
 {
 	return check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+}
+
+static bool is_mapping(struct call *c)
+{
+	str part;
+
+	return mapping_arn_parse(value_str(c->in, "Resource"), &part, &part, &part);
 }
 
 /* Which function the resource is; a version or alias has no tags of its own. */
@@ -22,9 +31,9 @@ static int tagged_function(struct call *c, struct function *ret_function)
 
 	if (function_name_parse(arn, &name) < 0 || !name.region.p || !name.account.p)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"%.*s is not the ARN of a function or a code signing configuration (tags "
-			"of "
-			"other resources are not implemented by this server).",
+			"%.*s is not the ARN of a function, a code signing configuration or an "
+			"event source mapping (tags of other resources are not implemented by "
+			"this server).",
 			STR_ARG(arn));
 	if (name.qualifier.p)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
@@ -96,6 +105,8 @@ static int change(struct call *c, tags_change_fn *fn)
 
 	if (signing_is_arn(value_str(c->in, "Resource")))
 		return signing_change_tags(c, fn);
+	if (is_mapping(c))
+		return mapping_change_tags(c, fn);
 	TRY(tagged_function(c, &f));
 	change.account = f.account;
 	change.region = f.region;
@@ -120,6 +131,8 @@ int control_list_tags(struct call *c)
 
 	if (signing_is_arn(value_str(c->in, "Resource")))
 		return signing_list_tags(c);
+	if (is_mapping(c))
+		return mapping_list_tags(c);
 	TRY(tagged_function(c, &f));
 	v = value_put_map(c->out, "Tags");
 	for (uint32_t i = 0; i < f.tag_count; i++)
