@@ -619,13 +619,14 @@ ENGINE(bisect, "\"BisectBatchOnFunctionError\":true,\"MaximumRetryAttempts\":0,"
 }
 
 ENGINE(bisect_counts_single_attempts,
-	"\"BisectBatchOnFunctionError\":true,\"MaximumRetryAttempts\":1")
+	"\"BisectBatchOnFunctionError\":true,\"MaximumRetryAttempts\":1," LOST)
 {
 	write_some(b, 2);
 	b->poison = "1";
 	create(b, UUID, b->config);
 	pass(60000);
 	EXPECT_CALLS("1 2|1|1|2");
+	EXPECT(has(&b->losses, "\"approximateInvokeCount\":3")); /* with that of the whole batch */
 }
 
 ENGINE(throttled, "\"MaximumRetryAttempts\":0")
