@@ -26,7 +26,7 @@ static int number_of(struct compiler *c, const struct json_value *v, double *ret
 
 	if (!v || v->kind != JSON_NUMBER)
 		return FAIL(c, "Value of numeric must be numeric");
-	json_reader_init(&r, v->text, NULL, 0);
+	json_reader_init(&r, v->text, c->arena, 0);
 	if (json_double(&r, ret) < 0 || fabs(*ret) > NUMBER_MAX)
 		return FAIL(c, "Value must be between -5.0E9 and 5.0E9, inclusive");
 	return 0;

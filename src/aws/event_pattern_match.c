@@ -56,10 +56,12 @@ static bool same(str a, str b, bool no_case)
 
 static bool in_range(const struct matcher *m, str number)
 {
+	struct arena a cleanup(arena_done_p) = {0}; /* for numbers of very many digits */
 	struct json_reader r;
 	double d;
 
-	json_reader_init(&r, number, NULL, 0);
+	arena_init(&a, SIZE_MAX);
+	json_reader_init(&r, number, &a, 0);
 	if (json_double(&r, &d) < 0)
 		return false;
 	return (m->low_open ? d > m->low : d >= m->low) &&
