@@ -381,6 +381,8 @@ void mapping_reader_fiber(void *arg)
 	int rc;
 
 	rc = load_position(r);
+	if (rc < 0) /* the run starts another one at once */
+		(void)!mapping_pause(r, 2);
 	while (rc >= 0 && !r->done && !mapping_stopping(r->run)) {
 		rc = one_round(r);
 		if (rc >= 0) {
