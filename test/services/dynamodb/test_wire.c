@@ -90,6 +90,14 @@ static bool crc_is_right(struct arena *a, const struct gate_response *r)
 	return false;
 }
 
+static bool is_gzip(const struct gate_response *r)
+{
+	for (uint32_t i = 0; i < r->header_count; i++)
+		if (str_eq(r->headers[i].name, STR("Content-Encoding")))
+			return str_eq(r->headers[i].value, STR("gzip"));
+	return false;
+}
+
 struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str body)
 {
 	static const struct gate_trust root = {.loopback = true};
@@ -108,7 +116,9 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 				     "Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
 				     "SignedHeaders=host;x-amz-date;x-amz-target, Signature="
 				     "00000000000000000000000000000000000000000000000000000000000"
-				     "00000")}};
+				     "00000")},
+		{.name = STR("Content-Encoding"), .value = w->content_encoding},
+		{.name = STR("Accept-Encoding"), .value = w->accept_encoding}};
 	struct gate_request request = {.method = STR("POST"),
 		.path = STR("/"),
 		.query = STR_NULL,
@@ -121,8 +131,8 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 		.body_length = body.n};
 
 	gate_handle(w->gate, a, &request, &response);
-	return (struct ddb_answer){
-		response.status, arena_str(a, response.body), crc_is_right(a, &response)};
+	return (struct ddb_answer){response.status, arena_str(a, response.body),
+		crc_is_right(a, &response), is_gzip(&response)};
 }
 
 str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *operation, str body)

@@ -18,7 +18,8 @@ struct ddb {
 	struct ports ports;
 	struct gate *gate;
 	struct dynamodb *dynamodb;
-	const struct gate_trust *trust; /* NULL: everything is allowed */
+	const struct gate_trust *trust;        /* NULL: everything is allowed */
+	str content_encoding, accept_encoding; /* headers of requests; empty: none */
 	void *arg;
 };
 
@@ -26,6 +27,7 @@ struct ddb_answer {
 	unsigned status;
 	str body; /* in the arena of the call */
 	bool crc_is_right;
+	bool packed; /* Content-Encoding: gzip */
 };
 
 /* Runs `fn` in a fiber of a new world; `arg` is w->arg. */
