@@ -61,6 +61,13 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
 void ddb_file(const char *path, unsigned cases_min);
 
 /*
+ * The same on a PostgreSQL server (test/kv/postgres_server.h), in real time: groups in
+ * which more than a few seconds pass, or whose throughput is limited, are left out. Returns how
+ * many answers there were.
+ */
+unsigned ddb_file_on(const char *path, const char *conninfo);
+
+/*
  * Runs one group of cases ("### ..." to the next) with a member left out of the request in `line`;
  * `line_before` is the number of the line before the group. True when an answer is another one.
  * Members are written as paths: "TransactItems[].Put.Item", "RequestItems{}.Keys"; "*.S" is the
