@@ -565,6 +565,8 @@ static bool is_quick(const char *path, str cases)
 		if (str_starts(line, STR("### ")) && begun)
 			break;
 		begun |= str_starts(line, STR("### "));
+		if (str_find_str(line, STR("1767225601")) >= 0)
+			return false; /* an answer shows the simulated clock */
 		if (str_starts(line, STR("~ ")) && str_to_i64(str_from(line, 2), &ms) == 0 &&
 			ms > 2000)
 			return false;
