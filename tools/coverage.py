@@ -5,7 +5,7 @@
     tools/coverage.py --check    exit status 1 when the page is out of date, or when an operation
                                  with a handler is named in no test
 
-Operations come from src/services/*/*.model, handlers from the `struct operation_row` tables (read
+Operations come from src/services/*/*.model and .override, handlers from the `struct operation_row` tables (read
 behind the preprocessor, since tables may use macros), tests from where an operation is called: by
 its name ("CreateTable"), its request line (POST /v2/apis), a command of the CLI (dynamodb create-table), a method of boto3
 (.create_table()) or a command of the JavaScript SDK (CreateTableCommand).
@@ -41,6 +41,9 @@ def models():
     found = []
     for path in sorted(glob.glob(os.path.join(ROOT, "src/services/*/*.model"))):
         text = open(path, encoding="utf-8").read()
+        override = path[:-6] + ".override"
+        if os.path.exists(override):
+            text += open(override, encoding="utf-8").read()
         found.append((os.path.basename(path)[:-6], os.path.dirname(path), routes(text)))
     return found
 

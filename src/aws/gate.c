@@ -6,6 +6,7 @@
 #include "aws/ports/call.h"
 #include "aws/validate.h"
 #include "base/check.h"
+#include "base/gzip.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -114,6 +115,7 @@ static str *head_named(struct gate_heads *h, str name)
 		{STR("sec-fetch-site"), &h->fetch_site},
 		{STR("content-type"), &h->content_type},
 		{STR("content-encoding"), &h->content_encoding},
+		{STR("accept-encoding"), &h->accept_encoding},
 		{STR("access-control-request-method"), &h->request_method},
 		{STR("access-control-request-headers"), &h->request_headers},
 	};
@@ -169,6 +171,32 @@ void call_header(struct call *c, str name, str value)
 		(struct http_header){.name = name, .value = value};
 }
 
+/* Of the services here only DynamoDB takes packed bodies. */
+static bool is_packed(const struct gate_pass *p)
+{
+	const struct service *s = p->call->service;
+
+	return s && s->model->crc32 && str_eq_nocase(p->heads.content_encoding, STR("gzip"));
+}
+
+/* Behind the signature, which is over the body as it was sent. */
+static int unpack(struct gate_pass *p, size_t max)
+{
+	struct call *c = p->call;
+	int rc;
+
+	if (likely(!p->heads.content_encoding.n) || !is_packed(p))
+		return 0;
+	rc = gzip_unpack(c->arena, c->body, max, &c->body);
+	if (rc == ERR_TOO_LARGE)
+		return gate_refuse(p, GATE_TOO_LARGE,
+			"Request must be smaller than %zu bytes for this operation", max);
+	if (rc < 0)
+		return gate_refuse(
+			p, GATE_MALFORMED, "The request's body is not gzip as it should be.");
+	return 0;
+}
+
 int gate_body(struct gate_pass *p, size_t max)
 {
 	const struct gate_request *r = p->request;
@@ -176,7 +204,7 @@ int gate_body(struct gate_pass *p, size_t max)
 
 	if (p->body_read)
 		return p->call->body.n <= max ? 0 : ERR_TOO_LARGE;
-	if (p->heads.content_encoding.n &&
+	if (p->heads.content_encoding.n && !is_packed(p) &&
 		!str_eq_nocase(p->heads.content_encoding, STR("identity")))
 		return gate_refuse(p, GATE_MEDIA_TYPE,
 			"Bodies with Content-Encoding '%.*s' are not supported; send it plain.",
@@ -274,6 +302,7 @@ static int run(struct gate_pass *p)
 	TRY(gate_check_signed(p));
 	TRY(gate_body(p, body_max(p)));
 	TRY(gate_authenticate(p));
+	TRY(unpack(p, body_max(p)));
 	p->label.account = c->account;
 	if (c->row->flags & ROW_RAW_BODY) {
 		buf_init(&c->raw_out, c->arena, GATE_ANSWER_MAX);

@@ -58,7 +58,8 @@ struct gate {
 
 /* The headers that the gate looks at; STR_NULL when absent. */
 struct gate_heads {
-	str target, host, origin, referer, fetch_site, content_type, content_encoding;
+	str target, host, origin, referer, fetch_site, content_type, content_encoding,
+		accept_encoding;
 	str request_method, request_headers; /* of a CORS preflight */
 };
 

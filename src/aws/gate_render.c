@@ -6,12 +6,14 @@
  */
 #include "aws/gate_internal.h"
 #include "base/check.h"
+#include "base/gzip.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/xml.h"
 
 /* Room for the headers that every answer may have and those of call_header(). */
 enum { HEADERS_OWN = 32 };
+enum { PACKED_BYTES_MIN = 1024 }; /* of an answer that is worth packing */
 
 static void add(struct gate_response *r, str name, str value)
 {
@@ -49,10 +51,37 @@ static str content_type(const struct model *m)
 	return STR("application/json");
 }
 
+/* "gzip", "deflate, gzip;q=1.0": does the client take gzip? RFC 9110, 12.5.3. */
+static bool takes_gzip(str accepted)
+{
+	str one, name;
+
+	while (str_split(&accepted, ',', &one)) {
+		one = str_trim(one);
+		str_split(&one, ';', &name);
+		one = str_trim(one);
+		if (str_eq_nocase(str_trim(name), STR("gzip")))
+			return !str_eq(one, STR("q=0")) && !str_starts(one, STR("q=0.0"));
+	}
+	return false;
+}
+
+/* DynamoDB packs answers for clients that ask for it; small ones would only grow. */
+static str packed(struct gate_pass *p, struct gate_response *ret, str body)
+{
+	if (likely(!p->heads.accept_encoding.n) || body.n < PACKED_BYTES_MIN ||
+		!takes_gzip(p->heads.accept_encoding))
+		return body;
+	add(ret, STR("Content-Encoding"), STR("gzip"));
+	return gzip_pack(p->call->arena, body);
+}
+
 static void finish_body(struct gate_pass *p, struct gate_response *ret, str body, str type)
 {
 	const struct model *m = model_of(p);
 
+	if (m && m->crc32)
+		body = packed(p, ret, body);
 	ret->body = body;
 	if (type.n)
 		add(ret, STR("Content-Type"), type);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "kv/record.h"
 #include "test/kv/contract.h"
+#include "test/kv/postgres_server.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -294,79 +295,17 @@ TEST(kv, rocksdb)
 
 /* --- postgres -------------------------------------------------------------------------------- */
 
-#define PG_BIN "/usr/lib/postgresql/15/bin/"
-
-/* Runs a program of the server as an unprivileged user; its pid. */
-static pid_t pg_spawn(const char *folder, const char *const *argv)
-{
-	const struct passwd *user = getpwnam("nobody");
-	pid_t pid;
-
-	if (geteuid() == 0 && user && chown(folder, user->pw_uid, user->pw_gid) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		if (geteuid() == 0 && (!user || setgroups(0, NULL) < 0 ||
-					      setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
-			_exit(1);
-		if (chdir(folder) == 0)
-			execv(argv[0], (char *const *)argv);
-		_exit(1);
-	}
-	return pid;
-}
-
-/* A private server in the folder, on a socket in it only. */
-static pid_t pg_start(const char *folder)
-{
-	static const char *const init_argv[] = {
-		PG_BIN "initdb", "-Ddata", "-Atrust", "-Ucirrus", "--no-sync", NULL};
-	static const char *const argv[] = {
-		PG_BIN "postgres", "-Ddata", "-k.", "-h", "", "-F", "-N40", NULL};
-	pid_t pid = pg_spawn(folder, init_argv);
-	int status;
-
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		return -1;
-	return pg_spawn(folder, argv);
-}
-
 static mayyield int open_postgres(void *arg, uint64_t seed, struct kv **ret_kv)
 {
 	static unsigned number;
 	struct kv_postgres_options options = {0};
-	char conninfo[256], table[32];
+	char conninfo[PG_CONNINFO_MAX], table[32];
 
 	(void)seed;
-	snprintf(conninfo, sizeof conninfo, "host=%s/data user=cirrus dbname=postgres",
-		(const char *)arg);
+	pg_conninfo(arg, conninfo);
 	snprintf(table, sizeof table, "t%u", number++);
 	options.table = table;
 	return kv_open_postgres(conninfo, &options, ret_kv);
-}
-
-/* Its pid file says when it takes connections. */
-static bool pg_ready(const char *folder)
-{
-	char path[128], text[512];
-
-	snprintf(path, sizeof path, "%s/data/postmaster.pid", folder);
-	for (unsigned i = 0; i < 200; i++) {
-		int fd = open(path, O_RDONLY);
-		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
-
-		if (fd >= 0)
-			close(fd);
-		if (n > 0 && memmem(text, (size_t)n, "ready", 5))
-			return true;
-		poll(NULL, 0, 50);
-	}
-	return false;
 }
 
 TEST(kv, postgres)
@@ -379,16 +318,11 @@ TEST(kv, postgres)
 		.fibers = 6,
 		.rounds = 12};
 	pid_t pid;
-	int status;
 
-	if (access(PG_BIN "postgres", X_OK) < 0) {
-		fprintf(stderr, "kv.postgres: no server installed, not run\n");
+	if (!pg_installed())
 		return;
-	}
 	pid = pg_start(folder);
-	ASSERT(pid > 0);
-	if (EXPECT(pg_ready(folder)))
+	if (EXPECT(pid > 0))
 		contract_run(&e, test_number("SEED", 1));
-	kill(pid, SIGINT);
-	EXPECT_INT(waitpid(pid, &status, 0), pid);
+	pg_stop(pid);
 }

@@ -35,7 +35,8 @@ struct update {
 static int refuse_unbuilt(struct call *c)
 {
 	static const char *const members[] = {"ReplicaUpdates", "MultiRegionConsistency",
-		"GlobalTableWitnessUpdates", "GlobalTableSettingsReplicationMode"};
+		"GlobalTableWitnessUpdates", "GlobalTableSettingsReplicationMode",
+		"VectorIndexUpdates", "DisassociationProtectionEnabled"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))

@@ -4,6 +4,7 @@
  */
 #include "aws/keyspace.h"
 #include "base/check.h"
+#include "base/gzip.h"
 #include "base/json.h"
 #include "kv/kv.h"
 #include "services/dynamodb/request.h"
@@ -95,6 +96,87 @@ TEST(dynamodb, wire_throttle)
 TEST(dynamodb, wire_members)
 {
 	ddb_file(FOLDER "members.txt", 50);
+}
+
+/* ---- packed bodies ---- */
+
+static void send_packed(struct ddb *w)
+{
+	static const char put[] = "{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"packed\"}}}";
+	static const char get[] = "{\"TableName\":\"tab\",\"Key\":{\"p\":{\"S\":\"packed\"}}}";
+	struct ddb_answer answer;
+	struct arena a cleanup(arena_done_p);
+	str packed;
+	char *damaged;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable",
+		STR("{\"TableName\":\"tab\",\"KeySchema\":[{\"AttributeName\":\"p\",\"KeyType\":"
+		    "\"HASH\"}],\"AttributeDefinitions\":[{\"AttributeName\":\"p\","
+		    "\"AttributeType\":\"S\"}],\"BillingMode\":\"PAY_PER_REQUEST\"}"));
+	packed = gzip_pack(&a, str_c(put));
+	w->content_encoding = STR("GZIP");
+	ddb_expect(w, &a, 200, "PutItem", packed);
+	ddb_expect(w, &a, 400, "PutItem", str_c(put));
+	ddb_expect(w, &a, 400, "PutItem", str_sub(packed, 0, packed.n - 1));
+	/* what stands in the place of the size is a large one */
+	ddb_expect(w, &a, 413, "PutItem", ARENA_CONCAT(&a, packed, STR("x")));
+	ddb_expect(w, &a, 400, "PutItem",
+		ARENA_CONCAT(&a, packed, gzip_pack(&a, str_c(get)))); /* another member */
+	damaged = arena_bytes(&a, packed.n);
+	memcpy(damaged, packed.p, packed.n);
+	damaged[packed.n - 1] = 0x7f; /* says that it is 2 GB */
+	ddb_expect(w, &a, 413, "PutItem", str_of(damaged, packed.n));
+	memcpy(damaged, packed.p, packed.n);
+	damaged[packed.n - 8] ^= 1; /* the checksum */
+	ddb_expect(w, &a, 400, "PutItem", str_of(damaged, packed.n));
+	w->content_encoding = STR("br");
+	ddb_expect(w, &a, 415, "PutItem", str_c(put));
+	w->content_encoding = STR("identity");
+	EXPECT_STR(ddb_expect(w, &a, 200, "GetItem", str_c(get)),
+		STR("{\"Item\":{\"p\":{\"S\":\"packed\"}}}"));
+	w->accept_encoding = STR("gzip");
+	answer = ddb_send(w, &a, STR("GetItem"), str_c(get)); /* too small to be packed */
+	EXPECT(answer.status == 200 && !answer.packed && answer.crc_is_right);
+}
+
+static void receive_packed(struct ddb *w)
+{
+	static const struct {
+		const char *accepted;
+		bool packed;
+	} headers[] = {{"gzip", true}, {"deflate, GZIP;q=0.5", true}, {"gzip;q=0", false},
+		{"br", false}, {"gzipped", false}, {"identity, gzip ; q=1", true}};
+	static const str scan = STR_INIT("{\"TableName\":\"tab\"}");
+	struct arena a cleanup(arena_done_p);
+	str text = STR_NULL, plain;
+
+	arena_init(&a, SIZE_MAX);
+	send_packed(w);
+	w->content_encoding = STR("");
+	ddb_expect(w, &a, 200, "PutItem",
+		arena_printf(&a,
+			"{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"long\"},\"t\":{\"S\":"
+			"\"%03000d\"}}}",
+			7));
+	w->accept_encoding = STR("");
+	plain = ddb_expect(w, &a, 200, "Scan", scan);
+	for (size_t i = 0; i < ARRAY_SIZE(headers); i++) {
+		struct ddb_answer answer;
+
+		w->accept_encoding = str_c(headers[i].accepted);
+		answer = ddb_send(w, &a, STR("Scan"), scan);
+		EXPECT_INT(answer.packed, headers[i].packed);
+		EXPECT(answer.status == 200 && answer.crc_is_right);
+		if (answer.packed)
+			ASSERT_INT(gzip_unpack(&a, answer.body, 1 << 20, &text), 0);
+		EXPECT_STR(answer.packed ? text : answer.body, plain);
+	}
+}
+
+TEST(dynamodb, packed_bodies)
+{
+	ddb_run(1, receive_packed, NULL);
 }
 
 /* ---- members ---- */

@@ -25,8 +25,20 @@ static int64_t wall_ms(void)
 
 struct start {
 	struct ddb *w;
+	const char *conninfo; /* NULL: the memory store */
 	void (*fn)(struct ddb *w);
 };
+
+/* Each world has tables of its own there. */
+static mayyield int open_postgres(const char *conninfo, struct kv **ret_kv)
+{
+	static unsigned number;
+	char table[32];
+
+	snprintf(table, sizeof table, "w%u", number++);
+	return kv_open_postgres(
+		conninfo, &(struct kv_postgres_options){.table = table, .connections = 8}, ret_kv);
+}
 
 static void run(void *arg)
 {
@@ -39,7 +51,10 @@ static void run(void *arg)
 		.random = rt_random_bytes};
 	struct kv *memory;
 
-	check(kv_open_memory(&(struct kv_memory_options){.seed = 1}, &memory) == 0);
+	if (start->conninfo)
+		check(open_postgres(start->conninfo, &memory) == 0);
+	else
+		check(kv_open_memory(&(struct kv_memory_options){.seed = 1}, &memory) == 0);
 	check(kv_open_fault(memory, &(struct kv_fault_options){.no_delay = true}, &w->kv) == 0);
 	check(dynamodb_start(w->dynamodb, w->kv) == 0);
 	w->gate = gate_new(&options, &w->ports);
@@ -51,11 +66,13 @@ static void run(void *arg)
 	rt_stop(w->rt);
 }
 
-static void run_world(uint64_t seed, bool throttles, void (*fn)(struct ddb *w), void *arg)
+static void run_world(
+	uint64_t seed, bool throttles, const char *conninfo, void (*fn)(struct ddb *w), void *arg)
 {
 	struct ddb w = {.arg = arg};
-	struct start start = {&w, fn};
-	const struct rt_options options = {.mode = RT_SIMULATED, .loops = 1, .seed = seed};
+	struct start start = {&w, conninfo, fn};
+	const struct rt_options options = {
+		.mode = conninfo ? RT_REAL : RT_SIMULATED, .loops = 1, .seed = seed};
 
 	check(rt_new(&options, &w.rt) == 0);
 	w.dynamodb = dynamodb_new(w.rt);
@@ -68,7 +85,7 @@ static void run_world(uint64_t seed, bool throttles, void (*fn)(struct ddb *w), 
 
 void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
 {
-	run_world(seed, false, fn, arg);
+	run_world(seed, false, NULL, fn, arg);
 }
 
 static int give_body(void *arg, size_t max, str *ret_body)
@@ -90,6 +107,14 @@ static bool crc_is_right(struct arena *a, const struct gate_response *r)
 	return false;
 }
 
+static bool is_gzip(const struct gate_response *r)
+{
+	for (uint32_t i = 0; i < r->header_count; i++)
+		if (str_eq(r->headers[i].name, STR("Content-Encoding")))
+			return str_eq(r->headers[i].value, STR("gzip"));
+	return false;
+}
+
 struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str body)
 {
 	static const struct gate_trust root = {.loopback = true};
@@ -108,7 +133,9 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 				     "Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
 				     "SignedHeaders=host;x-amz-date;x-amz-target, Signature="
 				     "00000000000000000000000000000000000000000000000000000000000"
-				     "00000")}};
+				     "00000")},
+		{.name = STR("Content-Encoding"), .value = w->content_encoding},
+		{.name = STR("Accept-Encoding"), .value = w->accept_encoding}};
 	struct gate_request request = {.method = STR("POST"),
 		.path = STR("/"),
 		.query = STR_NULL,
@@ -121,8 +148,8 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 		.body_length = body.n};
 
 	gate_handle(w->gate, a, &request, &response);
-	return (struct ddb_answer){
-		response.status, arena_str(a, response.body), crc_is_right(a, &response)};
+	return (struct ddb_answer){response.status, arena_str(a, response.body),
+		crc_is_right(a, &response), is_gzip(&response)};
 }
 
 str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *operation, str body)
@@ -492,7 +519,7 @@ bool ddb_depends_on(const char *path, str cases, int line_before, int line, str 
 
 	arena_init(&text, SIZE_MAX);
 	arena_init(&request, SIZE_MAX);
-	run_world(1, is_throttled(cases), run_cases, &f);
+	run_world(1, is_throttled(cases), NULL, run_cases, &f);
 	arena_done(&request);
 	arena_done(&text);
 	return f.differences > 0;
@@ -516,10 +543,76 @@ void ddb_file(const char *path, unsigned cases_min)
 		fclose(in);
 	while (f.rest.n) {
 		f.title = STR_NULL;
-		run_world(1, is_throttled(f.rest), run_cases, &f);
+		run_world(1, is_throttled(f.rest), NULL, run_cases, &f);
 	}
 	if (!f.update && f.cases < cases_min)
 		test_fail(path, f.line, "%u cases, expected at least %u", f.cases, cases_min);
 	arena_done(&request);
 	arena_done(&text);
+}
+
+/* To the next "###"; can it run in real time? */
+static bool is_quick(const char *path, str cases)
+{
+	bool begun = false;
+	str line;
+
+	if (str_find_str(str_c(path), STR("throttle")) >= 0)
+		return false;
+	while (str_split(&cases, '\n', &line)) {
+		int64_t ms;
+
+		if (str_starts(line, STR("### ")) && begun)
+			break;
+		begun |= str_starts(line, STR("### "));
+		if (str_find_str(line, STR("1767225601")) >= 0)
+			return false; /* an answer shows the simulated clock */
+		if (str_starts(line, STR("~ ")) && str_to_i64(str_from(line, 2), &ms) == 0 &&
+			ms > 2000)
+			return false;
+	}
+	return true;
+}
+
+/* Behind the group. */
+static void skip_group(struct file *f)
+{
+	bool begun = false;
+	str before, line;
+
+	for (;;) {
+		before = f->rest;
+		if (!str_split(&f->rest, '\n', &line))
+			return;
+		if (str_starts(line, STR("### ")) && begun)
+			break;
+		begun |= str_starts(line, STR("### "));
+		f->line++;
+	}
+	f->rest = before;
+}
+
+unsigned ddb_file_on(const char *path, const char *conninfo)
+{
+	struct arena text, request;
+	struct file f = {.path = path, .arena = &request, .kept_arena = &text};
+	FILE *in = fopen(path, "rb");
+	char *bytes;
+
+	arena_init(&text, SIZE_MAX);
+	arena_init(&request, SIZE_MAX);
+	bytes = arena_bytes(&text, FILE_BYTES_MAX);
+	f.rest = str_of(bytes, in ? fread(bytes, 1, FILE_BYTES_MAX, in) : 0);
+	if (in)
+		fclose(in);
+	while (f.rest.n) {
+		f.title = STR_NULL;
+		if (is_quick(path, f.rest))
+			run_world(1, false, conninfo, run_cases, &f);
+		else
+			skip_group(&f);
+	}
+	arena_done(&request);
+	arena_done(&text);
+	return f.cases;
 }

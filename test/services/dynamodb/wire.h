@@ -18,7 +18,8 @@ struct ddb {
 	struct ports ports;
 	struct gate *gate;
 	struct dynamodb *dynamodb;
-	const struct gate_trust *trust; /* NULL: everything is allowed */
+	const struct gate_trust *trust;        /* NULL: everything is allowed */
+	str content_encoding, accept_encoding; /* headers of requests; empty: none */
 	void *arg;
 };
 
@@ -26,6 +27,7 @@ struct ddb_answer {
 	unsigned status;
 	str body; /* in the arena of the call */
 	bool crc_is_right;
+	bool packed; /* Content-Encoding: gzip */
 };
 
 /* Runs `fn` in a fiber of a new world; `arg` is w->arg. */
@@ -57,6 +59,13 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
  * the file with the answers that came.
  */
 void ddb_file(const char *path, unsigned cases_min);
+
+/*
+ * The same on a PostgreSQL server (test/kv/postgres_server.h), in real time: groups in
+ * which more than a few seconds pass, or whose throughput is limited, are left out. Returns how
+ * many answers there were.
+ */
+unsigned ddb_file_on(const char *path, const char *conninfo);
 
 /*
  * Runs one group of cases ("### ..." to the next) with a member left out of the request in `line`;
