@@ -22,7 +22,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CODE_THREADS = 2, CODE_QUEUE = 256, TREE_DEPTH_MAX = 80 };
+enum {
+	CODE_THREADS = 2,
+	CODE_QUEUE = 256,
+	TREE_DEPTH_MAX = 80,
+	TEMPORARY_BYTES = 32,
+	LAYER_ENTRIES_MAX = 1000000, /* of one layer of an image */
+	LAYER_SECONDS_MAX = 600
+};
 
 #define TREE_PREFIX "lambda/tree/"
 
@@ -255,15 +262,21 @@ static void hash_job(void *arg)
 	j->hex[CODE_HEX_BYTES] = 0;
 }
 
+static void temporary_name(char name[TEMPORARY_BYTES])
+{
+	uint64_t number;
+
+	random_bytes(&number, sizeof(number));
+	snprintf(name, TEMPORARY_BYTES, "tmp-%016llx", (unsigned long long)number);
+}
+
 static void put_job(void *arg)
 {
 	struct code_job *j = arg;
-	uint64_t number;
-	char temporary[32];
+	char temporary[TEMPORARY_BYTES];
 	int fd;
 
-	random_bytes(&number, sizeof(number));
-	snprintf(temporary, sizeof(temporary), "tmp-%016llx", (unsigned long long)number);
+	temporary_name(temporary);
 	fd = openat(j->store->zip_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		j->rc = rc_from_errno(errno);
@@ -582,4 +595,41 @@ int code_read(struct code_store *store, str hex, uint64_t offset, void *to, size
 	if (j.rc >= 0)
 		*ret_total = j.total;
 	return j.rc;
+}
+
+/* ---- layers of images ---- */
+
+int code_work(struct code_store *store, void (*fn)(void *arg), void *arg, int64_t deadline)
+{
+	return rt_pool_run(store->pool, fn, arg, deadline);
+}
+
+bool code_has_tree(struct code_store *store, const struct code_pin *pin)
+{
+	return faccessat(store->tree_fd, pin->hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int code_temporary(struct code_store *store, int *ret_fd)
+{
+	char name[TEMPORARY_BYTES];
+	int fd;
+
+	temporary_name(name);
+	fd = openat(store->zip_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return rc_from_errno(errno);
+	unlinkat(store->zip_fd, name, 0);
+	*ret_fd = fd;
+	return 0;
+}
+
+int code_unpack_layer(struct code_store *store, const struct code_pin *pin, int archive_fd,
+	struct sandbox_error *error)
+{
+	struct unpack_limits limits = {.total_bytes = (uint64_t)LAMBDA_IMAGE_MIB_MAX << 20,
+		.entries = LAYER_ENTRIES_MAX,
+		.seconds = LAYER_SECONDS_MAX};
+	struct unpack_result result;
+
+	return unpack_layer(archive_fd, store->tree_fd, pin->hex, &limits, &result, error);
 }

@@ -66,4 +66,17 @@ must_use int code_each(struct code_store *store, int (*fn)(void *arg, str hex), 
 must_use int code_read(struct code_store *store, str hex, uint64_t offset, void *to, size_t n,
 	uint64_t *ret_total, int64_t deadline) mayyield;
 
+/* ---- layers of images: trees without an archive (image_files.h) ---- */
+
+/* Runs `fn` on a thread of the store's pool. */
+must_use int code_work(
+	struct code_store *store, void (*fn)(void *arg), void *arg, int64_t deadline) mayyield;
+/* On such a thread: is the pinned tree there? */
+bool code_has_tree(struct code_store *store, const struct code_pin *pin);
+/* On such a thread: a file without a name, on the same file system. */
+must_use int code_temporary(struct code_store *store, int *ret_fd);
+/* On such a thread: unpacks a layer into the pinned tree. Errors as code_put(). */
+must_use int code_unpack_layer(struct code_store *store, const struct code_pin *pin, int archive_fd,
+	struct sandbox_error *error);
+
 #endif

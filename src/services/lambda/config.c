@@ -3,6 +3,7 @@
  */
 #include "services/lambda/config.h"
 
+#include "aws/codec.h"
 #include "aws/ports/identity.h"
 #include "base/check.h"
 #include "services/lambda/service.h"
@@ -52,20 +53,9 @@ static bool harmless_tracing(const struct value *v)
 	return !str_eq(value_str(v, "Mode"), STR("Active"));
 }
 
-static bool harmless_zip(const struct value *v)
-{
-	return str_eq(value_text(v), STR("Zip"));
-}
-
 static bool harmless_snap_start(const struct value *v)
 {
 	return !str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"));
-}
-
-static bool harmless_image(const struct value *v)
-{
-	return !value_has(v, "EntryPoint") && !value_has(v, "Command") &&
-	       !value_has(v, "WorkingDirectory");
 }
 
 static bool harmless_logging(const struct value *v)
@@ -88,8 +78,6 @@ static const struct refusal {
 	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
-	{"ImageConfig", harmless_image, "only PackageType Zip is there"},
-	{"PackageType", harmless_zip, "only Zip is there"},
 	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
 	{"LoggingConfig", harmless_logging, "only LogFormat Text (and LogGroup) is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
@@ -102,7 +90,6 @@ static const struct refusal code_refusals[] = {
 	{"S3Bucket", harmless_never, "send the archive as ZipFile"},
 	{"S3Key", harmless_never, "send the archive as ZipFile"},
 	{"S3ObjectVersion", harmless_never, "send the archive as ZipFile"},
-	{"ImageUri", harmless_never, "container images are not there yet; send a ZipFile"},
 	{"SourceKMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 };
 
@@ -140,6 +127,16 @@ static int apply_runtime(struct call *c, bool created, struct function *f)
 	const struct lambda_runtime *runtime;
 	bool there;
 
+	if (function_is_image(f)) {
+		if (name.n || handler.n || value_count(value_get(c->in, "Layers")))
+			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+				"Please don't provide Handler or Runtime or Layer when the intent "
+				"is to create function from a container image (PackageType "
+				"Image).");
+		f->runtime = lambda_runtime_find(STR(""));
+		f->runtime_name = f->runtime->name;
+		return 0;
+	}
 	if (created && (!name.n || !handler.n))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Runtime and Handler are mandatory parameters for functions created with "
@@ -241,6 +238,31 @@ static int apply_environment(struct call *c, struct function *f)
 	return 0;
 }
 
+static int apply_image_config(struct call *c, struct function *f)
+{
+	const struct value *config = value_get(c->in, "ImageConfig");
+	bool any = value_count(value_get(config, "EntryPoint")) ||
+		   value_count(value_get(config, "Command")) ||
+		   value_str(config, "WorkingDirectory").n;
+	str folder = value_str(config, "WorkingDirectory");
+	struct buf b;
+
+	if (!config)
+		return 0;
+	if (any && !function_is_image(f))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"ImageConfig is only for functions of container images (PackageType "
+			"Image).");
+	if (folder.n && folder.p[0] != '/')
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"ImageConfig: the WorkingDirectory %.*s is not an absolute path.",
+			STR_ARG(folder));
+	buf_init(&b, c->arena, LAMBDA_RECORD_BYTES_MAX);
+	codec_json_store(&b, config);
+	f->image_config = any && !b.over ? buf_str(&b) : STR("");
+	return 0;
+}
+
 /*
  * A queue or a topic. One whose service does not run here is refused by name: it would be lost
  * events that nobody hears of, where AWS would not have taken the configuration either.
@@ -310,6 +332,7 @@ int config_apply(struct call *c, bool created, struct function *f)
 	TRY(apply_sizes(c, created, f));
 	TRY(apply_environment(c, f));
 	TRY(apply_dead_letters(c, f));
+	TRY(apply_image_config(c, f));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
 	if (group.n)

@@ -22,13 +22,52 @@ static struct lambda_service *self(struct call *c)
 	return check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
 }
 
-/* Stores the archive in `code` and points the function at it. The pin is the caller's. */
-static int put_code(
-	struct call *c, const struct value *code, struct function *f, struct code_pin **ret_pin)
+/* Code that must not be removed while a record that refers to it is being written. */
+struct held {
+	struct code_pin *pins[FUNCTION_LAYERS_MAX + 1];
+	struct image_found image;
+};
+
+static void let_go(struct lambda_service *s, struct held *held)
+{
+	layers_unpin(s, held->pins, ARRAY_SIZE(held->pins));
+	image_unpin(s->code, &held->image);
+}
+
+static void release_all(struct call *c, const struct function *f)
+{
+	struct store_codes codes = {.arena = c->arena};
+
+	store_codes_add_all(&codes, f);
+	for (size_t i = 0; i < codes.count; i++)
+		code_release(self(c), codes.hex[i]);
+}
+
+/* An archive or an image: does what is given fit the function's kind? */
+static int check_kind(struct call *c, const struct value *code, bool image)
+{
+	bool has_image = value_str(code, "ImageUri").n, has_zip = value_str(code, "ZipFile").n;
+
+	if (image && has_zip)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Please don't provide ZipFile when the function has packageType Image.");
+	if (image && !has_image)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Please provide ImageUri when the function has packageType Image.");
+	if (!image && has_image)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Please do not provide ImageUri when the function has packageType Zip.");
+	return 0;
+}
+
+/* Stores the archive in `code`, or finds the image, and points the function at it. */
+static int put_code(struct call *c, const struct value *code, struct function *f, struct held *held)
 {
 	struct code_info info;
 
-	TRY(upload_zip(c, code, &info, ret_pin));
+	if (function_is_image(f))
+		return upload_image(c, value_str(code, "ImageUri"), f, &held->image);
+	TRY(upload_zip(c, code, &info, &held->pins[FUNCTION_LAYERS_MAX]));
 	f->code_hex = arena_str(c->arena, str_of(info.hex, CODE_HEX_BYTES));
 	f->code_bytes = info.bytes;
 	return 0;
@@ -39,27 +78,25 @@ static int put_code(
 static int create(struct call *c, struct function *f)
 {
 	struct lambda_service *s = self(c);
-	struct code_pin *pins[FUNCTION_LAYERS_MAX + 1] = {NULL};
+	struct held held = {.pins = {NULL}};
 	struct function old;
-	str hex;
 	int rc;
 
 	/* Before the work of unpacking; the transaction decides. */
 	rc = TRY(lambda_store_load(
 		s, c->arena, f->account, f->region, f->name, STR_NULL, &old, NULL));
 	if (rc == 0) {
-		rc = layers_apply(c, f, pins);
+		rc = layers_apply(c, f, held.pins);
 		if (rc >= 0)
-			rc = put_code(c, value_get(c->in, "Code"), f, &pins[FUNCTION_LAYERS_MAX]);
+			rc = put_code(c, value_get(c->in, "Code"), f, &held);
 		if (rc >= 0)
 			rc = upload_check_size(c, f);
-		hex = f->code_hex;
 		if (rc >= 0)
 			rc = lambda_store_create(s, c->arena, f,
 				value_bool(c->in, "Publish", false), c->deadline_ns);
-		layers_unpin(s, pins, FUNCTION_LAYERS_MAX + 1);
-		if (rc < 0 && hex.n)
-			code_release(s, hex);
+		let_go(s, &held);
+		if (rc < 0 && f->code_hex.n)
+			release_all(c, f);
 	} else {
 		rc = ERR_EXISTS;
 	}
@@ -90,6 +127,8 @@ int control_create_function(struct call *c)
 	f.arn = function_arn(c->arena, f.account, f.region, f.name, STR_NULL);
 	TRY(config_refuse(c));
 	TRY(config_refuse_code(c, code, "Code."));
+	TRY(check_kind(c, code, str_eq(value_str(c->in, "PackageType"), STR("Image"))));
+	f.image = value_str(code, "ImageUri"); /* until it is found */
 	TRY(config_check_role(c, f.account, f.name));
 	TRY(config_apply(c, true, &f));
 	TRY(config_architecture(c, &f));
@@ -123,13 +162,21 @@ int control_get_function_configuration(struct call *c)
 int control_get_function(struct call *c)
 {
 	struct function f, latest;
+	struct function_image image;
 	struct value *v;
 
 	TRY(request_function(c, true, &f));
 	function_render(c->arena, &f, value_put_struct(c->out, "Configuration"));
 	v = value_put_struct(c->out, "Code");
-	value_put_str(v, "RepositoryType", STR("S3"));
-	value_put_str(v, "Location", download_url(c, f.code_hex, f.name));
+	if (function_is_image(&f)) {
+		TRY(image_decode(c->arena, f.image, &image));
+		value_put_str(v, "RepositoryType", STR("ECR"));
+		value_put_str(v, "ImageUri", image.uri);
+		value_put_str(v, "ResolvedImageUri", image.resolved);
+	} else {
+		value_put_str(v, "RepositoryType", STR("S3"));
+		value_put_str(v, "Location", download_url(c, f.code_hex, f.name));
+	}
 	if (TRY(lambda_store_load(
 		    self(c), c->arena, f.account, f.region, f.name, STR_NULL, &latest, NULL)) == 0)
 		return request_gone(c, ERR_NOT_FOUND);
@@ -279,8 +326,12 @@ static int change_code(
 	struct update *u = arg;
 
 	TRY(config_check_changeable(u->call, f));
+	/* It was deleted meanwhile, and is another one. */
+	if (function_is_image(f) != function_is_image(u->from))
+		return ERR_NOT_FOUND;
 	f->code_hex = u->from->code_hex;
 	f->code_bytes = u->from->code_bytes;
+	f->image = u->from->image;
 	f->architecture = u->from->architecture;
 	set_changed(f);
 	return 1;
@@ -289,16 +340,15 @@ static int change_code(
 int control_update_function_code(struct call *c)
 {
 	struct lambda_service *s = self(c);
-	struct code_pin *pins[FUNCTION_LAYERS_MAX + 1] = {NULL};
+	struct held held = {.pins = {NULL}};
 	bool dry = value_bool(c->in, "DryRun", false);
-	struct function f, new;
+	struct function f, new, old;
 	struct update u = {.call = c, .from = &new};
 	struct store_change change = {.change = change_code,
 		.arg = &u,
 		.touch = true,
 		.publish = value_bool(c->in, "Publish", false),
 		.deadline = c->deadline_ns};
-	str old_code;
 	int rc;
 
 	TRY(request_function(c, false, &f));
@@ -307,26 +357,28 @@ int control_update_function_code(struct call *c)
 	TRY(config_check_changeable(c, &f));
 	TRY(signing_check(c, f.signing_arn, &f));
 	new = f;
-	old_code = f.code_hex;
+	old = f;
 	change.account = f.account;
 	change.region = f.region;
 	change.name = f.name;
+	TRY(check_kind(c, c->in, function_is_image(&f)));
 	TRY(config_architecture(c, &new));
-	TRY(put_code(c, c->in, &new, &pins[FUNCTION_LAYERS_MAX]));
-	rc = upload_check_size(c, &new);
+	rc = put_code(c, c->in, &new, &held);
+	if (rc >= 0)
+		rc = upload_check_size(c, &new);
 	if (rc >= 0 && dry)
 		f = new;
 	else if (rc >= 0)
 		rc = lambda_store_change(s, c->arena, &change, &f);
-	layers_unpin(s, pins, ARRAY_SIZE(pins));
+	let_go(s, &held);
 	if (rc < 0 || dry) {
-		if (!str_eq(new.code_hex, old_code))
-			code_release(s, new.code_hex);
+		if (!str_eq(new.code_hex, old.code_hex))
+			release_all(c, &new);
 		TRY(request_gone(c, rc));
 	} else {
 		transition_begin(s, f.account, f.region, f.name);
-		if (!str_eq(f.code_hex, old_code))
-			code_release(s, old_code);
+		if (!str_eq(new.code_hex, old.code_hex))
+			release_all(c, &old);
 	}
 	if (!function_is_latest(&f))
 		f.qualifier = f.version;

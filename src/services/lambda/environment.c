@@ -4,6 +4,7 @@
 #include "services/lambda/environment.h"
 
 #include "base/check.h"
+#include "services/lambda/image.h"
 
 enum { FIXED_MAX = 8, OWN_MAX = 24 };
 
@@ -71,7 +72,7 @@ static void set_own(
 	if (facts->session_token.p)
 		set(e, STR("AWS_SESSION_TOKEN"), facts->session_token);
 	set(e, STR("AWS_ENDPOINT_URL"), STR("http://127.0.0.1:4566"));
-	if (f->runtime->family != RUNTIME_PROVIDED) {
+	if (f->runtime->family != RUNTIME_PROVIDED && f->runtime->family != RUNTIME_IMAGE) {
 		set(e, STR("AWS_EXECUTION_ENV"),
 			ARENA_CONCAT(e->arena, STR("AWS_Lambda_"), f->runtime_name));
 		set(e, STR("_LAMBDA_TELEMETRY_LOG_FD"),
@@ -87,6 +88,30 @@ const str *environment_build(struct arena *a, const struct function *f,
 	e.items = arena_new_array(a, str, e.capacity);
 	set_fixed(&e, f->runtime);
 	set_own(&e, f, facts);
+	for (uint32_t i = 0; i < f->variable_count; i++)
+		set(&e, f->variables[i].name, f->variables[i].value);
+	*ret_count = e.n;
+	return e.items;
+}
+
+const str *environment_image(struct arena *a, const struct function *f,
+	const struct function_image *image, const struct environment_facts *facts,
+	uint32_t *ret_count)
+{
+	struct environment e = {.arena = a,
+		.capacity = FIXED_MAX + OWN_MAX + f->variable_count + image->environment.count};
+
+	e.items = arena_new_array(a, str, e.capacity);
+	set(&e, STR("TZ"), STR(":UTC"));
+	for (uint32_t i = 0; i < image->environment.count; i++) {
+		str variable = image->environment.items[i];
+		size_t name = (size_t)str_find(variable, '=');
+
+		set(&e, str_sub(variable, 0, name), str_from(variable, name + 1));
+	}
+	set_own(&e, f, facts);
+	/* What the image's own entry point is called with is the handler. */
+	set(&e, STR("_HANDLER"), image->command.count ? image->command.items[0] : STR(""));
 	for (uint32_t i = 0; i < f->variable_count; i++)
 		set(&e, f->variables[i].name, f->variables[i].value);
 	*ret_count = e.n;

@@ -26,4 +26,10 @@ const str *environment_build(struct arena *a, const struct function *f,
 const str *environment_boot(
 	struct arena *a, const struct lambda_runtime *runtime, uint32_t *ret_count);
 
+struct function_image;
+/* The same for a container image: its own variables, beneath the platform's and the function's. */
+const str *environment_image(struct arena *a, const struct function *f,
+	const struct function_image *image, const struct environment_facts *facts,
+	uint32_t *ret_count);
+
 #endif

@@ -6,10 +6,12 @@
  */
 #include "services/lambda/function.h"
 
+#include "aws/codec.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/time.h"
+#include "services/lambda/image.h"
 #include "services/lambda/limits.h"
 #include "services/lambda/names.h"
 
@@ -39,6 +41,10 @@ static const str exec_variables[] = {
 
 const struct lambda_runtime *lambda_runtime_find(str name)
 {
+	static const struct lambda_runtime image = {STR_INIT(""), RUNTIME_IMAGE, false};
+
+	if (!name.n)
+		return &image;
 	for (size_t i = 0; i < ARRAY_SIZE(runtimes); i++)
 		if (str_eq(runtimes[i].name, name))
 			return &runtimes[i];
@@ -50,10 +56,12 @@ const struct lambda_runtime *lambda_runtime_find(str name)
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
 
 /* Those that decide whether there is something new to publish come first. */
-enum { PUBLISHED_FIELDS = 12 };
+enum { PUBLISHED_FIELDS = 14 };
 
 #define FIELDS(X)                                   \
 	X("dead-letters", FIELD_TEXT, dead_letters) \
+	X("image", FIELD_TEXT, image)               \
+	X("image-config", FIELD_TEXT, image_config) \
 	X("description", FIELD_TEXT, description)   \
 	X("role", FIELD_TEXT, role)                 \
 	X("runtime", FIELD_TEXT, runtime_name)      \
@@ -295,6 +303,7 @@ int function_decode(
 		.region = region,
 		.version = STR("$LATEST"),
 		.reserved = FUNCTION_UNRESERVED};
+	struct function_image image;
 
 	if (record.n == 0)
 		return ERR_CORRUPT;
@@ -303,9 +312,11 @@ int function_decode(
 	if (decode(a, str_from(record, 1), &f) < 0)
 		return ERR_CORRUPT;
 	f.runtime = lambda_runtime_find(f.runtime_name);
-	if (!f.runtime || f.code_hex.n != CODE_HEX_BYTES || !f.name.n || !f.timeout_s ||
-		!f.memory_mb || !f.ephemeral_mb || !f.revision_id.n || !f.log_group.n ||
-		!f.version.n)
+	if (!f.runtime || (f.runtime->family == RUNTIME_IMAGE) != function_is_image(&f) ||
+		f.code_hex.n != CODE_HEX_BYTES || !f.name.n || !f.timeout_s || !f.memory_mb ||
+		!f.ephemeral_mb || !f.revision_id.n || !f.log_group.n || !f.version.n)
+		return ERR_CORRUPT;
+	if (function_is_image(&f) && image_decode(a, f.image, &image) < 0)
 		return ERR_CORRUPT;
 	f.arn = function_arn(a, account, region, f.name, STR_NULL);
 	*ret_function = f;
@@ -338,6 +349,11 @@ str lambda_time_zulu(struct arena *a, int64_t ms)
 	return ARENA_CONCAT(a, str_sub(text, 0, text.n - 5), STR("Z"));
 }
 
+str function_sha256_text(struct arena *a, const struct function *f)
+{
+	return function_is_image(f) ? f->code_hex : code_sha256_text(a, f->code_hex);
+}
+
 static void render_state(const struct function *f, struct value *out)
 {
 	static const char *const states[] = {"Pending", "Active", "Failed"};
@@ -365,6 +381,17 @@ static void render_state(const struct function *f, struct value *out)
 	}
 }
 
+static void render_image(struct arena *a, const struct function *f, struct value *out)
+{
+	struct value *config;
+
+	if (!f->image_config.n)
+		return;
+	check(codec_json_load(
+		      a, model_named(STR("lambda")), "ImageConfig", f->image_config, &config) == 0);
+	value_put_copy(value_put_struct(out, "ImageConfigResponse"), "ImageConfig", config);
+}
+
 void function_render(struct arena *a, const struct function *f, struct value *out)
 {
 	struct value *v;
@@ -372,15 +399,20 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(out, "FunctionName", f->name);
 	value_put_str(
 		out, "FunctionArn", function_arn(a, f->account, f->region, f->name, f->qualifier));
-	value_put_str(out, "Runtime", f->runtime_name);
+	if (!function_is_image(f)) {
+		value_put_str(out, "Runtime", f->runtime_name);
+		value_put_str(out, "Handler", f->handler);
+	} else {
+		render_image(a, f, out);
+	}
 	value_put_str(out, "Role", f->role);
-	value_put_str(out, "Handler", f->handler);
-	value_put_int(out, "CodeSize", (int64_t)f->code_bytes);
+	/* AWS tells no size of an image, which is not kept by Lambda. */
+	value_put_int(out, "CodeSize", function_is_image(f) ? 0 : (int64_t)f->code_bytes);
 	value_put_str(out, "Description", f->description.p ? f->description : STR(""));
 	value_put_int(out, "Timeout", f->timeout_s);
 	value_put_int(out, "MemorySize", f->memory_mb);
 	value_put_str(out, "LastModified", lambda_time_text(a, f->modified_ms));
-	value_put_str(out, "CodeSha256", code_sha256_text(a, f->code_hex));
+	value_put_str(out, "CodeSha256", function_sha256_text(a, f));
 	value_put_str(out, "Version", f->version);
 	if (f->has_environment) {
 		v = value_put_map(value_put_struct(out, "Environment"), "Variables");
@@ -398,7 +430,7 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(value_put_struct(out, "TracingConfig"), "Mode", STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
 	render_state(f, out);
-	value_put_str(out, "PackageType", STR("Zip"));
+	value_put_str(out, "PackageType", function_is_image(f) ? STR("Image") : STR("Zip"));
 	value_add_str(value_put_list(out, "Architectures"), f->architecture);
 	value_put_int(value_put_struct(out, "EphemeralStorage"), "Size", f->ephemeral_mb);
 	v = value_put_struct(out, "SnapStart");

@@ -15,14 +15,20 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum runtime_family { RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_PROVIDED, RUNTIME_OTHER };
+enum runtime_family {
+	RUNTIME_NODE,
+	RUNTIME_PYTHON,
+	RUNTIME_PROVIDED,
+	RUNTIME_OTHER,
+	RUNTIME_IMAGE
+};
 
 struct lambda_runtime {
 	str name;
 	enum runtime_family family;
 	bool retired; /* AWS creates no function with it any more */
 };
-/* NULL: no such identifier. */
+/* NULL: no such identifier. The empty name is that of functions of container images. */
 const struct lambda_runtime *lambda_runtime_find(str name);
 
 enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_FAILED };
@@ -57,6 +63,8 @@ struct function {
 	uint32_t tag_count;
 	str log_group;    /* never empty */
 	str dead_letters; /* DeadLetterConfig's target; empty: none */
+	str image;        /* of a container image: image_decode(); empty: an archive */
+	str image_config; /* ImageConfig as stored, laid over the image's own; empty: nothing */
 	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
 	uint64_t code_bytes;
 	const struct function_layer *layers; /* in the order of the request */
@@ -78,6 +86,11 @@ struct function {
 	str signing_arn;          /* code signing configuration; empty: none */
 };
 
+static inline bool function_is_image(const struct function *f)
+{
+	return f->image.n > 0;
+}
+
 static inline bool function_is_latest(const struct function *f)
 {
 	return !f->version.n || f->version.p[0] == '$';
@@ -90,8 +103,10 @@ must_use int function_decode(
 	struct arena *a, str account, str region, str record, struct function *ret_function);
 /* Fills an empty FunctionConfiguration; its ARN names the qualifier. */
 void function_render(struct arena *a, const struct function *f, struct value *out);
-/* CodeSha256 of a function or layer: base64 of the digest. */
+/* CodeSha256 of a layer: base64 of the digest. */
 str code_sha256_text(struct arena *a, str hex);
+/* The same of a function; of a container image the digits of its digest. */
+str function_sha256_text(struct arena *a, const struct function *f);
 /*
  * 64 digits that are equal for equal code and configuration: whether there is something new to
  * publish.

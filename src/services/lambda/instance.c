@@ -18,6 +18,7 @@
 #include "services/lambda/credentials.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/environment.h"
+#include "services/lambda/image_boot.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/report.h"
@@ -619,6 +620,8 @@ static void release(struct instance *i)
 	if (code_unpin(i->service->code, i->pin))
 		code_release(i->service, function_of(i)->code_hex);
 	i->pin = NULL;
+	image_let_go(i->service, function_of(i), i->image);
+	i->image = NULL;
 	for (uint32_t k = 0; k < function_of(i)->layer_count; k++)
 		if (code_unpin(i->service->code, i->layers[k]))
 			code_release(i->service, function_of(i)->layers[k].hex);
@@ -876,9 +879,18 @@ static int boot(struct boot *b)
 	if (rc == ERR_UNSUPPORTED)
 		memcpy(b->error.text, s->sandbox_why, sizeof(b->error.text));
 	TRY(rc);
+	TRY(credentials(i, b->arena, &facts, &b->error));
+	if (function_is_image(f)) {
+		struct sandbox_limits limits = limits_of(f);
+
+		b->launch.pipe_count = 1;
+		i->started_ns = rt_now();
+		TRY(image_start(s, b->arena, f, &facts, &limits, b->deadline, &i->image,
+			&i->container, &b->error));
+		return connect_container(b);
+	}
 	TRY(code_pin(s->code, f->code_hex, b->deadline, &i->pin));
 	TRY(code_ensure(s->code, i->pin, b->deadline, &b->error));
-	TRY(credentials(i, b->arena, &facts, &b->error));
 	b->environment = environment_build(b->arena, f, &facts, &b->environment_count);
 	b->launch = runtime_launch(s, b->arena, f->runtime);
 	b->mounts[0] =

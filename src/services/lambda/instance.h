@@ -57,6 +57,7 @@ struct instance {
 
 	struct sandbox_container *container;
 	struct code_pin *pin, *layers[FUNCTION_LAYERS_MAX];
+	struct code_pin **image;          /* of a container image: its layers */
 	struct rt_listener *listeners[2]; /* by enum lambda_listen */
 	unsigned *connections;            /* open ones, of the same */
 	struct rt_stream *output, *telemetry;

@@ -39,6 +39,8 @@ struct lambda_options {
 	const char *runtimes_folder; /* NULL: "runtimes" */
 	/* Programs inside a container, absolute; NULL: that family of runtimes is refused. */
 	const char *node, *python;
+	/* Where container images are (image_files.h). NULL or empty: they are refused. */
+	const char *image_folder;
 	unsigned pool;            /* pre-booted containers per runtime in use; 0: off */
 	uint64_t memory_bytes;    /* budget: sum of instances' MemorySize; 0: twice the host's */
 	unsigned instances_max;   /* 0: 900, below the launcher's own limit */

@@ -71,6 +71,7 @@ struct runtime_launch runtime_launch(
 		mount->path = ARENA_CONCAT(a, folder, STR("/python"));
 		break;
 	case RUNTIME_PROVIDED:
+	case RUNTIME_IMAGE:
 	case RUNTIME_OTHER:
 		argv[l.argc++] = STR("/var/task/bootstrap");
 		l.mount = NULL;
@@ -114,7 +115,8 @@ static struct stock *stock_of(struct pool *p, const struct lambda_runtime *runti
 
 void pool_want(struct pool *p, const struct lambda_runtime *runtime)
 {
-	if (!p->target)
+	/* An image is the whole root: nothing of it can be there in advance. */
+	if (!p->target || runtime->family == RUNTIME_IMAGE)
 		return;
 	pthread_mutex_lock(&p->lock);
 	stock_of(p, runtime)->wanted_ns = rt_now();

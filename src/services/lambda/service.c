@@ -62,6 +62,7 @@ static void fill_options(struct lambda_options *o)
 	o->runtimes_folder = copy_text(o->runtimes_folder ? o->runtimes_folder : "runtimes");
 	o->node = copy_text(o->node);
 	o->python = copy_text(o->python);
+	o->image_folder = copy_text(o->image_folder);
 	o->endpoint_suffix = copy_text(o->endpoint_suffix ? o->endpoint_suffix : "localhost");
 	/* Hardly any instance uses what it may: twice the memory there is. */
 	o->memory_bytes = o->memory_bytes ? o->memory_bytes : 2 * host_memory();
@@ -143,6 +144,7 @@ void lambda_service_free(struct lambda_service *s)
 	mem_free((char *)s->options.runtimes_folder);
 	mem_free((char *)s->options.node);
 	mem_free((char *)s->options.python);
+	mem_free((char *)s->options.image_folder);
 	mem_free((char *)s->options.endpoint_suffix);
 	mem_free(s);
 }

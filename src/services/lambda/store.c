@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "rt/rt.h"
+#include "services/lambda/image.h"
 #include "services/lambda/service.h"
 
 static str finish(const struct buf *key)
@@ -72,7 +73,14 @@ static void use_code(struct kv_txn *txn, struct arena *a, const struct function 
 {
 	str owner = ARENA_CONCAT(a, STR("function:"), f->name, STR(":"), f->version);
 
+	struct function_image image;
+
 	store_code_use(txn, a, f->code_hex, f->account, f->region, owner, used);
+	if (function_is_image(f)) {
+		check(image_decode(a, f->image, &image) == 0);
+		for (uint32_t i = 0; i < image.tree_count; i++)
+			store_code_use(txn, a, image.trees[i], f->account, f->region, owner, used);
+	}
 	for (uint32_t i = 0; i < f->layer_count; i++)
 		store_code_use(txn, a, f->layers[i].hex, f->account, f->region, owner, used);
 }
@@ -103,9 +111,16 @@ void store_codes_add(struct store_codes *codes, str hex)
 	codes->hex[codes->count++] = arena_str(codes->arena, hex);
 }
 
-static void add_codes(struct store_codes *codes, const struct function *f)
+void store_codes_add_all(struct store_codes *codes, const struct function *f)
 {
+	struct function_image image;
+
 	store_codes_add(codes, f->code_hex);
+	if (function_is_image(f)) {
+		check(image_decode(codes->arena, f->image, &image) == 0);
+		for (uint32_t i = 0; i < image.tree_count; i++)
+			store_codes_add(codes, image.trees[i]);
+	}
 	for (uint32_t i = 0; i < f->layer_count; i++)
 		store_codes_add(codes, f->layers[i].hex);
 }
@@ -369,7 +384,7 @@ static int delete_txn(struct kv_txn *txn, void *arg)
 	TRY(kv_txn_scan(txn, &range, &scan));
 	while (TRY(kv_scan_next(scan, &key, &value))) {
 		TRY(function_decode(a, d->account, d->region, arena_str(a, value), &f));
-		add_codes(d->codes, &f);
+		store_codes_add_all(d->codes, &f);
 		use_code(txn, a, &f, false);
 		if (!function_is_latest(&f))
 			kv_txn_delete_covered(txn, key);
@@ -430,7 +445,7 @@ static int delete_version_txn(struct kv_txn *txn, void *arg)
 	if (d->aliases.n)
 		return ERR_CONFLICT;
 	TRY(store_txn_free_provisioned(txn, a, &latest, d->version));
-	add_codes(d->codes, &f);
+	store_codes_add_all(d->codes, &f);
 	use_code(txn, a, &f, false);
 	TRY(store_txn_drop_parts(txn, a, &f, d->version));
 	kv_txn_delete_covered(

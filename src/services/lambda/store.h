@@ -96,6 +96,8 @@ struct store_codes {
 	size_t count, capacity;
 };
 void store_codes_add(struct store_codes *codes, str hex);
+/* All that a function uses, its layers too. */
+void store_codes_add_all(struct store_codes *codes, const struct function *f);
 /* Removes a function and all that belongs to it: 1, or 0 when there is none. */
 must_use int store_delete(struct lambda_service *s, str account, str region, str name,
 	int64_t deadline, struct store_codes *codes) mayyield;

@@ -62,9 +62,13 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 		return 0;
 	if (f.state != FUNCTION_PENDING && f.update != UPDATE_IN_PROGRESS)
 		return 0;
-	TRY(code_pin(s->code, f.code_hex, deadline, &pin));
-	end = (struct end){f.revision_id, code_ensure(s->code, pin, deadline, &error), error.text};
-	code_unpin(s->code, pin);
+	end = (struct end){f.revision_id, 0, error.text};
+	/* An image's layers were unpacked before its record was written. */
+	if (!function_is_image(&f)) {
+		TRY(code_pin(s->code, f.code_hex, deadline, &pin));
+		end.rc = code_ensure(s->code, pin, deadline, &error);
+		code_unpin(s->code, pin);
+	}
 	/* What may be better next time is left as it is. */
 	if (end.rc < 0 && end.rc != ERR_INVALID && end.rc != ERR_TOO_LARGE)
 		return end.rc;

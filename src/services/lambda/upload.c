@@ -48,6 +48,33 @@ int upload_zip(struct call *c, const struct value *from, struct code_info *ret_i
 	return rc < 0 ? put_fault(c, rc, &error) : 0;
 }
 
+int upload_image(struct call *c, str uri, struct function *f, struct image_found *ret_found)
+{
+	struct lambda_service *s = self(c);
+	struct sandbox_error error = {{0}};
+	int rc;
+
+	if (!s->options.image_folder || !*s->options.image_folder)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"ImageUri: this server has no folder of container images; start it with "
+			"--image-folder.");
+	rc = image_find(s->code, c->arena, s->options.image_folder, uri, f->architecture,
+		c->deadline_ns, ret_found, &error);
+	if (rc == ERR_NOT_FOUND)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Source image %.*s does not exist. Provide a valid source image. (%.*s)",
+			STR_ARG(uri), (int)strnlen(error.text, sizeof(error.text)), error.text);
+	if (rc == ERR_INVALID || rc == ERR_TOO_LARGE)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Source image %.*s is not valid. Provide a valid source image. (%.*s)",
+			STR_ARG(uri), (int)strnlen(error.text, sizeof(error.text)), error.text);
+	TRY(rc);
+	f->image = image_encode(c->arena, &ret_found->image);
+	f->code_hex = ret_found->digest;
+	f->code_bytes = ret_found->bytes;
+	return f->image.p ? 0 : ERR_TOO_LARGE;
+}
+
 static int add_size(struct call *c, str hex, uint64_t *sum)
 {
 	struct lambda_service *s = self(c);

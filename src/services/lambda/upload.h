@@ -7,6 +7,7 @@
 #include "aws/gate.h"
 #include "services/lambda/code.h"
 #include "services/lambda/function.h"
+#include "services/lambda/image_files.h"
 
 /*
  * Stores and unpacks the ZipFile of a structure (the input itself, its Code or Content). The pin
@@ -14,6 +15,13 @@
  */
 must_use int upload_zip(struct call *c, const struct value *from, struct code_info *ret_info,
 	struct code_pin **ret_pin) mayyield;
+/*
+ * Finds a container image and makes it the function's code; f->architecture is set. Its layers are
+ * pinned by *ret_found, which is the caller's, whatever the result, if it was all zero. 0, or
+ * ERR_FAULT.
+ */
+must_use int upload_image(
+	struct call *c, str uri, struct function *f, struct image_found *ret_found) mayyield;
 /* Code and layers unpacked: not more than AWS allows together. 0 or ERR_FAULT. */
 must_use int upload_check_size(struct call *c, const struct function *f) mayyield;
 

@@ -25,11 +25,11 @@ static int check_publishable(
 	str sha = value_str(c->in, "CodeSha256");
 
 	TRY(config_check_changeable(c, f));
-	if (sha.n && !str_eq(sha, code_sha256_text(a, f->code_hex)))
+	if (sha.n && !str_eq(sha, function_sha256_text(a, f)))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"CodeSHA256 (%.*s) is different from current CodeSHA256 in $LATEST (%.*s). "
 			"Please try again with the CodeSHA256 in $LATEST.",
-			STR_ARG(sha), STR_ARG(code_sha256_text(a, f->code_hex)));
+			STR_ARG(sha), STR_ARG(function_sha256_text(a, f)));
 	return 0;
 }
 
