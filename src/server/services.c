@@ -68,6 +68,7 @@ static int new_lambda(struct services *s)
 		.data_folder = o->data_folder,
 		.node = runtimes_node(o->options),
 		.python = runtimes_python(o->options),
+		.ruby = runtimes_ruby(o->options),
 		.pool = (unsigned)o->options->pool,
 		.burst = (unsigned)o->options->burst,
 		.auth_strict = o->strict,

@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum runtime_family { RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_PROVIDED, RUNTIME_OTHER };
+enum runtime_family { RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUBY, RUNTIME_PROVIDED, RUNTIME_OTHER };
 
 struct lambda_runtime {
 	str name;
@@ -55,7 +55,9 @@ struct function {
 	uint32_t variable_count;
 	const struct function_pair *tags;
 	uint32_t tag_count;
-	str log_group;    /* never empty */
+	str log_group; /* never empty */
+	/* JSON, or empty: Text; the levels of JSON, empty: the default, INFO. */
+	str log_format, application_level, system_level;
 	str dead_letters; /* DeadLetterConfig's target; empty: none */
 	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
 	uint64_t code_bytes;
@@ -81,6 +83,11 @@ struct function {
 static inline bool function_is_latest(const struct function *f)
 {
 	return !f->version.n || f->version.p[0] == '$';
+}
+
+static inline bool function_logs_json(const struct function *f)
+{
+	return str_eq(f->log_format, STR("JSON"));
 }
 
 /* The record into `out`. What is written reads back (checked). */

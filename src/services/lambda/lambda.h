@@ -35,10 +35,10 @@ struct lambda_options {
 	/* Absolute path of the data folder; code is kept in its folder "lambda". The launcher's
 	 * data_folder is the same. */
 	const char *data_folder;
-	/* Relative to the data folder: where node/ and python/ with their bootstraps are. */
+	/* Relative to the data folder: where node/, python/ and ruby/ with their bootstraps are. */
 	const char *runtimes_folder; /* NULL: "runtimes" */
 	/* Programs inside a container, absolute; NULL: that family of runtimes is refused. */
-	const char *node, *python;
+	const char *node, *python, *ruby;
 	unsigned pool;            /* pre-booted containers per runtime in use; 0: off */
 	uint64_t memory_bytes;    /* budget: sum of instances' MemorySize; 0: twice the host's */
 	unsigned instances_max;   /* 0: 900, below the launcher's own limit */
