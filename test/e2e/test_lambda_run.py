@@ -464,5 +464,20 @@ def test_ruby(server):
     log_with(server, "/aws/lambda/gem", "hello")
 
 
+def test_doctor(server):
+    """What it finds agrees with a server that runs functions here."""
+    done = subprocess.run([harness.BINARY, "doctor", "--json"], capture_output=True, text=True, timeout=60, check=False)
+    report = json.loads(done.stdout)
+    expect((done.returncode, report["ok"]), (0, True))
+    found = {f["name"]: f for f in report["findings"]}
+    for name in ("kernel", "other namespaces", "seccomp", "control groups", "memory for instances", "python"):
+        assert name in found, report
+    assert "Python 3" in found["python"]["detail"], report
+    assert all("remedy" in f for f in report["findings"] if not f["ok"]), report
+    done = subprocess.run([harness.BINARY, "doctor", "--runtime-ruby", "/tmp/ruby"], capture_output=True, text=True,
+                          timeout=60, check=False)
+    expect((done.returncode, "--runtime-ruby" in done.stderr), (2, True))
+
+
 if __name__ == "__main__":
     main(globals())
