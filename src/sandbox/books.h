@@ -47,7 +47,9 @@ struct cell_entry {
 	bool booted, has_runtime, assigned, pooled, killed, out_of_memory, told;
 	struct waiting *assignment; /* until it is booted; NULL: none */
 	uint64_t memory_bytes;      /* for the watchdog */
+	bool companions;            /* it has some */
 	int status;                 /* wait status; -1: not told */
+	unsigned ended;             /* whose: 0 the runtime's, else a companion's */
 	char failure[SANDBOX_TEXT_MAX];
 };
 

@@ -39,7 +39,9 @@ struct cell {
 	int signals; /* signalfd */
 	int pipes[SANDBOX_PIPES_MAX];
 	int environment; /* pooled with argv: the writing end of SANDBOX_GATE_FD */
-	pid_t runtime;   /* 0: not yet */
+	pid_t runtime;   /* 0: not yet; -1: it has ended */
+	pid_t companions[SANDBOX_COMPANIONS_MAX]; /* -1: has ended */
+	unsigned companion_count;
 };
 
 noreturn_fn static void fail(const char *step, int err)
@@ -306,34 +308,90 @@ static void execute(const char *const *argv, const char *const *environment)
 	errno = found;
 }
 
-/* In the child of vfork: shares memory with the cell, so it only makes calls. */
-noreturn_fn static void become_runtime(const struct cell *c, const char *const *argv,
-	const char *const *environment, int gate, volatile int *error)
+/* 0, 1 and 2 are /dev/null already. */
+static bool place_runtime_pipes(const struct cell *c)
 {
 	const struct sandbox_spec *spec = &c->spec->spec;
 	bool has_error_pipe = false;
+
+	for (unsigned i = 0; i < spec->pipe_count; i++) {
+		if (spec->pipes[i] == SANDBOX_COMPANION_PIPE)
+			continue;
+		has_error_pipe |= spec->pipes[i] == 2;
+		if (dup2(c->pipes[i], spec->pipes[i]) < 0)
+			return false;
+	}
+	return has_error_pipe || dup2(1, 2) >= 0;
+}
+
+static bool place_companion_pipes(const struct cell *c)
+{
+	const struct sandbox_spec *spec = &c->spec->spec;
+	int to = -1;
+
+	for (unsigned i = 0; i < spec->pipe_count; i++)
+		if (spec->pipes[i] == SANDBOX_COMPANION_PIPE || (to < 0 && spec->pipes[i] == 1))
+			to = c->pipes[i];
+	return to < 0 || (dup2(to, 1) >= 0 && dup2(to, 2) >= 0);
+}
+
+struct program {
+	const char *const *argv, *const *environment;
+	str folder; /* STR_NULL: as it is */
+	int gate;   /* -1: none */
+	bool companion;
+};
+
+/* In the child of vfork: shares memory with the cell, so it only makes calls. */
+noreturn_fn static void become(const struct cell *c, const struct program *p, volatile int *error)
+{
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
-	/* 0, 1 and 2 are /dev/null already. */
-	for (unsigned i = 0; i < spec->pipe_count; i++) {
-		has_error_pipe |= spec->pipes[i] == 2;
-		if (dup2(c->pipes[i], spec->pipes[i]) < 0)
-			goto out;
-	}
-	if (!has_error_pipe && dup2(1, 2) < 0)
+	if (!(p->companion ? place_companion_pipes(c) : place_runtime_pipes(c)))
 		goto out;
 	/* The cell's own gate has this number and closes on exec. */
-	if (gate >= 0 && dup2(gate, SANDBOX_GATE_FD) < 0)
+	if (p->gate >= 0 && dup2(p->gate, SANDBOX_GATE_FD) < 0)
 		goto out;
-	if (spec->working_folder.n && chdir(spec->working_folder.p) != 0)
+	if (p->folder.n && chdir(p->folder.p) != 0)
 		goto out;
-	execute(argv, environment);
+	execute(p->argv, p->environment);
 out:
 	*error = errno;
 	_exit(127);
+}
+
+static pid_t run_program(const struct cell *c, const struct program *p)
+{
+	volatile int error = 0;
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		become(c, p, &error);
+	must(pid, "fork a program");
+	if (error) {
+		char text[64];
+
+		snprintf(text, sizeof text, "execute %.40s", p->argv[0]);
+		fail(text, error);
+	}
+	return pid;
+}
+
+static void start_companions(struct cell *c)
+{
+	const struct sandbox_spec *spec = &c->spec->spec;
+
+	put_strings(c->strings, spec->environment, spec->environment_count);
+	for (unsigned i = 0; i < spec->companion_count; i++) {
+		const char *argv[] = {spec->companions[i].p, NULL};
+		struct program p = {
+			.argv = argv, .environment = c->strings, .gate = -1, .companion = true};
+
+		c->companions[c->companion_count++] = run_program(c, &p);
+	}
 }
 
 static void spawn(struct cell *c, int gate)
@@ -341,21 +399,13 @@ static void spawn(struct cell *c, int gate)
 	const struct sandbox_spec *spec = &c->spec->spec;
 	const char **argv = c->strings;
 	const char **environment = put_strings(argv, spec->argv, spec->argc);
-	volatile int error = 0;
-	pid_t pid;
+	struct program p = {.argv = argv,
+		.environment = environment,
+		.folder = spec->working_folder,
+		.gate = gate};
 
 	put_strings(environment, spec->environment, spec->environment_count);
-	pid = vfork();
-	if (pid == 0)
-		become_runtime(c, argv, environment, gate, &error);
-	must(pid, "fork the runtime");
-	if (error) {
-		char text[64];
-
-		snprintf(text, sizeof text, "execute %.40s", argv[0]);
-		fail(text, error);
-	}
-	c->runtime = pid;
+	c->runtime = run_program(c, &p);
 	for (unsigned i = 0; i < spec->pipe_count; i++)
 		sys_close(&c->pipes[i]);
 	sys_close_p(&gate);
@@ -415,6 +465,7 @@ static void go(struct cell *c, size_t n, int *fds, unsigned fd_count)
 		(void)!fcntl(gate[1], F_SETPIPE_SZ, 2 * SANDBOX_MESSAGE_MAX);
 		c->environment = gate[1];
 	}
+	start_companions(c);
 	if (spec->argc)
 		spawn(c, gate[0]);
 	if (spec->pooled) {
@@ -439,6 +490,21 @@ static void assign(struct cell *c, size_t n)
 		spawn(c, -1);
 }
 
+/* To the loopback of this container's own network, which is all that there is in it. */
+static void connect_inside(int port)
+{
+	struct wire_head out = {.kind = WIRE_CONNECTED};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	cleanup(sys_close_p) int fd =
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS))
+		out.value = errno;
+	(void)!sys_send(GATE, &out, sizeof out, &fd, out.value ? 0 : 1, 0);
+}
+
 static void message(struct cell *c)
 {
 	const struct wire_head *head = (const struct wire_head *)c->message;
@@ -455,13 +521,38 @@ static void message(struct cell *c)
 		break;
 	case WIRE_ASSIGN: assign(c, (size_t)n); break;
 	case WIRE_SIGNAL:
-		if (c->runtime)
+		if (c->runtime > 0)
 			kill(c->runtime, head->value);
 		break;
+	case WIRE_CONNECT: connect_inside(head->value); break;
 	case WIRE_FREEZE: kill(-1, SIGSTOP); break;
 	case WIRE_THAW: kill(-1, SIGCONT); break;
 	default: _exit(1);
 	}
+}
+
+/* Which of its processes ended: 0 the runtime, else the number of a companion; -1: an orphan. */
+static int forget_process(struct cell *c, pid_t pid)
+{
+	if (pid == c->runtime) {
+		c->runtime = -1;
+		return 0;
+	}
+	for (unsigned i = 0; i < c->companion_count; i++)
+		if (pid == c->companions[i]) {
+			c->companions[i] = -1;
+			return (int)i + 1;
+		}
+	return -1;
+}
+
+static bool has_process(const struct cell *c)
+{
+	bool any = c->runtime > 0;
+
+	for (unsigned i = 0; i < c->companion_count; i++)
+		any |= c->companions[i] > 0;
+	return any;
 }
 
 static void reap(struct cell *c)
@@ -472,13 +563,17 @@ static void reap(struct cell *c)
 
 	while (read(c->signals, &info, sizeof info) > 0)
 		;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == c->runtime) {
-			struct wire_head out = {.kind = WIRE_STATUS, .value = status};
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct wire_head out = {.kind = WIRE_STATUS, .value = status};
+		int which = forget_process(c, pid);
 
-			(void)!sys_send(GATE, &out, sizeof out, NULL, 0, 0);
+		if (which < 0)
+			continue;
+		out.id = (uint64_t)which;
+		(void)!sys_send(GATE, &out, sizeof out, NULL, 0, 0);
+		if (!has_process(c))
 			_exit(0);
-		}
+	}
 }
 
 /* Descriptors: 0, 1, 2 on /dev/null, the gate, nothing else of the janitor's. */

@@ -370,6 +370,7 @@ static void client_message(struct launcher *l)
 			break;
 		/* fall through */
 	case WIRE_SIGNAL:
+	case WIRE_CONNECT:
 	case WIRE_FREEZE:
 	case WIRE_THAW: forward(l, launcher_find(l, head->id), head); break;
 	default: launcher_refuse(l, head->id, ERR_INVALID, "unknown request"); break;
@@ -449,6 +450,34 @@ static void cell_ready(struct launcher *l, struct cell_entry *e, const int *fds,
 	launcher_start_waiting(l);
 }
 
+/* How the process ended whose status came first. */
+static void describe_status(const struct cell_entry *e, struct sandbox_exit *out)
+{
+	out->end = WIFEXITED(e->status) ? SANDBOX_EXITED : SANDBOX_SIGNALED;
+	if (WIFEXITED(e->status))
+		out->status = WEXITSTATUS(e->status);
+	else
+		out->signal = WTERMSIG(e->status);
+	out->companion = e->ended;
+}
+
+/* The first that is told says why the container ends. */
+static void process_ended(struct launcher *l, struct cell_entry *e, const struct wire_head *head)
+{
+	struct sandbox_exit out = {.end = SANDBOX_EXITED};
+
+	if (e->status >= 0)
+		return;
+	e->status = head->value;
+	e->ended = (unsigned)head->id;
+	if (!e->companions || e->killed)
+		return;
+	describe_status(e, &out);
+	out.memory_peak_bytes = cgroups_memory_peak(&l->context.cgroups, e->cell);
+	out.out_of_memory = cgroups_out_of_memory(&l->context.cgroups, e->cell);
+	launcher_tell(l, (struct wire_head){WIRE_EXITED, 0, e->id}, &out, sizeof out, NULL, 0);
+}
+
 /* False at the end of file or when there is nothing. */
 static bool cell_message(struct launcher *l, struct cell_entry *e)
 {
@@ -470,11 +499,15 @@ static bool cell_message(struct launcher *l, struct cell_entry *e)
 		cell_ready(l, e, fds, fd_count);
 		return true;
 	}
+	if (in.head.kind == WIRE_CONNECTED && e->state == CELL_RUNNING) {
+		in.head.id = e->id;
+		launcher_tell(l, in.head, NULL, 0, fds, fd_count);
+	}
 	sys_close_all(fds, fd_count);
 	if (in.head.kind == WIRE_BOOTED) {
 		launcher_booted(l, e);
 	} else if (in.head.kind == WIRE_STATUS) {
-		e->status = in.head.value;
+		process_ended(l, e, &in.head);
 	} else if (in.head.kind == WIRE_FAILED) {
 		in.text[(size_t)n - sizeof in.head] = 0;
 		snprintf(e->failure, sizeof e->failure, "cannot %s: %s", in.text,
@@ -496,11 +529,8 @@ static void report_end(struct launcher *l, struct cell_entry *e, const struct ru
 	if (e->failure[0]) {
 		out.end = SANDBOX_FAILED;
 		memcpy(out.text, e->failure, sizeof out.text);
-	} else if (e->status >= 0 && WIFEXITED(e->status)) {
-		out.status = WEXITSTATUS(e->status);
 	} else if (e->status >= 0) {
-		out.end = SANDBOX_SIGNALED;
-		out.signal = WTERMSIG(e->status);
+		describe_status(e, &out);
 	} else if (e->killed) {
 		out.end = SANDBOX_KILLED;
 	} else {
@@ -605,10 +635,12 @@ noreturn_fn static void run(struct launcher *l)
 		/* A handler may free what a later event of the same batch points to only at
 		 * SOURCE_END, so gates come first. */
 		for (int i = 0; i < n; i++)
-			if (((struct source *)events[i].data.ptr)->kind == SOURCE_GATE)
+			if (((struct source *)events[i].data.ptr)->kind == SOURCE_GATE) {
 				handle(l, events[i].data.ptr);
+				events[i].data.ptr = NULL; /* it may be gone below */
+			}
 		for (int i = 0; i < n && !l->ending; i++)
-			if (((struct source *)events[i].data.ptr)->kind != SOURCE_GATE)
+			if (events[i].data.ptr)
 				handle(l, events[i].data.ptr);
 		if (l->refill_at_ms && now_ms() >= l->refill_at_ms)
 			refill(l);

@@ -70,7 +70,12 @@ struct sandbox_container {
 	void (*on_end)(void *arg);
 	void *on_end_arg;
 	struct sandbox_exit end;
+	bool exited; /* of its processes one has ended: `first` */
+	struct sandbox_exit first;
+	void (*on_exit)(void *arg);
+	void *on_exit_arg;
 	/* container */
+	int connection; /* what was asked for came: the asker's */
 	int freezer, cpu, memory;
 	int listeners[SANDBOX_LISTENS_MAX], pipes[SANDBOX_PIPES_MAX];
 	unsigned listener_count, pipe_count;
@@ -93,7 +98,7 @@ static struct sandbox_container *entry_new(struct sandbox *s, enum entry_kind ki
 	c->kind = kind;
 	c->sandbox = s;
 	c->id = atomic_fetch_add(&s->next_id, 1);
-	c->freezer = c->cpu = c->memory = -1;
+	c->freezer = c->cpu = c->memory = c->connection = -1;
 	rt_event_init(&c->answered);
 	rt_event_init(&c->end_event);
 	return c;
@@ -104,6 +109,7 @@ static void entry_done(struct sandbox_container *c)
 	sys_close(&c->freezer);
 	sys_close(&c->cpu);
 	sys_close(&c->memory);
+	sys_close(&c->connection);
 	sys_close_all(c->listeners, c->listener_count);
 	sys_close_all(c->pipes, c->pipe_count);
 	mem_free(c);
@@ -268,6 +274,31 @@ static void handle_unpacked(struct sandbox *s, struct sandbox_container *c, int 
 	entry_end(s, c, &end);
 }
 
+static void handle_exited(struct sandbox *s, struct sandbox_container *c, str body)
+{
+	void (*fn)(void *arg) = NULL;
+
+	pthread_mutex_lock(&s->mutex);
+	if (!c->exited && !c->abandoned && body.n == sizeof c->first) {
+		memcpy(&c->first, body.p, sizeof c->first);
+		c->exited = true;
+		fn = c->on_exit;
+	}
+	pthread_mutex_unlock(&s->mutex);
+	if (fn)
+		fn(c->on_exit_arg);
+}
+
+/* A connection for a caller that has left meanwhile is closed with all other descriptors. */
+static void handle_connected(struct sandbox_container *c, int err, int *fds, unsigned n)
+{
+	pthread_mutex_lock(&c->sandbox->mutex);
+	if (c->asking && !err && n == 1)
+		c->connection = sys_take(&fds[0]);
+	pthread_mutex_unlock(&c->sandbox->mutex);
+	answer(c, err ? (err == ECONNREFUSED ? ERR_NOT_FOUND : ERR_IO) : 0, STR_NULL);
+}
+
 static void handle(struct sandbox *s, const struct wire_head *head, str body, int *fds, unsigned n)
 {
 	struct sandbox_container *c;
@@ -287,6 +318,8 @@ static void handle(struct sandbox *s, const struct wire_head *head, str body, in
 		break;
 	case WIRE_ASSIGNED: answer(c, 0, STR_NULL); break;
 	case WIRE_UNPACKED: handle_unpacked(s, c, head->value, body); break;
+	case WIRE_EXITED: handle_exited(s, c, body); break;
+	case WIRE_CONNECTED: handle_connected(c, head->value, fds, n); break;
 	case WIRE_REFUSED:
 		answer(c, head->value < 0 ? head->value : ERR_INTERNAL, body);
 		/* A refused assignment leaves a container behind, whose end still comes. */
@@ -620,19 +653,58 @@ void sandbox_on_end(struct sandbox_container *c, void (*fn)(void *arg), void *ar
 		fn(arg);
 }
 
+static int send_small(struct sandbox_container *c, enum wire_kind kind, int value)
+{
+	struct wire_head head = {.kind = kind, .value = value, .id = c->id};
+
+	return send_now(c->sandbox, &head, sizeof head, NULL, 0);
+}
+
+int sandbox_connect(struct sandbox_container *c, uint16_t port, int64_t deadline, int *ret_fd)
+{
+	struct sandbox_error ignored;
+	int rc;
+
+	if (sandbox_ended(c))
+		return ERR_CLOSED;
+	set_asking(c, true);
+	rc = wait_answer(c, send_small(c, WIRE_CONNECT, port), deadline, &ignored);
+	if (rc >= 0)
+		*ret_fd = sys_take(&c->connection);
+	return rc;
+}
+
+void sandbox_on_first_exit(struct sandbox_container *c, void (*fn)(void *arg), void *arg)
+{
+	bool exited;
+
+	pthread_mutex_lock(&c->sandbox->mutex);
+	exited = c->exited;
+	c->on_exit = fn;
+	c->on_exit_arg = arg;
+	pthread_mutex_unlock(&c->sandbox->mutex);
+	if (exited)
+		fn(arg);
+}
+
+bool sandbox_first_exit(struct sandbox_container *c, struct sandbox_exit *ret_exit)
+{
+	bool exited;
+
+	pthread_mutex_lock(&c->sandbox->mutex);
+	exited = c->exited;
+	if (exited)
+		*ret_exit = c->first;
+	pthread_mutex_unlock(&c->sandbox->mutex);
+	return exited;
+}
+
 void sandbox_kill(struct sandbox_container *c)
 {
 	pthread_mutex_lock(&c->sandbox->mutex);
 	if (!c->ended)
 		send_kill(c->sandbox, c);
 	pthread_mutex_unlock(&c->sandbox->mutex);
-}
-
-static int send_small(struct sandbox_container *c, enum wire_kind kind, int value)
-{
-	struct wire_head head = {.kind = kind, .value = value, .id = c->id};
-
-	return send_now(c->sandbox, &head, sizeof head, NULL, 0);
 }
 
 void sandbox_signal(struct sandbox_container *c, int signal)

@@ -15,6 +15,7 @@
  *   sandbox_start(spec with pooled = true)       boots without code: with argv the runtime starts
  *     and waits for its environment on SANDBOX_GATE_FD; without argv only PID 1 waits
  *   sandbox_assign(container, assign)            then mounts the code, sets limits, opens the gate
+ * Companions are programs that run beside the runtime from before its start (spec.companions).
  *
  * Threading: a struct sandbox belongs to the loop that opened it, but all functions that take one
  * or a container may be called from a fiber of any loop; one fiber at a time per container (kill
@@ -33,14 +34,16 @@ struct sandbox;
 struct sandbox_container;
 
 enum {
-	SANDBOX_UID = 993,         /* uid and gid of everything inside */
-	SANDBOX_GATE_FD = 3,       /* pooled with argv: where the runtime reads its environment */
-	SANDBOX_MOUNTS_MAX = 72,   /* of one description */
-	SANDBOX_LAYERS_MAX = 64,   /* of them on "/" */
-	SANDBOX_TREES_MAX = 8,     /* of them elsewhere */
-	SANDBOX_PIPES_MAX = 3,     /* of one description */
-	SANDBOX_LISTENS_MAX = 4,   /* of one launcher */
-	SANDBOX_STRINGS_MAX = 512, /* arguments and variables together */
+	SANDBOX_UID = 993,           /* uid and gid of everything inside */
+	SANDBOX_GATE_FD = 3,         /* pooled with argv: where the runtime reads its environment */
+	SANDBOX_MOUNTS_MAX = 72,     /* of one description */
+	SANDBOX_LAYERS_MAX = 64,     /* of them on "/" */
+	SANDBOX_TREES_MAX = 8,       /* of them elsewhere */
+	SANDBOX_PIPES_MAX = 3,       /* of one description */
+	SANDBOX_LISTENS_MAX = 4,     /* of one launcher */
+	SANDBOX_STRINGS_MAX = 512,   /* arguments, variables and companions together */
+	SANDBOX_COMPANIONS_MAX = 10, /* of one description */
+	SANDBOX_COMPANION_PIPE = 100, /* in pipes: not the runtime's, but its companions' output */
 	SANDBOX_MESSAGE_MAX = 64 * 1024, /* one description or assignment, encoded */
 	SANDBOX_TEXT_MAX = 256,          /* an error's text */
 };
@@ -83,6 +86,11 @@ struct sandbox_limits {
  * inside (1, 2, ...) that become the writing ends of pipes; without 2 in it standard error shares
  * the pipe of standard output; without 1 it is /dev/null. Numbers 3..9 are ours. Standard input is
  * /dev/null.
+ *
+ * `companions` are programs by path, started with the same environment in "/" as soon as the root
+ * is there; their output goes to SANDBOX_COMPANION_PIPE, else where the runtime's goes. With them
+ * the end of a process does not end the container: see sandbox_on_first_exit(). So that the runtime
+ * waits for them, start it pooled without argv, and assign.
  */
 struct sandbox_spec {
 	const struct sandbox_mount *mounts;
@@ -95,6 +103,8 @@ struct sandbox_spec {
 	str working_folder; /* inside; STR_NULL: "/" */
 	uint8_t pipes[SANDBOX_PIPES_MAX];
 	unsigned pipe_count;
+	const str *companions;
+	unsigned companion_count;
 	bool pooled;
 };
 
@@ -125,6 +135,7 @@ enum sandbox_end {
 struct sandbox_exit {
 	enum sandbox_end end;
 	int status, signal;
+	unsigned companion;         /* whose end it was: its number from 1; 0: the runtime */
 	bool out_of_memory;         /* the limit made the kernel (rootless: the launcher) kill */
 	uint64_t memory_peak_bytes; /* 0: unknown (rootless) */
 	uint64_t cpu_ns;            /* user and system, all processes */
@@ -188,6 +199,20 @@ bool sandbox_ended(const struct sandbox_container *c);
  * already. Instead of sandbox_wait(). It may not suspend, nor free the container.
  */
 void sandbox_on_end(struct sandbox_container *c, void (*fn)(void *arg), void *arg);
+/*
+ * With companions: `fn` is called once, as above, when the first process (runtime or companion) has
+ * ended by itself. The others go on until sandbox_kill() or their own ends.
+ */
+void sandbox_on_first_exit(struct sandbox_container *c, void (*fn)(void *arg), void *arg);
+/* What fn was called for: true when there was one. */
+bool sandbox_first_exit(struct sandbox_container *c, struct sandbox_exit *ret_exit);
+/*
+ * A connection to a TCP port on the container's own loopback, made inside by its PID 1: a
+ * descriptor, non-blocking, perhaps not connected yet (it becomes writable). ERR_NOT_FOUND: nobody
+ * listens there; ERR_CLOSED: it has ended; ERR_TIMEOUT: for instance, it is frozen.
+ */
+must_use mayyield int sandbox_connect(
+	struct sandbox_container *c, uint16_t port, int64_t deadline, int *ret_fd);
 
 /* SIGKILL for all of it, frozen or not. Never suspends; the end is reported as SANDBOX_KILLED. */
 void sandbox_kill(struct sandbox_container *c);

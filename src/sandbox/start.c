@@ -311,6 +311,7 @@ static void start_in(struct launcher *l, char *message, size_t n)
 	e = take_ready(l, head.id);
 	e->pooled = spec->pooled;
 	e->has_runtime = spec->argc > 0;
+	e->companions = spec->companion_count > 0;
 	limits = spec->limits;
 	limits.pids = limits.pids ? limits.pids : 1024;
 	e->memory_bytes = limits.memory_bytes;

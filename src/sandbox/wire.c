@@ -75,10 +75,15 @@ int wire_put_spec(struct buf *to, const struct sandbox_spec *spec, struct sandbo
 			error, "%u mounts; at most %d", spec->mount_count, SANDBOX_MOUNTS_MAX);
 	if (spec->pipe_count > SANDBOX_PIPES_MAX)
 		return refuse(error, "%u pipes; at most %d", spec->pipe_count, SANDBOX_PIPES_MAX);
+	if (spec->companion_count > SANDBOX_COMPANIONS_MAX)
+		return refuse(error, "%u companions; at most %d", spec->companion_count,
+			SANDBOX_COMPANIONS_MAX);
 	if (spec->argc > SANDBOX_STRINGS_MAX ||
-		spec->environment_count > SANDBOX_STRINGS_MAX - spec->argc)
-		return refuse(error, "%u arguments and %u variables; at most %d together",
-			spec->argc, spec->environment_count, SANDBOX_STRINGS_MAX);
+		spec->environment_count + spec->companion_count > SANDBOX_STRINGS_MAX - spec->argc)
+		return refuse(error,
+			"%u arguments, %u variables and %u companions; at most %d together",
+			spec->argc, spec->environment_count, spec->companion_count,
+			SANDBOX_STRINGS_MAX);
 	buf_put(to, str_of(&spec->limits, sizeof spec->limits));
 	put_u32(to, spec->pooled);
 	put_u32(to, spec->pipe_count);
@@ -93,6 +98,7 @@ int wire_put_spec(struct buf *to, const struct sandbox_spec *spec, struct sandbo
 	TRY(put_strings(to, spec->argv, spec->argc, "an argument", error));
 	TRY(put_strings(
 		to, spec->environment, spec->environment_count, "an environment variable", error));
+	TRY(put_strings(to, spec->companions, spec->companion_count, "a companion", error));
 	TRY(put_string(to, spec->working_folder, "the working folder", error));
 	if (to->over) {
 		snprintf(error->text, sizeof error->text,
@@ -182,6 +188,12 @@ static bool take_all(str in, struct wire_spec *to)
 		return false;
 	spec->environment = to->strings + spec->argc;
 	spec->environment_count = n;
+	spec->companions = spec->environment + n;
+	n = SANDBOX_STRINGS_MAX - spec->argc - n;
+	if (!take_strings(&in, to->strings + SANDBOX_STRINGS_MAX - n,
+		    MIN(n, (uint32_t)SANDBOX_COMPANIONS_MAX), &n))
+		return false;
+	spec->companion_count = n;
 	return take_string(&in, &spec->working_folder) && in.n == 0;
 }
 
@@ -216,6 +228,9 @@ int wire_take_spec(str body, struct wire_spec *ret_spec, struct sandbox_error *e
 			if (str_eq(target, spec->mounts[j].target) && !wire_mounts_join(spec, i))
 				return refuse(error, "two mounts on %.*s", STR_ARG(target));
 	}
+	for (unsigned i = 0; i < spec->companion_count; i++)
+		if (!str_starts(spec->companions[i], STR("/")))
+			return refuse(error, "companion %u is not an absolute path", i);
 	if (!spec->pooled && !spec->argc)
 		return refuse(error, "no program to run");
 	if (spec->argc &&

@@ -16,17 +16,20 @@ enum wire_kind {
 	WIRE_START = 1, /* body: spec */
 	WIRE_ASSIGN,    /* body: spec */
 	WIRE_KILL,
-	WIRE_SIGNAL, /* value: signal. Also launcher to cell */
-	WIRE_FREEZE, /* also launcher to cell */
-	WIRE_THAW,   /* also launcher to cell */
-	WIRE_UNPACK, /* body: struct wire_unpack; descriptors: archive, folder */
+	WIRE_SIGNAL,  /* value: signal. Also launcher to cell */
+	WIRE_FREEZE,  /* also launcher to cell */
+	WIRE_THAW,    /* also launcher to cell */
+	WIRE_UNPACK,  /* body: struct wire_unpack; descriptors: archive, folder */
+	WIRE_CONNECT, /* value: port. Also launcher to cell */
 	/* launcher to worker */
 	WIRE_HELLO,   /* value: rc; body: struct wire_hello */
 	WIRE_STARTED, /* body: struct wire_started; descriptors: control files, listeners, pipes */
 	WIRE_ASSIGNED,
-	WIRE_REFUSED,  /* value: rc; body: text */
-	WIRE_END,      /* body: struct sandbox_exit */
-	WIRE_UNPACKED, /* value: rc; body: struct wire_unpacked */
+	WIRE_REFUSED,   /* value: rc; body: text */
+	WIRE_END,       /* body: struct sandbox_exit */
+	WIRE_UNPACKED,  /* value: rc; body: struct wire_unpacked */
+	WIRE_EXITED,    /* with companions, the first end; body: struct sandbox_exit */
+	WIRE_CONNECTED, /* value: 0 or errno; descriptor: the connection. Also cell to launcher */
 	/* launcher to janitor */
 	WIRE_MAKE,   /* value: how many more cells */
 	WIRE_REMOVE, /* id: the cell whose control groups can go */
@@ -39,7 +42,7 @@ enum wire_kind {
 	/* cell to launcher */
 	WIRE_READY,  /* descriptors: mount namespace, listeners */
 	WIRE_BOOTED, /* pooled: everything but the assignment is done */
-	WIRE_STATUS, /* value: wait status of the runtime */
+	WIRE_STATUS, /* value: wait status of the runtime; id: of this companion, from 1 */
 	WIRE_FAILED, /* value: errno; body: the step */
 };
 

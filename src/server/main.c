@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/rc.h"
+#include "server/doctor.h"
 #include "server/options.h"
 #include "server/runtimes.h"
 #include "server/status.h"
@@ -22,6 +23,7 @@ static const char usage[] =
 	"\n"
 	"    serve      start it; cirrus serve --help lists the options\n"
 	"    status     ask a running one how it is: cirrus status [URL]  [http://127.0.0.1:4566]\n"
+	"    doctor     what functions need from this host, and what is missing [--json]\n"
 	"    version    print the version\n"
 	"    help       print this\n"
 	"\n"
@@ -88,6 +90,8 @@ int main(int argc, char **argv)
 		status = serve(&arena, argv + 2);
 	} else if (str_eq(str_c(command), STR("status"))) {
 		status = status_run(argc > 2 ? argv[2] : "http://127.0.0.1:4566");
+	} else if (str_eq(str_c(command), STR("doctor"))) {
+		status = doctor_run(&arena, argv + 2);
 	} else if (str_eq(str_c(command), STR("version")) ||
 		   str_eq(str_c(command), STR("--version"))) {
 		puts("cirrus " CIRRUS_VERSION);

@@ -16,6 +16,8 @@
 
 enum { FILE_BYTES_MAX = 4 << 20 };
 
+#define NOT_BELOW ": not a program below /usr, which is what containers see"
+
 static int make_folder(const char *path)
 {
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
@@ -80,16 +82,21 @@ int runtimes_install(const char *data_folder)
 
 int runtimes_check(const struct options *options, str *ret_message)
 {
-	const char *chosen[] = {options->runtime_node, options->runtime_python};
+	const struct {
+		const char *path;
+		str message;
+	} chosen[] = {
+		{options->runtime_node, STR_INIT("--runtime-node" NOT_BELOW)},
+		{options->runtime_python, STR_INIT("--runtime-python" NOT_BELOW)},
+		{options->runtime_ruby, STR_INIT("--runtime-ruby" NOT_BELOW)},
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(chosen); i++) {
-		if (!*chosen[i])
+		if (!*chosen[i].path)
 			continue;
-		if (!str_starts(str_c(chosen[i]), STR("/usr/")) || access(chosen[i], X_OK) != 0) {
-			*ret_message = i == 0 ? STR("--runtime-node: not a program below /usr, "
-						    "which is what containers see")
-					      : STR("--runtime-python: not a program below /usr, "
-						    "which is what containers see");
+		if (!str_starts(str_c(chosen[i].path), STR("/usr/")) ||
+			access(chosen[i].path, X_OK) != 0) {
+			*ret_message = chosen[i].message;
 			return ERR_INVALID;
 		}
 	}
@@ -119,4 +126,11 @@ const char *runtimes_python(const struct options *options)
 	static const char *const places[] = {"/usr/bin/python3", NULL};
 
 	return program(options->runtime_python, places);
+}
+
+const char *runtimes_ruby(const struct options *options)
+{
+	static const char *const places[] = {"/usr/local/bin/ruby", "/usr/bin/ruby", NULL};
+
+	return program(options->runtime_ruby, places);
 }

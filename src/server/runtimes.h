@@ -22,5 +22,6 @@ must_use int runtimes_check(const struct options *options, str *ret_message);
 /* The interpreter for functions: the option's path, or the usual places; NULL: there is none. */
 const char *runtimes_node(const struct options *options);
 const char *runtimes_python(const struct options *options);
+const char *runtimes_ruby(const struct options *options);
 
 #endif

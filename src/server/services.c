@@ -69,6 +69,7 @@ static int new_lambda(struct services *s)
 		.node = runtimes_node(o->options),
 		.python = runtimes_python(o->options),
 		.image_folder = o->options->image_folder,
+		.ruby = runtimes_ruby(o->options),
 		.pool = (unsigned)o->options->pool,
 		.burst = (unsigned)o->options->burst,
 		.auth_strict = o->strict,

@@ -338,5 +338,146 @@ def test_wrapper_script(server):
     expect(json.load(functions.invoke(FunctionName="w")["Payload"]), "4")
 
 
+
+EXTENSION = """#!/usr/bin/python3
+import http.server, json, os, threading, urllib.request
+BASE = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
+seen = []
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        for record in json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
+            seen.append(record["type"])
+            if record["type"] == "function":
+                print("heard: " + record["record"], flush=True)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+def call(method, path, body=None, **headers):
+    request = urllib.request.Request(BASE + path, method=method, data=body and json.dumps(body).encode(),
+                                     headers={k.replace("_", "-"): v for k, v in headers.items()})
+    with urllib.request.urlopen(request) as answer:
+        return answer.headers, answer.read()
+
+server = http.server.HTTPServer(("sandbox.localdomain", 4243), Listener)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+headers, body = call("POST", "/2020-01-01/extension/register", {"events": ["INVOKE", "SHUTDOWN"]},
+                     Lambda_Extension_Name="watch")
+me = headers["Lambda-Extension-Identifier"]
+print("registered: " + json.loads(body)["functionName"], flush=True)
+call("PUT", "/2022-07-01/telemetry", {"schemaVersion": "2022-12-13", "types": ["platform", "function"],
+     "buffering": {"timeoutMs": 25, "maxItems": 1000, "maxBytes": 262144},
+     "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:4243"}}, Lambda_Extension_Identifier=me)
+while True:
+    event = json.loads(call("GET", "/2020-01-01/extension/event/next", Lambda_Extension_Identifier=me)[1])
+    print(f"event: {event['eventType']} {event.get('shutdownReason', event.get('requestId'))}", flush=True)
+    if event["eventType"] == "SHUTDOWN":
+        print("telemetry: " + " ".join(sorted(set(seen))), flush=True)
+        break
+"""
+
+
+def layer_of(path, text):
+    """A zip with one executable file."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        entry = zipfile.ZipInfo(path)
+        entry.external_attr = 0o100755 << 16
+        z.writestr(entry, text)
+    return out.getvalue()
+
+
+def log_text(server, group):
+    logs = server.client("logs")
+    try:
+        return "".join(e["message"] for e in logs.filter_log_events(logGroupName=group)["events"])
+    except logs.exceptions.ResourceNotFoundException:
+        return ""
+
+
+def log_with(server, group, text):
+    """The log of the group once it has the text, at most 10 s."""
+    for _ in range(100):
+        log = log_text(server, group)
+        if text in log:
+            return log
+        time.sleep(0.1)
+    raise AssertionError(f"{text!r} is not in {log}")
+
+
+def test_extension(server):
+    functions = server.client("lambda")
+    layer = functions.publish_layer_version(
+        LayerName="watch", Content={"ZipFile": layer_of("extensions/watch", EXTENSION)})["LayerVersionArn"]
+    create(functions, "watched", runtime="python3.12", Layers=[layer],
+           text="def handler(event, context):\n    print('at work')\n    return event\n")
+    for n in range(2):
+        answer = functions.invoke(FunctionName="watched", Payload=json.dumps({"n": n}))
+        expect(json.load(answer["Payload"]), {"n": n})
+        request_id = answer["ResponseMetadata"]["RequestId"]
+        log_with(server, "/aws/lambda/watched", f"event: INVOKE {request_id}")
+    functions.delete_function(FunctionName="watched")
+    log = log_with(server, "/aws/lambda/watched", "telemetry: ")
+    assert "registered: watched" in log and "heard: at work" in log and "event: SHUTDOWN spindown" in log, log
+    for kind in ("platform.start", "platform.initRuntimeDone", "platform.report", "platform.runtimeDone"):
+        assert kind in log.partition("telemetry: ")[2], (kind, log)
+
+
+def test_json_logs(server):
+    functions = server.client("lambda")
+    create(functions, "structured", runtime="python3.12",
+           LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "LogGroup": "/custom/group"},
+           text="import logging\ndef handler(event, context):\n    logging.info('quiet')\n"
+                "    logging.warning('loud')\n    return 1 / event['by']\n")
+    config = functions.get_function_configuration(FunctionName="structured")["LoggingConfig"]
+    expect(config, {"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "SystemLogLevel": "INFO",
+                    "LogGroup": "/custom/group"})
+    answer = functions.invoke(FunctionName="structured", Payload=b'{"by": 0}')
+    expect(json.load(answer["Payload"])["errorType"], "ZeroDivisionError")
+    log = log_with(server, "/custom/group", "platform.report")
+    records = [json.loads(line) for line in log.strip().split("\n")]
+    loud = next(r for r in records if r.get("message") == "loud")
+    expect((loud["level"], loud["requestId"]), ("WARNING", answer["ResponseMetadata"]["RequestId"]))
+    assert "quiet" not in log and "START RequestId" not in log, log
+    failed = next(r for r in records if r.get("errorType") == "ZeroDivisionError")
+    assert failed["stackTrace"], failed
+    report = next(r for r in records if r.get("type") == "platform.report")["record"]
+    expect(report["status"], "error")
+    assert report["metrics"]["durationMs"] > 0 and report["metrics"]["memorySizeMB"] >= 128, report
+
+
+def test_ruby(server):
+    if not os.access("/usr/bin/ruby", os.X_OK):
+        print("        skipped: no ruby")
+        return
+    functions = server.client("lambda")
+    functions.create_function(FunctionName="gem", Role=ROLE, Runtime="ruby3.3", Handler="index.App.run", Timeout=20,
+                              Code={"ZipFile": zip_of(index__rb="class App; def self.run(event:, context:)\n"
+                                                      "puts 'hello'\n{ got: event, name: context.function_name }\n"
+                                                      "end; end")})
+    functions.get_waiter("function_active_v2").wait(FunctionName="gem")
+    answer = functions.invoke(FunctionName="gem", Payload=b'{"a": 1}')
+    expect(json.load(answer["Payload"]), {"got": {"a": 1}, "name": "gem"})
+    log_with(server, "/aws/lambda/gem", "hello")
+
+
+def test_doctor(server):
+    """What it finds agrees with a server that runs functions here."""
+    done = subprocess.run([harness.BINARY, "doctor", "--json"], capture_output=True, text=True, timeout=60, check=False)
+    report = json.loads(done.stdout)
+    expect((done.returncode, report["ok"]), (0, True))
+    found = {f["name"]: f for f in report["findings"]}
+    for name in ("kernel", "other namespaces", "seccomp", "control groups", "memory for instances", "python"):
+        assert name in found, report
+    assert "Python 3" in found["python"]["detail"], report
+    assert all("remedy" in f for f in report["findings"] if not f["ok"]), report
+    done = subprocess.run([harness.BINARY, "doctor", "--runtime-ruby", "/tmp/ruby"], capture_output=True, text=True,
+                          timeout=60, check=False)
+    expect((done.returncode, "--runtime-ruby" in done.stderr), (2, True))
+
+
 if __name__ == "__main__":
     main(globals())

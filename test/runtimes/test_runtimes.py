@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUNTIMES = os.path.join(HERE, "..", "..", "runtimes")
 NODE = os.environ.get("NODE", "/usr/bin/node")
 PYTHON = "/usr/bin/python3"
+RUBY = os.environ.get("RUBY", "/usr/bin/ruby")
 PATIENCE = 20
 ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
 
@@ -140,7 +141,8 @@ class Run:
                    AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128", AWS_LAMBDA_LOG_GROUP_NAME="/aws/lambda/f",
                    AWS_LAMBDA_LOG_STREAM_NAME="2026/11/22/[$LATEST]0", AWS_REGION="eu-west-1", **environment)
         argv = {"node": [NODE, os.path.join(RUNTIMES, "node/bootstrap.js")],
-                "python": [PYTHON, "-I", "-S", os.path.join(RUNTIMES, "python/bootstrap.py")]}[runtime]
+                "python": [PYTHON, "-I", "-S", os.path.join(RUNTIMES, "python/bootstrap.py")],
+                "ruby": [RUBY, "--disable=did_you_mean", os.path.join(RUNTIMES, "ruby/bootstrap.rb")]}[runtime]
         log_read, log_write = os.pipe()
         gate_read, gate_write = os.pipe()
 
@@ -579,6 +581,84 @@ def handler(e, c):
         run = self.python("def handler(e, c): return 1", events=[b"{", b"1 2", {}])
         self.assertEqual(self.error(run)["errorType"], "Runtime.UnmarshalError")
         self.assertEqual(json.loads(run.answers[2]["body"]), 1)
+
+
+@unittest.skipUnless(os.access(RUBY, os.X_OK), f"no {RUBY}")
+class Ruby(Case):
+    def ruby(self, source, handler="index.handler", name="index.rb", **more):
+        return self.run_both("ruby", dict({name: source}, **more.pop("files", {})), handler, **more)
+
+    def test_handlers_of_all_kinds(self):
+        method = "(event:, context:) { got: event['n'] + 1 } end"
+        for source, handler in ((f"def handler{method.replace(') {', ') = ({').replace('} end', '})')}", "index.handler"),
+                                (f"class App; def self.run(event:, context:) = ({{ got: event['n'] + 1 }}); end",
+                                 "index.App.run"),
+                                ("module A; class B; def self.run(event:, context:)\n{ got: event['n'] + 1 }\nend; end; "
+                                 "end", "index.A::B.run")):
+            with self.subTest(source):
+                run = self.ruby(source, handler, events=[{"n": 1}, {"n": 2}, {"n": 3}])
+                self.assertEqual(self.results(run), [{"got": 2}, {"got": 3}, {"got": 4}])
+                self.assertEqual(run.records, [])
+
+    def test_results(self):
+        for source, result in (("nil", None), ("'text é'", "text é"), ("12.5", 12.5), ("[1, {a: nil}]", [1, {"a": None}])):
+            self.assertEqual(self.results(self.ruby(f"def handler(event:, context:)\n{source}\nend")), [result])
+
+    def test_files(self):
+        run = self.ruby("require 'helper'\ndef handler(event:, context:) = Helper.name", name="src/app.rb",
+                        handler="src/app.handler", files={"helper.rb": "module Helper; def self.name = 'help'; end"})
+        self.assertEqual(self.results(run), ["help"])
+
+    def test_context(self):
+        source = """def handler(event:, context:)
+  left = context.get_remaining_time_in_millis
+  { left: left > 0 && left <= 3000, id: context.aws_request_id, arn: context.invoked_function_arn,
+    group: context.log_group_name, stream: context.log_stream_name, name: context.function_name,
+    memory: context.memory_limit_in_mb, version: context.function_version, client: context.client_context,
+    identity: context.identity, trace: ENV['_X_AMZN_TRACE_ID'].end_with?('Parent=0'), mine: ENV['MINE'],
+    fd: ENV['_LAMBDA_TELEMETRY_LOG_FD'], at: Dir.pwd == ENV['LAMBDA_TASK_ROOT'] }
+end"""
+        run = self.ruby(source, environment={"MINE": "a=b\nc é"},
+                        headers={"Lambda-Runtime-Client-Context": '{"custom": {"a": 1}}'})
+        self.assertEqual(self.results(run), [{
+            "left": True, "id": ID, "arn": "arn:aws:lambda:eu-west-1:123456789012:function:f", "group": "/aws/lambda/f",
+            "stream": "2026/11/22/[$LATEST]0", "name": "f", "memory": "128", "version": "$LATEST",
+            "client": {"custom": {"a": 1}}, "identity": None, "trace": True, "mine": "a=b\nc é", "fd": None, "at": True}])
+
+    def test_errors(self):
+        for source, kind, message in (("raise 'bad'", "Function<RuntimeError>", "bad"),
+                                      ("raise ArgumentError, 'no'", "Function<ArgumentError>", "no"),
+                                      ("Float::NAN", "Function<JSON::GeneratorError>", None)):
+            with self.subTest(source):
+                run = self.ruby(f"def handler(event:, context:)\n{source}\nend", events=[{}, {}])
+                report = self.error(run)
+                self.assertEqual(report["errorType"], kind)
+                self.assertEqual(set(report), {"errorType", "errorMessage", "stackTrace"})
+                if message:
+                    self.assertEqual(report["errorMessage"], message)
+                    self.assertIn("index.rb:2:in `handler'", plain(report["stackTrace"][0]))
+                self.assertEqual(len(run.answers), 2)
+                self.assertTrue(run.records[0].startswith("Error raised from handler method\n{"))
+
+    def test_init_errors(self):
+        for source, handler, kind in (("raise 'bad'", "index.handler", "Init<RuntimeError>"),
+                                      ("def (", "index.handler", "Init<SyntaxError>"),
+                                      ("", "absent.handler", "Init<LoadError>"),
+                                      ("", "index.handler", "Runtime.HandlerNotFound"),
+                                      ("", "index", "Runtime.MalformedHandlerName"),
+                                      ("", "index.App.run", "Init<NameError>")):
+            with self.subTest(kind):
+                run = self.ruby(source, handler, events=[], ends=True)
+                self.assertEqual(self.error(run, "init/error")["errorType"], kind)
+                self.assertEqual(run.status, 1)
+
+    def test_json_log(self):
+        run = self.ruby("def handler(event:, context:)\nputs 'out'\nraise 'bad'\nend",
+                        environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+        record = json.loads(run.records[0])
+        self.assertEqual((record["level"], record["requestId"], record["errorType"], record["errorMessage"]),
+                         ("ERROR", ID, "Function<RuntimeError>", "bad"))
+        self.assertEqual(run.out, "out\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -201,6 +202,9 @@ struct code_job {
 	str zip;
 	const struct code_pin *pin;
 	const char *name;
+	struct arena *arena;
+	str *names;
+	unsigned names_max;
 	char hex[CODE_HEX_BYTES + 1];
 	struct sandbox_error *error;
 	void *to;
@@ -358,6 +362,55 @@ int code_has_file(
 	struct code_job j = {.store = store, .pin = pin, .name = name};
 
 	TRY(rt_pool_run(store->pool, has_file_job, &j, deadline));
+	return j.rc;
+}
+
+static int compare_names(const void *x, const void *y)
+{
+	return str_cmp(*(const str *)x, *(const str *)y);
+}
+
+static void list_files_job(void *arg)
+{
+	struct code_job *j = arg;
+	int tree cleanup(close_p) = openat(
+		j->store->tree_fd, j->pin->hex, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = tree < 0 ? -1
+			  : openat(tree, j->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	struct stat st;
+
+	if (!d) {
+		j->rc = tree >= 0 && (errno == ENOENT || errno == ENOTDIR) ? 0
+									   : rc_from_errno(errno);
+		close_p(&fd);
+		return;
+	}
+	while (j->rc >= 0 && (e = readdir(d))) {
+		if (fstatat(fd, e->d_name, &st, 0) != 0 || S_ISDIR(st.st_mode))
+			continue;
+		if ((unsigned)j->rc == j->names_max)
+			j->rc = ERR_TOO_LARGE;
+		else
+			j->names[j->rc++] = arena_str(j->arena, str_c(e->d_name));
+	}
+	closedir(d);
+	if (j->rc > 1)
+		qsort(j->names, (size_t)j->rc, sizeof(*j->names), compare_names);
+}
+
+int code_list_files(struct code_store *store, const struct code_pin *pin, const char *folder,
+	struct arena *a, str *ret_names, unsigned max, int64_t deadline)
+{
+	struct code_job j = {.store = store,
+		.pin = pin,
+		.name = folder,
+		.arena = a,
+		.names = ret_names,
+		.names_max = max};
+
+	TRY(rt_pool_run(store->pool, list_files_job, &j, deadline));
 	return j.rc;
 }
 

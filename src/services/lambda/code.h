@@ -50,6 +50,13 @@ must_use int code_ensure(struct code_store *store, const struct code_pin *pin, i
 /* Does the tree have this file at its top (the bootstrap of provided runtimes)? 1, 0. */
 must_use int code_has_file(struct code_store *store, const struct code_pin *pin, const char *name,
 	int64_t deadline) mayyield;
+/*
+ * Names of the files (not folders) in a folder of the tree, in the arena, sorted: how many, 0 when
+ * there is no such folder. ERR_TOO_LARGE: more than `max`.
+ */
+must_use int code_list_files(struct code_store *store, const struct code_pin *pin,
+	const char *folder, struct arena *a, str *ret_names, unsigned max,
+	int64_t deadline) mayyield;
 /* Bytes of all files of an unpacked tree together. */
 must_use int code_tree_bytes(struct code_store *store, const struct code_pin *pin, int64_t deadline,
 	uint64_t *ret_bytes) mayyield;

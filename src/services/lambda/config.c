@@ -58,12 +58,6 @@ static bool harmless_snap_start(const struct value *v)
 	return !str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"));
 }
 
-static bool harmless_logging(const struct value *v)
-{
-	return !str_eq(value_str(v, "LogFormat"), STR("JSON")) &&
-	       !value_has(v, "ApplicationLogLevel") && !value_has(v, "SystemLogLevel");
-}
-
 static bool harmless_never(const struct value *v unused_arg)
 {
 	return false;
@@ -79,7 +73,6 @@ static const struct refusal {
 	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
 	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
-	{"LoggingConfig", harmless_logging, "only LogFormat Text (and LogGroup) is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
 	{"DurableConfig", harmless_never, "durable functions are not there yet"},
 	{"TenancyConfig", harmless_never, "tenant isolation is not there yet"},
@@ -159,11 +152,12 @@ static int apply_runtime(struct call *c, bool created, struct function *f)
 			STR_ARG(name));
 	there = runtime->family == RUNTIME_PROVIDED ||
 		(runtime->family == RUNTIME_NODE && s->options.node) ||
-		(runtime->family == RUNTIME_PYTHON && s->options.python);
+		(runtime->family == RUNTIME_PYTHON && s->options.python) ||
+		(runtime->family == RUNTIME_RUBY && s->options.ruby);
 	if (!there)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"The runtime %.*s is not available on this server: nodejs*, python* (where "
-			"the programs are installed) and provided.* are.",
+			"The runtime %.*s is not available on this server: nodejs*, python*, ruby* "
+			"(where the programs are installed) and provided.* are.",
 			STR_ARG(name));
 	f->runtime = runtime;
 	f->runtime_name = runtime->name;
@@ -321,11 +315,32 @@ int config_check_role(struct call *c, str account, str function_name)
 	return 0;
 }
 
-int config_apply(struct call *c, bool created, struct function *f)
+/* What a LoggingConfig leaves out of is at its default again. */
+static int apply_logging(struct call *c, bool created, struct function *f)
 {
 	const struct value *logging = value_get(c->in, "LoggingConfig");
 	str group = value_str(logging, "LogGroup");
+	bool json = str_eq(value_str(logging, "LogFormat"), STR("JSON"));
 
+	if (group.n)
+		f->log_group = group;
+	else if (created || logging)
+		f->log_group = ARENA_CONCAT(c->arena, STR("/aws/lambda/"), f->name);
+	if (!logging)
+		return 0;
+	if (!json &&
+		(value_has(logging, "ApplicationLogLevel") || value_has(logging, "SystemLogLevel")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"To use ApplicationLogLevel or SystemLogLevel in LoggingConfig, LogFormat "
+			"must be set to JSON.");
+	f->log_format = json ? STR("JSON") : STR_NULL;
+	f->application_level = value_str(logging, "ApplicationLogLevel");
+	f->system_level = value_str(logging, "SystemLogLevel");
+	return 0;
+}
+
+int config_apply(struct call *c, bool created, struct function *f)
+{
 	if (value_has(c->in, "Role"))
 		f->role = value_str(c->in, "Role");
 	TRY(apply_runtime(c, created, f));
@@ -335,11 +350,7 @@ int config_apply(struct call *c, bool created, struct function *f)
 	TRY(apply_image_config(c, f));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
-	if (group.n)
-		f->log_group = group;
-	else if (created || logging)
-		f->log_group = ARENA_CONCAT(c->arena, STR("/aws/lambda/"), f->name);
-	return 0;
+	return apply_logging(c, created, f);
 }
 
 int config_architecture(struct call *c, struct function *f)

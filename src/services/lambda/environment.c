@@ -47,6 +47,13 @@ static void set_fixed(struct environment *e, const struct lambda_runtime *runtim
 				STR("/node_modules:/opt/nodejs/node_modules:/var/runtime/"
 				    "node_modules:/var/runtime:/var/task")));
 	}
+	if (runtime->family == RUNTIME_RUBY) {
+		version = str_from(version, 4); /* ruby3.3 -> 3.3 */
+		set(e, STR("RUBYLIB"), STR("/var/task:/var/runtime/lib:/opt/ruby/lib"));
+		set(e, STR("GEM_PATH"),
+			ARENA_CONCAT(e->arena, STR("/var/task/vendor/bundle/ruby/"), version,
+				STR(".0:/opt/ruby/gems/"), version, STR(".0")));
+	}
 	if (runtime->family == RUNTIME_PYTHON)
 		set(e, STR("PYTHONPATH"), STR("/var/runtime"));
 }
@@ -66,6 +73,13 @@ static void set_own(
 		facts->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
 	set(e, STR("AWS_LAMBDA_LOG_GROUP_NAME"), f->log_group);
 	set(e, STR("AWS_LAMBDA_LOG_STREAM_NAME"), facts->log_stream);
+	if (function_logs_json(f)) {
+		set(e, STR("AWS_LAMBDA_LOG_FORMAT"), STR("JSON"));
+		set(e, STR("AWS_LAMBDA_LOG_LEVEL"),
+			f->application_level.n ? f->application_level : STR("INFO"));
+	} else {
+		set(e, STR("AWS_LAMBDA_LOG_FORMAT"), STR("Text"));
+	}
 	set(e, STR("AWS_LAMBDA_RUNTIME_API"), STR("127.0.0.1:9001"));
 	set(e, STR("AWS_ACCESS_KEY_ID"), facts->access_key);
 	set(e, STR("AWS_SECRET_ACCESS_KEY"), facts->secret_key);
@@ -116,6 +130,28 @@ const str *environment_image(struct arena *a, const struct function *f,
 		set(&e, f->variables[i].name, f->variables[i].value);
 	*ret_count = e.n;
 	return e.items;
+}
+
+const str *environment_of_extensions(
+	struct arena *a, const str *environment, uint32_t count, uint32_t *ret_count)
+{
+	static const str kept_back[] = {STR_INIT("_HANDLER="), STR_INIT("AWS_EXECUTION_ENV="),
+		STR_INIT("AWS_LAMBDA_LOG_GROUP_NAME="), STR_INIT("AWS_LAMBDA_LOG_STREAM_NAME="),
+		STR_INIT("AWS_LAMBDA_EXEC_WRAPPER="), STR_INIT("LAMBDA_RUNTIME_DIR="),
+		STR_INIT("LAMBDA_TASK_ROOT="), STR_INIT("_LAMBDA_TELEMETRY_LOG_FD=")};
+	str *items = arena_new_array(a, str, count);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		bool keep = true;
+
+		for (size_t k = 0; k < ARRAY_SIZE(kept_back); k++)
+			keep &= !str_starts(environment[i], kept_back[k]);
+		if (keep)
+			items[n++] = environment[i];
+	}
+	*ret_count = n;
+	return items;
 }
 
 const str *environment_boot(

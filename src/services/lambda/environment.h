@@ -22,6 +22,9 @@ struct environment_facts {
 /* NAME=VALUE strings in the arena; *ret_count of them. */
 const str *environment_build(struct arena *a, const struct function *f,
 	const struct environment_facts *facts, uint32_t *ret_count);
+/* What external extensions get of it: everything but what concerns the runtime alone. */
+const str *environment_of_extensions(
+	struct arena *a, const str *environment, uint32_t count, uint32_t *ret_count);
 /* The fixed values alone: what a container is booted with in advance. */
 const str *environment_boot(
 	struct arena *a, const struct lambda_runtime *runtime, uint32_t *ret_count);

@@ -18,6 +18,7 @@
 enum runtime_family {
 	RUNTIME_NODE,
 	RUNTIME_PYTHON,
+	RUNTIME_RUBY,
 	RUNTIME_PROVIDED,
 	RUNTIME_OTHER,
 	RUNTIME_IMAGE
@@ -61,7 +62,9 @@ struct function {
 	uint32_t variable_count;
 	const struct function_pair *tags;
 	uint32_t tag_count;
-	str log_group;    /* never empty */
+	str log_group; /* never empty */
+	/* JSON, or empty: Text; the levels of JSON, empty: the default, INFO. */
+	str log_format, application_level, system_level;
 	str dead_letters; /* DeadLetterConfig's target; empty: none */
 	str image;        /* of a container image: image_decode(); empty: an archive */
 	str image_config; /* ImageConfig as stored, laid over the image's own; empty: nothing */
@@ -94,6 +97,11 @@ static inline bool function_is_image(const struct function *f)
 static inline bool function_is_latest(const struct function *f)
 {
 	return !f->version.n || f->version.p[0] == '$';
+}
+
+static inline bool function_logs_json(const struct function *f)
+{
+	return str_eq(f->log_format, STR("JSON"));
 }
 
 /* The record into `out`. What is written reads back (checked). */

@@ -8,36 +8,31 @@
  */
 #include "services/lambda/instance.h"
 
-#include "aws/ports/metric.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "http/http.h"
-#include "services/lambda/credentials.h"
+#include "services/lambda/boot.h"
 #include "services/lambda/endpoint.h"
-#include "services/lambda/environment.h"
 #include "services/lambda/image_boot.h"
 #include "services/lambda/log_feed.h"
-#include "services/lambda/pool.h"
+#include "services/lambda/outcome.h"
+#include "services/lambda/platform.h"
 #include "services/lambda/report.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/service.h"
+#include "services/lambda/telemetry.h"
 
-#include <stdio.h>
+#include <signal.h>
 
 enum {
 	BOOT_DEADLINE_MS = 30000,
 	FREEZE_MS = 20,
 	GRACE_MS = 200, /* between an answer and the next request for work */
-	READS_PER_TURN = 8,
-	DRAIN_READS = 64,
-	MEMORY_OVERHEAD_MIB = 16, /* PID 1 and page tables, beyond the function's own */
 	CPU_MIB_PER_CORE = 1769
 };
-
-#define MIB (UINT64_C(1024) * 1024)
 
 static const struct function *function_of(const struct instance *i)
 {
@@ -51,6 +46,8 @@ void instance_unref(struct instance *i)
 		return;
 	check(!i->listed && !i->poll && !i->run.active && !i->log_queued);
 	log_feed_free(i->feed);
+	telemetry_free(i->subscribers);
+	extensions_free(i->extensions);
 	function_unref(i->function);
 	quota_put(i->quota);
 	i->magic = 0;
@@ -67,146 +64,10 @@ bool instance_step(struct instance *i, enum instance_event event)
 	return true;
 }
 
-/* ---- output ---- */
-
-/* Reads what is there, at most `reads` buffers: true when more may be. */
-static bool read_output(
-	struct instance *i, struct rt_stream **stream, enum log_feed_source source, unsigned reads)
-{
-	struct rt_buffer *buffer;
-	int n = 0;
-
-	if (!*stream)
-		return false;
-	buffer = rt_buffer_take();
-	while (reads--) {
-		n = rt_stream_try_read(*stream, buffer->p, sizeof(buffer->p));
-		if (n <= 0)
-			break;
-		log_feed_output(i->feed, source, str_of(buffer->p, (size_t)n));
-	}
-	rt_buffer_give(buffer);
-	if (n < 0) {
-		rt_stream_close(*stream);
-		*stream = NULL;
-	}
-	return n > 0;
-}
-
-static void on_output(struct rt_stream *stream unused_arg, void *arg)
-{
-	struct instance *i = check_object(arg, struct instance, INSTANCE_MAGIC);
-
-	(void)read_output(i, &i->output, LOG_FEED_PLAIN, READS_PER_TURN);
-}
-
-static void on_telemetry(struct rt_stream *stream unused_arg, void *arg)
-{
-	struct instance *i = check_object(arg, struct instance, INSTANCE_MAGIC);
-
-	(void)read_output(i, &i->telemetry, LOG_FEED_FRAMED, READS_PER_TURN);
-}
-
-/* What was written before an answer belongs before its END line. Bounded: a flood goes on. */
-static void drain_output(struct instance *i)
-{
-	(void)read_output(i, &i->output, LOG_FEED_PLAIN, DRAIN_READS);
-	(void)read_output(i, &i->telemetry, LOG_FEED_FRAMED, DRAIN_READS);
-	log_feed_end_lines(i->feed);
-}
-
 /* ---- the end of a run ---- */
 
-static void count_run(struct instance *i, bool error, int64_t duration_ns)
-{
-	const struct function *f = function_of(i);
-	const struct port_metric *port = i->service->ports->metric;
-	struct metric_dimension name = {STR("FunctionName"), f->name};
-	int64_t wall_ms = rt_wall() / RT_NS_MS;
-
-	lambda_count(&i->service->counters.invocations);
-	if (error)
-		lambda_count(&i->service->counters.errors);
-	if (!port)
-		return;
-	port->add(port->self, f->account, f->region, STR("AWS/Lambda"), STR("Invocations"), &name,
-		1, 1, METRIC_COUNT, wall_ms);
-	port->add(port->self, f->account, f->region, STR("AWS/Lambda"), STR("Errors"), &name, 1,
-		error, METRIC_COUNT, wall_ms);
-	port->add(port->self, f->account, f->region, STR("AWS/Lambda"), STR("Duration"), &name, 1,
-		(double)duration_ns / 1e6, METRIC_MILLISECONDS, wall_ms);
-}
-
-static uint64_t memory_peak(struct instance *i, uint64_t known)
-{
-	struct sandbox_usage usage = {0};
-	uint64_t limit = function_of(i)->memory_mb * MIB;
-
-	if (!known && i->container && sandbox_usage(i->container, &usage) == 0)
-		known = usage.memory_peak_bytes;
-	return MIN(known, limit);
-}
-
-struct run_end {
-	const struct run_failure *failure; /* of the platform's; NULL: the function's own answer */
-	str function_error, payload;       /* without a failure */
-	bool timed_out;
-	uint64_t memory_peak_bytes; /* 0: ask the container */
-	int64_t duration_ns;        /* < 0: until now */
-};
-
-static void fill_waiter(struct invocation *inv, str function_error, str payload)
-{
-	inv->function_error = function_error;
-	/* What was streamed is with the caller already; an error behind it is not. */
-	inv->payload_out =
-		inv->streamed && !function_error.p ? STR("") : arena_str(inv->arena, payload);
-}
-
-/* Ends the active run: log lines, figures, the waiting caller. */
-static void run_over(struct instance *i, const struct run_end *end)
-{
-	struct arena a cleanup(arena_done_p) = {0};
-	struct invocation *inv = i->run.waiter;
-	struct run_report report = {
-		.request_id = str_of(i->run.request_id, i->run.request_id_bytes),
-		.duration_ns = end->duration_ns,
-		.init_ns = i->run.init_ns,
-		.memory_mb = function_of(i)->memory_mb,
-		.timed_out = end->timed_out,
-	};
-	str payload = end->payload, function_error = end->function_error;
-
-	arena_init(&a, SIZE_MAX);
-	check(i->run.active);
-	if (end->duration_ns < 0)
-		report.duration_ns = rt_now() - i->run.start_ns;
-	drain_output(i);
-	report.memory_peak_bytes = memory_peak(i, end->memory_peak_bytes);
-	if (end->failure) {
-		report.error_type = end->timed_out ? STR_NULL : end->failure->type;
-		log_feed_line(i->feed,
-			end->timed_out ? report_timeout_line(&a, rt_wall() / RT_NS_MS,
-						 report.request_id, function_of(i)->timeout_s)
-				       : failure_line(&a, end->failure, report.request_id));
-		payload = failure_payload(&a, end->failure, report.request_id);
-		function_error = STR("Unhandled");
-	}
-	log_feed_line(i->feed, report_end(&a, report.request_id));
-	log_feed_line(i->feed, report_line(&a, &report));
-	count_run(i, function_error.p != NULL, report.duration_ns);
-	i->run.active = false;
-	i->run.waiter = NULL;
-	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
-	if (!inv) {
-		quota_leave(i->quota, i->run.place);
-		return;
-	}
-	fill_waiter(inv, function_error, payload);
-	inv->tail = log_feed_tail_take(i->feed, inv->arena);
-	inv->over = true;
-	rt_event_set(&inv->event);
-}
+/* The kill of an instance that is told why. */
+static void end_with(struct instance *i, enum shutdown_reason reason);
 
 /* The instance can be promised to somebody again. */
 static void becomes_idle(struct instance *i)
@@ -227,79 +88,34 @@ void instance_answered(struct instance *i, str function_error, str payload)
 	struct run_end end = {
 		.function_error = function_error, .payload = payload, .duration_ns = -1};
 
+	if (i->extensions) {
+		outcome_answered(i, function_error, payload);
+		return;
+	}
 	rt_timer_stop(&i->timer);
-	run_over(i, &end);
+	outcome_run_over(i, &end);
 	becomes_idle(i);
 }
 
 void instance_answered_badly(struct instance *i, const struct run_failure *failure)
 {
 	struct run_end end = {.failure = failure, .duration_ns = -1};
+	struct arena a cleanup(arena_done_p) = {0};
+	str id = str_of(i->run.request_id, i->run.request_id_bytes);
 
+	arena_init(&a, SIZE_MAX);
+	if (i->extensions) {
+		outcome_say(i, (struct platform_event){.kind = PLATFORM_FAULT,
+				       .text = failure_line(&a, failure, id)});
+		outcome_answered(i, STR("Unhandled"), failure_payload(&a, failure, id));
+		return;
+	}
 	rt_timer_stop(&i->timer);
-	run_over(i, &end);
+	outcome_run_over(i, &end);
 	becomes_idle(i);
 }
 
 /* ---- init ---- */
-
-static void starting_over(struct instance *i, bool good)
-{
-	bool was = i->starting;
-
-	i->starting = false;
-	if (was)
-		scheduler_started(i->entry, i, good);
-}
-
-/* Who is told that it could not start: nobody waits for one that is kept ready. */
-static struct invocation *first_waiting(struct instance *i)
-{
-	return i->provisioned ? NULL : scheduler_take_waiting(i->entry);
-}
-
-/*
- * The instance will never work: log its init, and let the first invocation that waits fail with it.
- * `payload` is the runtime's own report, or empty: then it is made of the failure.
- */
-static void init_over(struct instance *i, const struct run_failure *failure, str payload,
-	uint64_t memory_peak_bytes, bool timed_out)
-{
-	struct arena a cleanup(arena_done_p) = {0};
-	struct invocation *inv = first_waiting(i);
-	int64_t init_ns = rt_now() - i->started_ns;
-	struct run_report report = {
-		.init_ns = -1,
-		.memory_mb = function_of(i)->memory_mb,
-		.timed_out = timed_out,
-		.error_type = timed_out ? STR_NULL : failure->type,
-	};
-
-	arena_init(&a, SIZE_MAX);
-	drain_output(i);
-	report.memory_peak_bytes = memory_peak(i, memory_peak_bytes);
-	log_feed_line(
-		i->feed, report_init(&a, init_ns, i->phase_invoke ? STR("invoke") : STR("init"),
-				 timed_out ? STR("timeout") : STR("error"), report.error_type));
-	starting_over(i, false);
-	if (!inv)
-		return;
-	report.request_id = inv->request_id;
-	report.duration_ns = init_ns;
-	log_feed_tail_begin(i->feed, inv->log_tail);
-	log_feed_line(i->feed, report_start(&a, inv->request_id, function_of(i)->version));
-	log_feed_line(i->feed, timed_out ? report_timeout_line(&a, rt_wall() / RT_NS_MS,
-						   inv->request_id, function_of(i)->timeout_s)
-					 : failure_line(&a, failure, inv->request_id));
-	log_feed_line(i->feed, report_end(&a, inv->request_id));
-	log_feed_line(i->feed, report_line(&a, &report));
-	count_run(i, true, init_ns);
-	fill_waiter(inv, STR("Unhandled"),
-		payload.n ? payload : failure_payload(&a, failure, inv->request_id));
-	inv->tail = log_feed_tail_take(i->feed, inv->arena);
-	inv->over = true;
-	rt_event_set(&inv->event);
-}
 
 void instance_init_failed(struct instance *i, str payload, str type)
 {
@@ -308,9 +124,9 @@ void instance_init_failed(struct instance *i, str payload, str type)
 
 	check(payload.n > 0);
 	rt_timer_stop(&i->timer);
-	init_over(i, &failure, payload, 0, false);
+	outcome_init_failed(i, &failure, payload, 0, false);
 	/* It exits by itself, or not: it is of no use. */
-	instance_kill(i);
+	end_with(i, SHUTDOWN_FAILURE);
 }
 
 static void init_timed_out(struct instance *i)
@@ -323,21 +139,20 @@ static void init_timed_out(struct instance *i)
 	if (i->phase_invoke) {
 		struct run_failure failure = failure_timeout(&a, timeout_s);
 
-		init_over(i, &failure, STR_NULL, 0, true);
+		outcome_init_failed(i, &failure, STR_NULL, 0, true);
 	} else {
 		/* As AWS does: once more, inside the invocation, with the function's time. */
-		log_feed_line(i->feed, report_init(&a, rt_now() - i->started_ns, STR("init"),
-					       STR("timeout"), STR_NULL));
+		outcome_init_timed_out(i);
 		if (i->provisioned ||
 			instance_begin(i->entry, i->memory_reserved, INSTANCE_SECOND) < 0) {
-			starting_over(i, false);
+			outcome_started(i, false);
 		} else {
 			/* It goes on with our place among the starting ones. */
 			i->memory_reserved = 0;
 			i->starting = false;
 		}
 	}
-	instance_kill(i);
+	end_with(i, SHUTDOWN_TIMEOUT);
 }
 
 static void on_timer(struct rt_timer *timer)
@@ -348,7 +163,11 @@ static void on_timer(struct rt_timer *timer)
 	struct run_end end = {.failure = &failure, .timed_out = true};
 
 	check(i->magic == INSTANCE_MAGIC);
-	if (i->state == INSTANCE_INIT) {
+	if (i->state == INSTANCE_ENDED) { /* the shutdown phase is over */
+		sandbox_kill(i->container);
+		return;
+	}
+	if (i->init_ns == INT64_MIN) {
 		init_timed_out(i);
 		return;
 	}
@@ -358,8 +177,8 @@ static void on_timer(struct rt_timer *timer)
 	lambda_count(&i->service->counters.timeouts);
 	failure = failure_timeout(&a, function_of(i)->timeout_s);
 	end.duration_ns = function_of(i)->timeout_s * RT_NS_S;
-	run_over(i, &end);
-	instance_kill(i);
+	outcome_run_over(i, &end);
+	end_with(i, SHUTDOWN_TIMEOUT);
 }
 
 static void on_freeze(struct rt_timer *timer)
@@ -370,6 +189,8 @@ static void on_freeze(struct rt_timer *timer)
 	check(i->magic == INSTANCE_MAGIC);
 	if (i->state != INSTANCE_IDLE || !i->listed || i->frozen)
 		return;
+	if (telemetry_flush(i->subscribers) || i->holders)
+		due = MAX(due, rt_now_coarse() + FREEZE_MS * RT_NS_MS);
 	if (rt_now_coarse() < due)
 		rt_timer_set(&i->freeze_timer, due);
 	else
@@ -378,11 +199,9 @@ static void on_freeze(struct rt_timer *timer)
 
 /* ---- polls ---- */
 
-void instance_polled(struct instance *i, struct instance_poll *poll)
+/* The runtime and every extension wait for the next event. */
+static void at_rest(struct instance *i)
 {
-	if (i->poll && i->poll != poll)
-		rt_event_set(&i->poll->event); /* superseded: its handler sees that */
-	i->poll = poll;
 	if (i->init_ns == INT64_MIN) {
 		rt_timer_stop(&i->timer);
 		i->init_ns = rt_now() - i->started_ns;
@@ -390,7 +209,14 @@ void instance_polled(struct instance *i, struct instance_poll *poll)
 			(uint32_t)(function_of(i)->memory_mb * 1000 / CPU_MIB_PER_CORE));
 		if (i->provisioned)
 			i->init_ns = -1; /* paid before the first run */
-		starting_over(i, true);
+		outcome_init_done(i);
+		outcome_started(i, true);
+	}
+	if (i->run.active && i->run.answered) {
+		struct run_end end = {.duration_ns = -1};
+
+		rt_timer_stop(&i->timer);
+		outcome_run_over(i, &end);
 	}
 	if (i->poll_wanted)
 		rt_event_set(&i->poll_event);
@@ -398,6 +224,37 @@ void instance_polled(struct instance *i, struct instance_poll *poll)
 		becomes_idle(i);
 	else if (i->freeze_timer.deadline == RT_NEVER)
 		rt_timer_set(&i->freeze_timer, rt_now_coarse() + FREEZE_MS * RT_NS_MS);
+}
+
+void instance_polled(struct instance *i, struct instance_poll *poll)
+{
+	if (i->poll && i->poll != poll)
+		rt_event_set(&i->poll->event); /* superseded: its handler sees that */
+	i->poll = poll;
+	if (extensions_at_rest(i->extensions))
+		at_rest(i);
+}
+
+void instance_extension_polled(struct instance *i)
+{
+	if (i->shutdown_wall_ms)
+		extensions_shutdown(i->extensions, i->shutdown_reason, i->shutdown_wall_ms);
+	else if (i->state == INSTANCE_IDLE && i->poll && extensions_at_rest(i->extensions))
+		at_rest(i);
+}
+
+void instance_extension_failed(struct instance *i, str type, str reason)
+{
+	struct run_failure failure = {type, reason, 0};
+	struct run_end end = {.failure = &failure, .duration_ns = -1};
+
+	if (i->ending)
+		return;
+	if (i->run.active)
+		outcome_run_over(i, &end);
+	else if (i->starting)
+		outcome_init_failed(i, &failure, STR_NULL, 0, false);
+	end_with(i, SHUTDOWN_FAILURE);
 }
 
 /* ---- running ---- */
@@ -442,20 +299,19 @@ static str trace_of(struct invocation *inv, struct arena *a)
 	return buf_str(&b);
 }
 
-static unsigned delivery_headers(struct instance *i, struct invocation *inv, struct arena *a,
-	int64_t deadline_wall_ms, struct http_header headers[DELIVERY_HEADERS])
+static unsigned delivery_headers(struct invocation *inv, struct arena *a,
+	const struct extension_invoke *event, struct http_header headers[DELIVERY_HEADERS])
 {
 	unsigned n = 0;
-	str trace = trace_of(inv, a);
 
 	headers[n++] = (struct http_header){STR("Content-Type"), STR("application/json"), 0};
 	headers[n++] =
 		(struct http_header){STR("Lambda-Runtime-Aws-Request-Id"), inv->request_id, 0};
 	headers[n++] = (struct http_header){STR("Lambda-Runtime-Deadline-Ms"),
-		arena_printf(a, "%lld", (long long)deadline_wall_ms), 0};
-	headers[n++] = (struct http_header){STR("Lambda-Runtime-Invoked-Function-Arn"),
-		inv->arn.p ? inv->arn : function_of(i)->arn, 0};
-	headers[n++] = (struct http_header){STR("Lambda-Runtime-Trace-Id"), trace, 0};
+		arena_printf(a, "%lld", (long long)event->deadline_wall_ms), 0};
+	headers[n++] =
+		(struct http_header){STR("Lambda-Runtime-Invoked-Function-Arn"), event->arn, 0};
+	headers[n++] = (struct http_header){STR("Lambda-Runtime-Trace-Id"), event->trace, 0};
 	if (inv->client_context.p)
 		headers[n++] = (struct http_header){
 			STR("Lambda-Runtime-Client-Context"), inv->client_context, 0};
@@ -468,6 +324,9 @@ static int deliver(struct instance *i, struct invocation *inv)
 	struct instance_poll *poll = i->poll;
 	int64_t timeout_ns = function_of(i)->timeout_s * RT_NS_S;
 	struct http_header headers[DELIVERY_HEADERS];
+	struct extension_invoke event = {.request_id = inv->request_id,
+		.arn = inv->arn.p ? inv->arn : function_of(i)->arn,
+		.trace = trace_of(inv, inv->arena)};
 	unsigned n;
 	int rc;
 
@@ -486,8 +345,12 @@ static int deliver(struct instance *i, struct invocation *inv)
 	lambda_count(&i->service->counters.instances_busy);
 	log_feed_tail_begin(i->feed, inv->log_tail);
 	rt_timer_set(&i->timer, i->run.start_ns + timeout_ns);
-	n = delivery_headers(i, inv, inv->arena, (rt_wall() + timeout_ns) / RT_NS_MS, headers);
-	log_feed_line(i->feed, report_start(inv->arena, inv->request_id, function_of(i)->version));
+	event.deadline_wall_ms = (rt_wall() + timeout_ns) / RT_NS_MS;
+	n = delivery_headers(inv, inv->arena, &event, headers);
+	outcome_say(i, (struct platform_event){.kind = PLATFORM_START,
+			       .request_id = inv->request_id,
+			       .trace = event.trace});
+	extensions_invoke(i->extensions, &event);
 	rc = http_respond(poll->exchange, 200, headers, n, inv->payload);
 	rt_event_set(&poll->event);
 	if (rc >= 0 || inv->over)
@@ -558,17 +421,65 @@ int instance_run(struct instance *i, struct invocation *inv)
 
 /* ---- the end ---- */
 
-void instance_kill(struct instance *i)
+void instance_hold(struct instance *i)
+{
+	i->holders++;
+}
+
+void instance_let(struct instance *i)
+{
+	check(i->holders > 0);
+	if (--i->holders == 0)
+		rt_event_set(&i->unheld);
+}
+
+/* The shutdown phase: a signal for the runtime, an event for extensions, and a time for both. */
+static void shutdown_fiber(void *arg)
+{
+	struct instance *i = check_object(arg, struct instance, INSTANCE_MAGIC);
+	int64_t ms = extensions_shutdown_ms(i->extensions);
+
+	i->shutdown_wall_ms = rt_wall() / RT_NS_MS + ms;
+	rt_timer_set(&i->timer, rt_after_ms((int)ms));
+	if (i->frozen)
+		(void)!sandbox_thaw(i->container);
+	i->frozen = false;
+	sandbox_signal(i->container, SIGTERM);
+	(void)telemetry_flush(i->subscribers);
+	extensions_shutdown(i->extensions, i->shutdown_reason, i->shutdown_wall_ms);
+	instance_let(i);
+}
+
+static void end_container(struct instance *i)
+{
+	if (extensions_shutdown_ms(i->extensions) && !sandbox_ended(i->container)) {
+		instance_hold(i);
+		if (rt_spawn(shutdown_fiber, i) >= 0)
+			return;
+		instance_let(i);
+	}
+	sandbox_kill(i->container);
+}
+
+static void end_with(struct instance *i, enum shutdown_reason reason)
 {
 	if (i->ending)
 		return;
 	i->ending = true;
+	i->shutdown_reason = reason;
 	check(instance_step(i, INSTANCE_END));
 	scheduler_unlist(i->entry, i);
 	rt_timer_stop(&i->timer);
 	rt_timer_stop(&i->freeze_timer);
+	if (i->extensions)
+		rt_event_set(&i->extensions->registered);
 	if (i->container)
-		sandbox_kill(i->container);
+		end_container(i);
+}
+
+void instance_kill(struct instance *i)
+{
+	end_with(i, SHUTDOWN_SPINDOWN);
 }
 
 static void wake_pollers(struct instance *i)
@@ -578,6 +489,7 @@ static void wake_pollers(struct instance *i)
 	i->poll = NULL;
 	if (i->poll_wanted)
 		rt_event_set(&i->poll_event);
+	extensions_wake(i->extensions);
 }
 
 /* What the container's end means for whoever waits for it. */
@@ -594,11 +506,11 @@ static void report_end_of(struct instance *i, const struct sandbox_exit *e)
 		code_has_file(i->service->code, i->pin, "bootstrap", rt_after_ms(5000)) == 0)
 		failure = failure_no_bootstrap();
 	if (i->run.active)
-		run_over(i, &end);
+		outcome_run_over(i, &end);
 	else if (i->starting)
-		init_over(i, &failure, STR_NULL, e->memory_peak_bytes, false);
+		outcome_init_failed(i, &failure, STR_NULL, e->memory_peak_bytes, false);
 	else
-		drain_output(i);
+		outcome_drain(i);
 }
 
 /* Frees everything but the memory. The container, if any, has ended. */
@@ -606,7 +518,7 @@ static void release(struct instance *i)
 {
 	instance_kill(i);
 	wake_pollers(i);
-	starting_over(i, false);
+	outcome_started(i, false);
 	for (size_t k = 0; k < ARRAY_SIZE(i->listeners); k++)
 		if (i->listeners[k])
 			rt_listener_close(i->listeners[k]);
@@ -614,7 +526,9 @@ static void release(struct instance *i)
 		rt_stream_close(i->output);
 	if (i->telemetry)
 		rt_stream_close(i->telemetry);
-	i->output = i->telemetry = NULL;
+	if (i->extension_output)
+		rt_stream_close(i->extension_output);
+	i->output = i->telemetry = i->extension_output = NULL;
 	sandbox_container_free(i->container);
 	i->container = NULL;
 	if (code_unpin(i->service->code, i->pin))
@@ -639,6 +553,12 @@ static void end_fiber(void *arg)
 
 	if (sandbox_wait(i->container, RT_NEVER, &e) < 0)
 		e = (struct sandbox_exit){.end = SANDBOX_KILLED};
+	wake_pollers(i);
+	if (i->extensions)
+		rt_event_set(&i->extensions->registered);
+	telemetry_stop(i->subscribers);
+	while (i->holders)
+		rt_event_wait_sure(&i->unheld);
 	rt_timer_stop(&i->timer);
 	rt_timer_stop(&i->freeze_timer);
 	scheduler_unlist(i->entry, i);
@@ -654,6 +574,27 @@ static void on_end_message(struct rt_message *message)
 	/* Without a fiber nothing could be freed; the caps leave room for this one. */
 	if (rt_spawn(end_fiber, i) < 0)
 		rt_post(i->service->rt, rt_loop_index(), message);
+}
+
+/* A process has ended by itself, others go on. */
+static void on_exit_message(struct rt_message *message)
+{
+	struct instance *i = container_of(message, struct instance, exit_message);
+	struct sandbox_exit e;
+
+	check(i->magic == INSTANCE_MAGIC);
+	if (i->ending || !sandbox_first_exit(i->container, &e))
+		return;
+	report_end_of(i, &e);
+	end_with(i, SHUTDOWN_FAILURE);
+}
+
+/* On the sandbox's loop. */
+static void on_first_exit(void *arg)
+{
+	struct instance *i = arg;
+
+	rt_post(i->service->rt, (unsigned)(i->number >> 48), &i->exit_message);
 }
 
 /* On the sandbox's loop. */
@@ -676,92 +617,6 @@ static str stream_name(struct arena *a, const struct function *f)
 	hex_encode(bytes, sizeof(bytes), hex);
 	return arena_printf(a, "%04d/%02d/%02d/[%.*s]%.*s", t.year, t.month, t.day,
 		STR_ARG(f->version), (int)sizeof(hex), hex);
-}
-
-/* Credentials of the function's role, or stand-ins that the endpoint knows the function by. */
-static int credentials(struct instance *i, struct arena *a, struct environment_facts *facts,
-	struct sandbox_error *error)
-{
-	const struct function *f = function_of(i);
-	bool strict = i->service->options.auth_strict;
-	struct credentials_values v = {f->account, STR("none"), STR_NULL};
-	int rc = credentials_get(i->service->credentials, a, f, &v);
-
-	if (rc == ERR_NOT_FOUND && strict)
-		snprintf(error->text, sizeof(error->text), "the role %.*s does not exist",
-			STR_ARG(f->role));
-	if (rc < 0 && (rc != ERR_NOT_FOUND || strict))
-		return rc;
-	facts->access_key = v.access_key;
-	facts->secret_key = v.secret_key;
-	facts->session_token = v.session_token;
-	return 0;
-}
-
-static struct sandbox_limits limits_of(const struct function *f)
-{
-	return (struct sandbox_limits){
-		.memory_bytes = (f->memory_mb + MEMORY_OVERHEAD_MIB) * MIB,
-		.cpu_millis = 0, /* all there is while it initialises, as at AWS */
-		.tmp_bytes = f->ephemeral_mb * MIB,
-	};
-}
-
-struct boot {
-	struct instance *instance;
-	struct arena *arena;
-	struct runtime_launch launch;
-	struct sandbox_mount mounts[2 + FUNCTION_LAYERS_MAX]; /* code, layers, runtime */
-	const str *environment;
-	uint32_t environment_count;
-	int64_t deadline;
-	struct sandbox_error error;
-	bool in_layer;   /* the bootstrap is at /opt/bootstrap */
-	bool needs_exec; /* something of the function acts when its program is executed */
-};
-
-static int boot_pooled(struct boot *b, struct sandbox_container *c)
-{
-	struct instance *i = b->instance;
-	struct sandbox_assign assign = {
-		.mounts = b->mounts, /* all but the last: the runtime is there already */
-		.mount_count = 1 + function_of(i)->layer_count,
-		.limits = limits_of(function_of(i)),
-		.argv = b->launch.argv,
-		.argc = b->launch.argc,
-		.environment = b->environment,
-		.environment_count = b->environment_count,
-		.working_folder = STR("/var/task"),
-	};
-	int rc = sandbox_assign(c, &assign, b->deadline, &b->error);
-
-	if (rc < 0) {
-		sandbox_container_free(c);
-		return rc;
-	}
-	lambda_count(&i->service->counters.pooled_starts);
-	i->container = c;
-	i->pooled = true;
-	return 0;
-}
-
-static int boot_fresh(struct boot *b)
-{
-	struct instance *i = b->instance;
-	struct sandbox_spec spec = {
-		.mounts = b->mounts,
-		.mount_count = 1 + function_of(i)->layer_count + (b->launch.mount ? 1 : 0),
-		.limits = limits_of(function_of(i)),
-		.argv = b->launch.argv,
-		.argc = b->launch.argc,
-		.environment = b->environment,
-		.environment_count = b->environment_count,
-		.working_folder = STR("/var/task"),
-		.pipe_count = b->launch.pipe_count,
-	};
-
-	memcpy(spec.pipes, b->launch.pipes, sizeof(b->launch.pipes));
-	return sandbox_start(i->service->sandbox, &spec, b->deadline, &i->container, &b->error);
 }
 
 static int adopt_pipe(
@@ -804,9 +659,12 @@ static int connect_container(struct boot *b)
 
 	TRY(listen_inside(i, LAMBDA_LISTEN_RUNTIME_API, i->service->runtime_server));
 	TRY(listen_inside(i, LAMBDA_LISTEN_ENDPOINT, i->service->endpoint_server));
-	TRY(adopt_pipe(i, 0, on_output, &i->output));
+	TRY(adopt_pipe(i, 0, outcome_on_output, &i->output));
 	if (b->launch.pipe_count > 1)
-		TRY(adopt_pipe(i, 1, on_telemetry, &i->telemetry));
+		TRY(adopt_pipe(i, 1, outcome_on_frames, &i->telemetry));
+	if (b->companion_count)
+		TRY(adopt_pipe(i, b->launch.pipe_count, outcome_on_extension_output,
+			&i->extension_output));
 	return 0;
 }
 
@@ -817,105 +675,15 @@ static void log_dirty(void *arg)
 	shard_log_dirty(i->shard, i);
 }
 
-/* Layers of the function, unpacked, as mounts on /opt. */
-static int pin_layers(struct boot *b)
-{
-	struct instance *i = b->instance;
-	struct code_store *store = i->service->code;
-	const struct function *f = function_of(i);
-
-	b->needs_exec = environment_needs_exec(f->variables, f->variable_count);
-	for (uint32_t k = 0; k < f->layer_count; k++) {
-		TRY(code_pin(store, f->layers[k].hex, b->deadline, &i->layers[k]));
-		TRY(code_ensure(store, i->layers[k], b->deadline, &b->error));
-		b->mounts[1 + k] = (struct sandbox_mount){
-			SANDBOX_FROM_DATA, code_tree_path(i->layers[k]), STR("/opt")};
-		/* The loader looks once which folders of LD_LIBRARY_PATH there are. */
-		b->needs_exec |= TRY(code_has_file(store, i->layers[k], "lib", b->deadline))
-		> 0;
-		if (f->runtime->family == RUNTIME_PROVIDED && !b->in_layer)
-			b->in_layer =
-				TRY(code_has_file(store, i->layers[k], "bootstrap", b->deadline))
-		> 0 && TRY(code_has_file(store, i->pin, "bootstrap", b->deadline))
-		== 0;
-	}
-	return 0;
-}
-
-/* A bootstrap that is in a layer only; a wrapper script before a runtime's own program. */
-static void choose_program(struct boot *b)
-{
-	const struct function *f = function_of(b->instance);
-	str *argv = arena_new_array(b->arena, str, b->launch.argc + 1);
-
-	if (b->in_layer) {
-		argv[0] = STR("/opt/bootstrap");
-		b->launch.argv = argv;
-		return;
-	}
-	for (uint32_t k = 0; k < f->variable_count && f->runtime->family != RUNTIME_PROVIDED; k++)
-		if (str_eq(f->variables[k].name, STR("AWS_LAMBDA_EXEC_WRAPPER")) &&
-			f->variables[k].value.n) {
-			argv[0] = f->variables[k].value;
-			memcpy(argv + 1, b->launch.argv, b->launch.argc * sizeof(str));
-			b->launch.argv = argv;
-			b->launch.argc++;
-			return;
-		}
-}
-
-/* Everything until the container is on its way. */
-static int boot(struct boot *b)
-{
-	struct instance *i = b->instance;
-	struct lambda_service *s = i->service;
-	const struct function *f = function_of(i);
-	struct environment_facts facts = {
-		.log_stream = log_feed_stream(i->feed), .provisioned = i->provisioned};
-	struct sandbox_container *pooled = NULL;
-
-	int rc = service_await_sandbox(s, b->deadline);
-
-	if (rc == ERR_UNSUPPORTED)
-		memcpy(b->error.text, s->sandbox_why, sizeof(b->error.text));
-	TRY(rc);
-	TRY(credentials(i, b->arena, &facts, &b->error));
-	if (function_is_image(f)) {
-		struct sandbox_limits limits = limits_of(f);
-
-		b->launch.pipe_count = 1;
-		i->started_ns = rt_now();
-		TRY(image_start(s, b->arena, f, &facts, &limits, b->deadline, &i->image,
-			&i->container, &b->error));
-		return connect_container(b);
-	}
-	TRY(code_pin(s->code, f->code_hex, b->deadline, &i->pin));
-	TRY(code_ensure(s->code, i->pin, b->deadline, &b->error));
-	b->environment = environment_build(b->arena, f, &facts, &b->environment_count);
-	b->launch = runtime_launch(s, b->arena, f->runtime);
-	b->mounts[0] =
-		(struct sandbox_mount){SANDBOX_FROM_DATA, code_tree_path(i->pin), STR("/var/task")};
-	TRY(pin_layers(b));
-	choose_program(b);
-	if (b->launch.mount)
-		b->mounts[1 + f->layer_count] = *b->launch.mount;
-	if (f->ephemeral_mb == 512 && !b->needs_exec)
-		pooled = pool_take(s->pool, f->runtime);
-	i->started_ns = rt_now();
-	if (!pooled || boot_pooled(b, pooled) < 0)
-		TRY(boot_fresh(b));
-	return connect_container(b);
-}
-
 /* It never came to a container: whoever waits hears why. */
 static void boot_failed(struct instance *i, int rc, const struct sandbox_error *error)
 {
-	struct invocation *inv = first_waiting(i);
+	struct invocation *inv = outcome_first_waiting(i);
 	str text = str_of(error->text, strnlen(error->text, sizeof(error->text)));
 
 	log_error("lambda", "an instance could not be started", "function=%.*s error=%s text=%.*s",
 		STR_ARG(function_of(i)->arn), rc_text(rc), STR_ARG(text));
-	starting_over(i, false);
+	outcome_started(i, false);
 	if (!inv)
 		return;
 	inv->rc = lambda_fault_set(&inv->fault, inv->arena,
@@ -924,6 +692,28 @@ static void boot_failed(struct instance *i, int rc, const struct sandbox_error *
 		STR_ARG(text.n ? text : str_c(rc_text(rc))));
 	inv->over = true;
 	rt_event_set(&inv->event);
+}
+
+/* The second step of a start with external extensions. */
+static void start_runtime(struct boot *b)
+{
+	struct instance *i = b->instance;
+	int rc = 0;
+
+	while (rc >= 0 && !i->ending && !sandbox_ended(i->container) &&
+		!extensions_registered(i->extensions))
+		rc = rt_event_wait(&i->extensions->registered, RT_NEVER);
+	if (rc < 0 || i->ending || sandbox_ended(i->container))
+		return;
+	b->deadline = rt_after_ms(BOOT_DEADLINE_MS);
+	i->asking = true;
+	rc = boot_runtime(b);
+	i->asking = false;
+	/* Its end, when it came meanwhile, says more. */
+	if (rc >= 0 || i->ending || sandbox_ended(i->container))
+		return;
+	boot_failed(i, rc, &b->error);
+	end_with(i, SHUTDOWN_FAILURE);
 }
 
 static void boot_fiber(void *arg)
@@ -936,7 +726,9 @@ static void boot_fiber(void *arg)
 	int rc;
 
 	arena_init(&a, SIZE_MAX);
-	rc = boot(&b);
+	rc = boot_container(&b);
+	if (rc >= 0)
+		rc = connect_container(&b);
 	if (rc < 0) {
 		boot_failed(i, rc, &b.error);
 		if (!i->container) {
@@ -949,10 +741,18 @@ static void boot_fiber(void *arg)
 		sandbox_kill(i->container);
 	else
 		check(instance_step(i, INSTANCE_STARTED));
+	outcome_say(i,
+		(struct platform_event){.kind = PLATFORM_INIT_START, .in_invoke = i->phase_invoke});
 	if (!i->ending)
 		rt_timer_set(&i->timer, i->started_ns + budget);
-	/* From here on the container's end frees the instance. */
+	/* From here on the container's end frees the instance, when nobody holds it. */
+	instance_hold(i);
+	if (b.companion_count)
+		sandbox_on_first_exit(i->container, on_first_exit, i);
 	sandbox_on_end(i->container, on_container_end, i);
+	if (b.companion_count)
+		start_runtime(&b);
+	instance_let(i);
 }
 
 int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind)
@@ -977,6 +777,8 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind
 	rt_timer_init(&i->freeze_timer, on_freeze);
 	rt_event_init(&i->poll_event);
 	i->end_message.fn = on_end_message;
+	i->exit_message.fn = on_exit_message;
+	rt_event_init(&i->unheld);
 	i->phase_invoke = kind == INSTANCE_SECOND;
 	i->provisioned = kind == INSTANCE_PROVISIONED;
 	i->starting = true;
@@ -986,6 +788,11 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind
 	i->memory_reserved = memory_reserved;
 	i->feed = log_feed_new(s, function_of(i)->account, function_of(i)->region,
 		function_of(i)->log_group, stream_name(&a, function_of(i)), log_dirty, i);
+	log_feed_refine(i->feed,
+		function_logs_json(function_of(i))
+			? log_level_named(function_of(i)->application_level)
+			: 0,
+		outcome_on_line);
 	if (rt_spawn(boot_fiber, i) < 0) {
 		i->starting = false;
 		instance_unref(i);

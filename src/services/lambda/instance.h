@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "rt/rt.h"
 #include "sandbox/sandbox.h"
+#include "services/lambda/extension.h"
 #include "services/lambda/instance_state.h"
 #include "services/lambda/scheduler.h"
 
@@ -21,6 +22,7 @@ struct log_feed;
 struct rt_listener;
 struct rt_stream;
 struct run_failure;
+struct telemetry;
 
 #define INSTANCE_MAGIC 0x696e7374u
 
@@ -37,7 +39,10 @@ struct instance_run {
 	char request_id[40];
 	size_t request_id_bytes;
 	int64_t start_ns, init_ns;
-	struct invocation *waiter; /* NULL: the caller is gone */
+	int64_t done_ns;           /* the runtime's part was over; 0: it is not */
+	struct invocation *waiter; /* NULL: the caller is gone, or has its answer */
+	bool answered;             /* by the runtime; extensions still work on it */
+	bool failed;               /* it was an error */
 	enum quota_place place;    /* where it is counted */
 };
 
@@ -60,10 +65,20 @@ struct instance {
 	struct code_pin **image;          /* of a container image: its layers */
 	struct rt_listener *listeners[2]; /* by enum lambda_listen */
 	unsigned *connections;            /* open ones, of the same */
-	struct rt_stream *output, *telemetry;
+	struct rt_stream *output, *telemetry, *extension_output;
 	struct log_feed *feed;
 	bool frozen, pooled, ending, container_ended, starting;
 	bool provisioned; /* kept ready: not given up for being idle */
+
+	struct extensions *extensions; /* NULL: none */
+	enum shutdown_reason shutdown_reason;
+	int64_t shutdown_wall_ms; /* 0: it is not shutting down */
+	struct rt_message exit_message;
+	struct telemetry *subscribers; /* NULL: none */
+	bool asking;                   /* a request to the sandbox is under way: one at a time */
+	/* Fibers that use the container: it is freed when none does. */
+	unsigned holders;
+	struct rt_event unheld;
 
 	struct instance_poll *poll; /* state IDLE */
 	struct rt_event poll_event; /* a poll came while somebody waits for it */
@@ -97,8 +112,15 @@ must_use int instance_begin(struct entry *e, uint64_t memory_reserved, enum inst
  * it could not take the event (it has just ended, or does not ask for work): try another.
  */
 must_use int instance_run(struct instance *i, struct invocation *inv) mayyield;
-/* Kills it: what runs in it fails as a crash does. Harmless when it has ended. */
+/*
+ * Kills it: what runs in it fails as a crash does. Extensions are told, and have their time for
+ * the shutdown phase. Harmless when it has ended.
+ */
 void instance_kill(struct instance *i);
+
+/* While held, the container stays, dead or alive; end soon once `ending` is set. */
+void instance_hold(struct instance *i);
+void instance_let(struct instance *i);
 
 static inline void instance_ref(struct instance *i)
 {
@@ -118,5 +140,9 @@ void instance_answered(struct instance *i, str function_error, str payload);
 void instance_answered_badly(struct instance *i, const struct run_failure *failure);
 /* Init failed: the error's payload and type. After _INIT_ERROR. */
 void instance_init_failed(struct instance *i, str payload, str type);
+/* An extension asks for the next event, parked. */
+void instance_extension_polled(struct instance *i) mayyield;
+/* An extension reports that it cannot go on: of type Extension.InitError or Extension.ExitError. */
+void instance_extension_failed(struct instance *i, str type, str reason);
 
 #endif

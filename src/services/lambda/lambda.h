@@ -35,10 +35,10 @@ struct lambda_options {
 	/* Absolute path of the data folder; code is kept in its folder "lambda". The launcher's
 	 * data_folder is the same. */
 	const char *data_folder;
-	/* Relative to the data folder: where node/ and python/ with their bootstraps are. */
+	/* Relative to the data folder: where node/, python/ and ruby/ with their bootstraps are. */
 	const char *runtimes_folder; /* NULL: "runtimes" */
 	/* Programs inside a container, absolute; NULL: that family of runtimes is refused. */
-	const char *node, *python;
+	const char *node, *python, *ruby;
 	/* Where container images are (image_files.h). NULL or empty: they are refused. */
 	const char *image_folder;
 	unsigned pool;            /* pre-booted containers per runtime in use; 0: off */

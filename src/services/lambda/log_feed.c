@@ -6,8 +6,10 @@
 
 #include "aws/ports/log.h"
 #include "base/check.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "rt/rt.h"
+#include "services/lambda/platform.h"
 #include "services/lambda/service.h"
 
 enum { FRAME_HEADER = 16, FRAME_HEADER_SHORT = 8, FLUSH_EVENTS = 128 };
@@ -32,6 +34,8 @@ struct log_feed {
 	struct partial partial[LOG_FEED_SOURCES];
 	struct buf tail;
 	bool tailing, flushing, closed;
+	unsigned level_min;
+	void (*on_line)(void *arg, enum log_feed_source source, str text);
 };
 
 struct log_feed *log_feed_new(struct lambda_service *s, str account, str region, str group,
@@ -118,10 +122,44 @@ void log_feed_line(struct log_feed *feed, str message)
 	add_event(feed, message);
 }
 
-static void end_line(struct log_feed *feed, struct buf *partial)
+void log_feed_refine(struct log_feed *feed, unsigned level_min,
+	void (*on_line)(void *arg, enum log_feed_source source, str text))
 {
-	add_event(feed, buf_str(partial));
-	buf_reset(partial);
+	feed->level_min = level_min;
+	feed->on_line = on_line;
+}
+
+/* The level of a line that is a JSON object with one; INFO. */
+static unsigned level_of(str line)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct json_value *v;
+
+	line = str_trim(line);
+	arena_init(&a, SIZE_MAX);
+	if (!str_starts(line, STR("{")) || json_parse(&a, line, JSON_DEPTH_DEFAULT, &v, NULL) < 0)
+		return log_level_named(STR("INFO"));
+	return log_level_named(json_text(json_get(v, STR("level"))));
+}
+
+/* A line of the function or of an extension. */
+static void add_line(struct log_feed *feed, struct partial *p, str text)
+{
+	enum log_feed_source source = (enum log_feed_source)(p - feed->partial);
+
+	if (text.n == 0)
+		return;
+	if (feed->on_line)
+		feed->on_line(feed->arg, source, text);
+	if (feed->level_min && source == LOG_FEED_PLAIN && level_of(text) < feed->level_min)
+		return;
+	add_event(feed, text);
+}
+
+static void end_line(struct log_feed *feed, struct partial *p)
+{
+	add_line(feed, p, buf_str(&p->text));
+	buf_reset(&p->text);
 }
 
 static void plain_output(struct log_feed *feed, struct partial *p, str bytes)
@@ -136,11 +174,11 @@ static void plain_output(struct log_feed *feed, struct partial *p, str bytes)
 			at = -1;
 		}
 		if (at >= 0 && p->text.n == 0) {
-			add_event(feed, str_sub(bytes, 0, n));
+			add_line(feed, p, str_sub(bytes, 0, n));
 		} else {
 			buf_put(&p->text, str_sub(bytes, 0, n));
 			if (at >= 0 || p->text.n >= LAMBDA_LOG_LINE_BYTES_MAX)
-				end_line(feed, &p->text);
+				end_line(feed, p);
 		}
 		bytes = str_from(bytes, n);
 	}
@@ -193,7 +231,7 @@ static void framed_output(struct log_feed *feed, struct partial *p, str bytes)
 		bytes = str_from(bytes, n);
 		p->frame_left -= n;
 		if (p->frame_left == 0 || p->text.n >= LAMBDA_LOG_LINE_BYTES_MAX)
-			end_line(feed, &p->text);
+			end_line(feed, p);
 	}
 	if (bytes.n)
 		plain_output(feed, p, bytes);
@@ -211,9 +249,10 @@ void log_feed_output(struct log_feed *feed, enum log_feed_source source, str byt
 
 void log_feed_end_lines(struct log_feed *feed)
 {
-	end_line(feed, &feed->partial[LOG_FEED_PLAIN].text);
+	end_line(feed, &feed->partial[LOG_FEED_PLAIN]);
+	end_line(feed, &feed->partial[LOG_FEED_EXTENSION]);
 	if (feed->partial[LOG_FEED_FRAMED].plain)
-		end_line(feed, &feed->partial[LOG_FEED_FRAMED].text);
+		end_line(feed, &feed->partial[LOG_FEED_FRAMED]);
 }
 
 /* ---- the tail ---- */

@@ -18,7 +18,7 @@
 struct lambda_service;
 struct log_feed;
 
-enum log_feed_source { LOG_FEED_PLAIN, LOG_FEED_FRAMED, LOG_FEED_SOURCES };
+enum log_feed_source { LOG_FEED_PLAIN, LOG_FEED_FRAMED, LOG_FEED_EXTENSION, LOG_FEED_SOURCES };
 
 /* The strings are copied. `on_dirty` is called when lines wait that did not before. */
 struct log_feed *log_feed_new(struct lambda_service *s, str account, str region, str group,
@@ -26,6 +26,13 @@ struct log_feed *log_feed_new(struct lambda_service *s, str account, str region,
 void log_feed_free(struct log_feed *feed);
 str log_feed_stream(const struct log_feed *feed);
 
+/*
+ * Lines of the function below a level (log_level_named()) are left out, as their member "level"
+ * says, INFO without; framed ones were chosen by the runtime. `on_line`, called with the arg of
+ * log_feed_new(), hears every line of the function and its extensions.
+ */
+void log_feed_refine(struct log_feed *feed, unsigned level_min,
+	void (*on_line)(void *arg, enum log_feed_source source, str text));
 /* A whole line of the platform's own, with its newline; STR_NULL: none. */
 void log_feed_line(struct log_feed *feed, str message);
 /* What came out of a pipe, in parts of any size. */

@@ -70,6 +70,12 @@ struct runtime_launch runtime_launch(
 		argv[l.argc++] = STR("/var/runtime/bootstrap.py");
 		mount->path = ARENA_CONCAT(a, folder, STR("/python"));
 		break;
+	case RUNTIME_RUBY:
+		argv[l.argc++] = str_c(s->options.ruby);
+		argv[l.argc++] = STR("--disable=did_you_mean");
+		argv[l.argc++] = STR("/var/runtime/bootstrap.rb");
+		mount->path = ARENA_CONCAT(a, folder, STR("/ruby"));
+		break;
 	case RUNTIME_PROVIDED:
 	case RUNTIME_IMAGE:
 	case RUNTIME_OTHER:

@@ -120,6 +120,13 @@ struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
 	if (e->out_of_memory)
 		return (struct run_failure){STR("Runtime.OutOfMemory"),
 			STR("Runtime exited with error: signal: killed"), 0};
+	if (e->companion) {
+		f.type = STR("Extension.Crash");
+		f.text = e->end == SANDBOX_EXITED
+				 ? arena_printf(a, "exit code %d", e->status)
+				 : ARENA_CONCAT(a, STR("signal: "), signal_text(a, e->signal));
+		return f;
+	}
 	switch (e->end) {
 	case SANDBOX_EXITED:
 		f.text = e->status ? arena_printf(a, "Runtime exited with error: exit status %d",
@@ -132,9 +139,12 @@ struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
 		break;
 	case SANDBOX_KILLED: f.text = STR("Runtime exited with error: signal: killed"); break;
 	case SANDBOX_FAILED:
-		f.type = STR("Runtime.Unknown");
-		f.text = ARENA_CONCAT(a, STR("The execution environment could not be started: "),
-			str_of(e->text, strnlen(e->text, sizeof(e->text))));
+		f.text = str_of(e->text, strnlen(e->text, sizeof(e->text)));
+		f.type = str_starts(f.text, STR("cannot execute /opt/extensions/"))
+				 ? STR("Extension.LaunchError")
+				 : STR("Runtime.Unknown");
+		f.text = ARENA_CONCAT(
+			a, STR("The execution environment could not be started: "), f.text);
 		break;
 	}
 	return f;

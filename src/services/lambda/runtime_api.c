@@ -11,19 +11,21 @@
 #include "services/lambda/instance.h"
 #include "services/lambda/report.h"
 #include "services/lambda/service.h"
+#include "services/lambda/telemetry.h"
 
-#define PREFIX "/2018-06-01/runtime/"
+#define PREFIX           "/2018-06-01/runtime/"
+#define EXTENSION_PREFIX "/2020-01-01/extension/"
 
 static const struct http_header json_type = {
 	.name = STR_INIT("Content-Type"), .value = STR_INIT("application/json")};
 
-static void answer(struct http_exchange *x, unsigned status, str body)
+void runtime_api_answer(struct http_exchange *x, unsigned status, str body)
 {
 	/* The runtime may be gone: nobody is left to tell. */
 	(void)!http_respond(x, status, &json_type, 1, body);
 }
 
-static void answer_error(struct http_exchange *x, unsigned status, str type, str message)
+void runtime_api_error(struct http_exchange *x, unsigned status, str type, str message)
 {
 	struct json_writer w;
 	struct buf b;
@@ -34,13 +36,13 @@ static void answer_error(struct http_exchange *x, unsigned status, str type, str
 	json_put_key_string(&w, STR("errorMessage"), message);
 	json_put_key_string(&w, STR("errorType"), type);
 	json_put_object_end(&w);
-	answer(x, status, buf_str(&b));
+	runtime_api_answer(x, status, buf_str(&b));
 }
 
 static void answer_state(
 	struct http_exchange *x, const struct instance *i, enum instance_event event)
 {
-	answer_error(x, 403, STR("InvalidStateTransition"),
+	runtime_api_error(x, 403, STR("InvalidStateTransition"),
 		arena_printf(&x->arena,
 			"State transition from %s to %s failed for runtime. Error: State "
 			"transition is not allowed",
@@ -70,7 +72,7 @@ static void handle_next(struct http_exchange *x, struct instance *i)
 			rt_event_wait_sure(&poll.event);
 		return;
 	}
-	answer_error(x, 410, STR("Gone"), STR("The request was replaced by a later one."));
+	runtime_api_error(x, 410, STR("Gone"), STR("The request was replaced by a later one."));
 }
 
 /* ---- errors ---- */
@@ -183,7 +185,7 @@ static void answer_too_large(struct http_exchange *x, struct instance *i, bool s
 	struct run_failure failure = failure_response_too_large(max);
 
 	instance_answered_badly(i, &failure);
-	answer_error(x, 413, STR("RequestEntityTooLarge"),
+	runtime_api_error(x, 413, STR("RequestEntityTooLarge"),
 		arena_printf(&x->arena, "Exceeded maximum allowed payload size (%u bytes).", max));
 }
 
@@ -206,7 +208,7 @@ static void finish_response(
 		instance_answered(i, STR_NULL, body);
 	/* The caller first: its answer is what somebody waits for. */
 	(void)!rt_yield();
-	answer(x, 202, STR("{\"status\":\"OK\"}\n"));
+	runtime_api_answer(x, 202, STR("{\"status\":\"OK\"}\n"));
 }
 
 static void handle_response(struct http_exchange *x, struct instance *i, str id)
@@ -220,14 +222,14 @@ static void handle_response(struct http_exchange *x, struct instance *i, str id)
 		return;
 	}
 	if (!current(i, id)) {
-		answer_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
+		runtime_api_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
 		return;
 	}
 	streamed = streams(x) && i->run.waiter && i->run.waiter->write;
 	rc = streamed ? pass_parts(x, i, id) : http_body_all(x, LAMBDA_RESPONSE_BYTES_MAX, &body);
 	if (rc < 0 && rc != ERR_TOO_LARGE && !streamed) {
 		/* Cut short: no answer. The runtime may try again, or ends. */
-		answer_error(x, 400, STR("InvalidRequest"), STR("The body did not arrive."));
+		runtime_api_error(x, 400, STR("InvalidRequest"), STR("The body did not arrive."));
 		return;
 	}
 	/* While the body came, the run may have timed out. */
@@ -250,12 +252,12 @@ static void handle_error(struct http_exchange *x, struct instance *i, str id)
 		return;
 	}
 	if (!current(i, id)) {
-		answer_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
+		runtime_api_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
 		return;
 	}
 	rc = error_body(x, &type, &body);
 	if (rc < 0) {
-		answer_error(x, rc == ERR_TOO_LARGE ? 413 : 400, STR("InvalidRequest"),
+		runtime_api_error(x, rc == ERR_TOO_LARGE ? 413 : 400, STR("InvalidRequest"),
 			STR("The error report is too large or did not arrive."));
 		return;
 	}
@@ -265,7 +267,7 @@ static void handle_error(struct http_exchange *x, struct instance *i, str id)
 	}
 	instance_answered(i, STR("Unhandled"), body);
 	(void)!rt_yield();
-	answer(x, 202, STR("{\"status\":\"OK\"}\n"));
+	runtime_api_answer(x, 202, STR("{\"status\":\"OK\"}\n"));
 }
 
 static void handle_init_error(struct http_exchange *x, struct instance *i)
@@ -274,7 +276,7 @@ static void handle_init_error(struct http_exchange *x, struct instance *i)
 
 	if (i->state == INSTANCE_INIT && error_body(x, &type, &body) >= 0 &&
 		instance_step(i, INSTANCE_INIT_ERROR)) {
-		answer(x, 202, STR("{\"status\":\"OK\"}\n"));
+		runtime_api_answer(x, 202, STR("{\"status\":\"OK\"}\n"));
 		instance_init_failed(i, body, type);
 	} else {
 		answer_state(x, i, INSTANCE_INIT_ERROR);
@@ -287,8 +289,21 @@ static void route(struct http_exchange *x, struct instance *i)
 {
 	str path = x->path, id, verb;
 
+	if (str_eq(path, STR("/2022-07-01/telemetry")) ||
+		str_eq(path, STR("/2022-07-01/telemetry/"))) {
+		telemetry_api(x, i, false);
+		return;
+	}
+	if (str_eq(path, STR("/2020-08-15/logs")) || str_eq(path, STR("/2020-08-15/logs/"))) {
+		telemetry_api(x, i, true);
+		return;
+	}
+	if (str_starts(path, STR(EXTENSION_PREFIX))) {
+		extension_api(x, i, str_from(path, sizeof(EXTENSION_PREFIX) - 1));
+		return;
+	}
 	if (!str_starts(path, STR(PREFIX))) {
-		answer_error(x, 404, STR("NotFound"),
+		runtime_api_error(x, 404, STR("NotFound"),
 			STR("This is the Runtime API, version 2018-06-01."));
 		return;
 	}
@@ -304,9 +319,9 @@ static void route(struct http_exchange *x, struct instance *i)
 		else if (str_eq(verb, STR("error")))
 			handle_error(x, i, id);
 		else
-			answer_error(x, 404, STR("NotFound"), STR("No such resource."));
+			runtime_api_error(x, 404, STR("NotFound"), STR("No such resource."));
 	} else {
-		answer_error(x, 404, STR("NotFound"),
+		runtime_api_error(x, 404, STR("NotFound"),
 			STR("The Runtime API has no such resource, or it takes another method."));
 	}
 }
@@ -317,7 +332,8 @@ static void handle(struct http_exchange *x, void *arg)
 	struct instance *i = scheduler_find(s->scheduler, (uint64_t)(uintptr_t)x->tag);
 
 	if (!i) {
-		answer_error(x, 410, STR("Gone"), STR("This execution environment has ended."));
+		runtime_api_error(
+			x, 410, STR("Gone"), STR("This execution environment has ended."));
 		return;
 	}
 	instance_ref(i);

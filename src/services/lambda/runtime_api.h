@@ -14,11 +14,17 @@
 #ifndef SERVICES_LAMBDA_RUNTIME_API_H
 #define SERVICES_LAMBDA_RUNTIME_API_H
 
-#include "base/attr.h"
+#include "base/str.h"
 
+struct http_exchange;
 struct lambda_service;
 
 /* At start, from a fiber. */
 must_use int runtime_api_open(struct lambda_service *s) mayyield;
+
+/* Answers in JSON, of this API and its neighbours on the same port; the client may be gone. */
+void runtime_api_answer(struct http_exchange *x, unsigned status, str body) mayyield;
+/* {"errorMessage": ..., "errorType": ...}. */
+void runtime_api_error(struct http_exchange *x, unsigned status, str type, str message) mayyield;
 
 #endif

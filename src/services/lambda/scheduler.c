@@ -597,6 +597,8 @@ static int throttle(struct entry *e, struct invocation *inv, str reason, const c
 	int rc = lambda_fault_set(&inv->fault, inv->arena, LAMBDA_TOO_MANY_REQUESTS, "%s", text);
 
 	lambda_count(&shard_service(e->shard)->counters.throttles);
+	lambda_metric(
+		shard_service(e->shard), &e->function->function, "Throttles", 1, METRIC_COUNT);
 	inv->fault.members =
 		value_new(inv->arena, model_named(STR("lambda")), "TooManyRequestsException");
 	value_put_str(inv->fault.members, "Reason", reason);
@@ -634,6 +636,8 @@ static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 			"Rate Exceeded.");
 	case QUOTA_OK: break;
 	}
+	lambda_metric(s->service, &e->function->function, "ConcurrentExecutions",
+		quota_running(e->quota), METRIC_COUNT);
 	return 0;
 }
 

@@ -63,6 +63,7 @@ static void fill_options(struct lambda_options *o)
 	o->node = copy_text(o->node);
 	o->python = copy_text(o->python);
 	o->image_folder = copy_text(o->image_folder);
+	o->ruby = copy_text(o->ruby);
 	o->endpoint_suffix = copy_text(o->endpoint_suffix ? o->endpoint_suffix : "localhost");
 	/* Hardly any instance uses what it may: twice the memory there is. */
 	o->memory_bytes = o->memory_bytes ? o->memory_bytes : 2 * host_memory();
@@ -145,6 +146,7 @@ void lambda_service_free(struct lambda_service *s)
 	mem_free((char *)s->options.node);
 	mem_free((char *)s->options.python);
 	mem_free((char *)s->options.image_folder);
+	mem_free((char *)s->options.ruby);
 	mem_free((char *)s->options.endpoint_suffix);
 	mem_free(s);
 }
@@ -259,4 +261,15 @@ void lambda_service_figures(const struct lambda_service *s, struct lambda_figure
 		.events_waiting = c->events_waiting,
 		.log_lines_dropped = c->log_lines_dropped,
 	};
+}
+
+void lambda_metric(struct lambda_service *s, const struct function *f, const char *name,
+	double value, enum metric_unit unit)
+{
+	const struct port_metric *port = s->ports->metric;
+	struct metric_dimension dimension = {STR("FunctionName"), f->name};
+
+	if (port)
+		port->add(port->self, f->account, f->region, STR("AWS/Lambda"), str_c(name),
+			&dimension, 1, value, unit, rt_wall() / RT_NS_MS);
 }

@@ -8,6 +8,7 @@
 #include "aws/ports/deliver.h"
 #include "aws/ports/hosts.h"
 #include "aws/ports/invoke.h"
+#include "aws/ports/metric.h"
 #include "rt/rt.h"
 #include "services/lambda/code.h"
 #include "services/lambda/faults.h"
@@ -65,6 +66,13 @@ struct lambda_service {
 	struct rt_event transition_ended;
 	struct lambda_counters counters;
 };
+
+/*
+ * A figure of the function for the metric port, if there is one: in the namespace AWS/Lambda, with
+ * the dimension FunctionName.
+ */
+void lambda_metric(struct lambda_service *s, const struct function *f, const char *name,
+	double value, enum metric_unit unit);
 
 static inline void lambda_count(_Atomic uint64_t *counter)
 {

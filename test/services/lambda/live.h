@@ -70,6 +70,13 @@ str live_native_zip(struct live *l);
 str live_native_bootstrap(struct live *l);
 struct value *live_function_input(
 	struct live *l, const char *name, const char *handler, const char *runtime, str zip);
+/* A version of a layer with these files: its ARN. */
+struct zip_entry;
+str live_publish_layer(
+	struct live *l, const char *name, const struct zip_entry *entries, unsigned n);
+/* A native function with layers, Active. */
+void live_create_layered(struct live *l, const char *name, const char *handler, str zip,
+	const str *layers, unsigned n);
 void live_wait_active(struct live *l, const char *name);
 bool live_log_has(const struct live *l, const char *text);
 /* How often it is there. */

@@ -290,6 +290,31 @@ struct invoke_result live_invoke(struct live *l, const char *name, const char *p
 	return result;
 }
 
+str live_publish_layer(
+	struct live *l, const char *name, const struct zip_entry *entries, unsigned n)
+{
+	struct value *in = live_input(l, "PublishLayerVersion");
+
+	value_put_str(in, "LayerName", str_c(name));
+	value_put_str(value_put_struct(in, "Content"), "ZipFile", zip_make(&l->arena, entries, n));
+	EXPECT_INT(live_call(l, "PublishLayerVersion", in), 0);
+	return arena_str(&l->arena, value_str(l->out, "LayerVersionArn"));
+}
+
+void live_create_layered(struct live *l, const char *name, const char *handler, str zip,
+	const str *layers, unsigned n)
+{
+	struct value *in = live_function_input(l, name, handler, "provided.al2023", zip), *list;
+
+	list = value_put_list(in, "Layers");
+	for (unsigned i = 0; i < n; i++)
+		value_add_str(list, layers[i]);
+	if (EXPECT_INT(live_call(l, "CreateFunction", in), 0))
+		live_wait_active(l, name);
+	else
+		test_fail(__FILE__, __LINE__, "%.*s", STR_ARG(l->fault.message));
+}
+
 bool live_log_has(const struct live *l, const char *text)
 {
 	return str_find_str(buf_str(&l->log), str_c(text)) >= 0;

@@ -358,29 +358,6 @@ LIVE(loop, )
 
 /* ---- layers ---- */
 
-static str publish(struct live *l, const char *name, const struct zip_entry *entries, unsigned n)
-{
-	struct value *in = live_input(l, "PublishLayerVersion");
-
-	value_put_str(in, "LayerName", str_c(name));
-	value_put_str(value_put_struct(in, "Content"), "ZipFile", zip_make(&l->arena, entries, n));
-	EXPECT_INT(live_call(l, "PublishLayerVersion", in), 0);
-	return arena_str(&l->arena, value_str(l->out, "LayerVersionArn"));
-}
-
-static void create_layered(struct live *l, const char *name, str zip, const str *layers, unsigned n)
-{
-	struct value *in = live_function_input(l, name, "opt", "provided.al2023", zip), *list;
-
-	list = value_put_list(in, "Layers");
-	for (unsigned i = 0; i < n; i++)
-		value_add_str(list, layers[i]);
-	if (EXPECT_INT(live_call(l, "CreateFunction", in), 0))
-		live_wait_active(l, name);
-	else
-		test_fail(__FILE__, __LINE__, "%.*s", STR_ARG(l->fault.message));
-}
-
 static void layers(struct live *l)
 {
 	const struct zip_entry first[] = {
@@ -390,19 +367,19 @@ static void layers(struct live *l)
 	const struct zip_entry empty = {STR("readme"), STR("nothing"), 0644};
 	str arns[3];
 
-	arns[0] = publish(l, "first", first, 2);
-	arns[1] = publish(l, "second", second, 1);
-	create_layered(l, "one", live_native_zip(l), arns, 1);
+	arns[0] = live_publish_layer(l, "first", first, 2);
+	arns[1] = live_publish_layer(l, "second", second, 1);
+	live_create_layered(l, "one", "opt", live_native_zip(l), arns, 1);
 	EXPECT_STR(live_invoke(l, "one", "{}").payload, STR("\"one,one,ro\""));
-	create_layered(l, "both", live_native_zip(l), arns, 2);
+	live_create_layered(l, "both", "opt", live_native_zip(l), arns, 2);
 	EXPECT_STR(live_invoke(l, "both", "{}").payload, STR("\"one,two,ro\""));
 	arns[2] = arns[0];
-	create_layered(l, "turned", live_native_zip(l), arns + 1, 2);
+	live_create_layered(l, "turned", "opt", live_native_zip(l), arns + 1, 2);
 	EXPECT_STR(live_invoke(l, "turned", "{}").payload, STR("\"one,one,ro\""));
 	/* The program itself in a layer, beneath another one. */
 	bootstrap.content = live_native_bootstrap(l);
-	arns[0] = publish(l, "program", &bootstrap, 1);
-	create_layered(l, "program", zip_make(&l->arena, &empty, 1), arns, 2);
+	arns[0] = live_publish_layer(l, "program", &bootstrap, 1);
+	live_create_layered(l, "program", "opt", zip_make(&l->arena, &empty, 1), arns, 2);
 	EXPECT_STR(live_invoke(l, "program", "{}").payload, STR("\"none,two,ro\""));
 }
 LIVE(layers, )

@@ -3,6 +3,7 @@
  * the name of the handler:
  *
  *     echo      answers the event              count     how many events this process had
+ *     leveled   prints JSON lines of three levels, then echo
  *     print     prints two lines, then echo    env       its environment, one string
  *     error     reports a function error       hang      never answers
  *     opt       what is in /opt/a and /opt/b, and whether /opt can be written
@@ -15,6 +16,15 @@
  *     stream-error  fails behind a part     stream-flood  streams without end
  *     mute      answers, never asks again      connections  opens 2,000 connections to the API
  *     init-error, init-exit, init-hang, init-none: how its start fails
+ *     internal  registers an internal extension, then echo
+ *
+ * As an extension (below /opt/extensions) it prints the events it gets; by its name:
+ *     quiet     wants no events             slow      works 0.3 s on each
+ *     stuck     never asks again            crash     exits with 5 at the first event
+ *     init-crash, init-error, exit-error    how it fails
+ *     listen    subscribes to the Telemetry API, and prints what comes to port 8080
+ *     lines     the same with the Logs API, by TCP
+ *     deaf      subscribes, and does not listen
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -22,6 +32,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +42,7 @@
 enum { BUFFER = 8 * 1024 * 1024 };
 
 static char buffer[BUFFER];
-static char id[64], trace[1024];
+static char id[64], trace[1024], extension_id[64];
 static char *body;
 static size_t body_bytes;
 static int api = -1;
@@ -88,6 +99,9 @@ static int answer(int fd)
 	at = strcasestr(buffer, "\nlambda-runtime-trace-id: ");
 	if (at && at < end)
 		snprintf(trace, sizeof(trace), "%.*s", (int)strcspn(at + 26, "\r"), at + 26);
+	at = strcasestr(buffer, "\nlambda-extension-identifier:");
+	if (at && at < end)
+		sscanf(at + 29, " %40[0-9a-f-]", extension_id);
 	at = strcasestr(buffer, "\nlambda-runtime-aws-request-id:");
 	if (at)
 		sscanf(at + 31, " %40[0-9a-f-]", id);
@@ -126,7 +140,7 @@ static int respond(const char *for_id, const char *p, size_t n)
 
 static void say(const char *format, ...)
 {
-	char text[256];
+	char text[2048];
 	va_list args;
 	int n;
 
@@ -199,6 +213,10 @@ static void work(const char *handler, unsigned count)
 		say("first line\nsecond");
 		say(" line\n");
 		say("without end");
+	} else if (!strcmp(handler, "leveled")) {
+		say("{\"level\":\"debug\",\"message\":\"much\"}\n");
+		say("{\"level\":\"WARN\",\"message\":\"little\"}\n");
+		say("plain\n");
 	} else if (!strcmp(handler, "count")) {
 		n = (size_t)snprintf(copy, sizeof(copy), "%u", count);
 	} else if (!strcmp(handler, "error")) {
@@ -279,10 +297,180 @@ static void work(const char *handler, unsigned count)
 			pause();
 }
 
-int main(void)
+/* ---- as an extension ---- */
+
+/* A request of the Extensions API: its status. */
+static int extension_call(const char *method, const char *path, const char *headers, const char *p)
+{
+	char head[1024];
+	int n = snprintf(head, sizeof(head),
+		"%s /2020-01-01/extension/%s HTTP/1.1\r\nHost: x\r\n%s"
+		"Lambda-Extension-Identifier: %s\r\nContent-Length: %zu\r\n\r\n%s",
+		method, path, headers, extension_id, strlen(p), p);
+
+	put(api, head, (size_t)n);
+	return answer(api);
+}
+
+static int register_as(const char *name, const char *events)
+{
+	char headers[256];
+
+	snprintf(headers, sizeof(headers),
+		"Lambda-Extension-Name: %s\r\nLambda-Extension-Accept-Feature: accountId\r\n",
+		name);
+	return extension_call("POST", "register", headers, events);
+}
+
+/* A PUT of the Telemetry API (or the Logs API): its status. */
+static int subscribe(const char *path, const char *text)
+{
+	char head[1024];
+	int n = snprintf(head, sizeof(head),
+		"PUT %s HTTP/1.1\r\nHost: x\r\nLambda-Extension-Identifier: %s\r\n"
+		"Content-Length: %zu\r\n\r\n%s",
+		path, extension_id, strlen(text), text);
+
+	put(api, head, (size_t)n);
+	return answer(api);
+}
+
+static void try_subscriptions(void)
+{
+	static const char *const texts[] = {"[", "{}",
+		"{\"types\":[],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
+		"\"http://sandbox.localdomain:8080\"}}",
+		"{\"types\":[\"platform\"],\"buffering\":{\"maxItems\":999},\"destination\":{"
+		"\"protocol\":\"HTTP\",\"URI\":\"http://sandbox.localdomain:8080\"}}",
+		"{\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
+		"\"http://example.com:8080\"}}",
+		"{\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
+		"\"http://sandbox.localdomain:9001\"}}",
+		"{\"types\":[\"platform\"],\"schemaVersion\":\"1999-01-01\",\"destination\":{"
+		"\"protocol\":\"HTTP\",\"URI\":\"http://sandbox.localdomain:8080\"}}"};
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		int status = subscribe("/2022-07-01/telemetry", texts[i]);
+
+		say("subscription %u: %d %s\n", i, status, body);
+	}
+}
+
+/* Prints all that comes to the port, each time behind "got: ". */
+static void receive_all(bool http)
+{
+	static char in[1 << 20];
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(8080)};
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(listener, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(listener, 8) != 0)
+		exit(96);
+	if (fork() != 0)
+		return;
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+		ssize_t n;
+
+		while ((n = read(fd, in, sizeof(in))) > 0) {
+			put(1, "got: ", 5);
+			put(1, in, (size_t)n);
+			put(1, "\n", 1);
+			if (http && in[n - 1] == ']')
+				put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38);
+		}
+		close(fd);
+	}
+}
+
+static int extension_main(const char *name)
+{
+	static const char why[] = "Lambda-Extension-Function-Error-Type: Extension.Odd\r\n";
+	bool quiet = !strcmp(name, "quiet");
+
+	if (!strcmp(name, "init-crash"))
+		return 4;
+	api = dial(9001);
+	if (register_as(name,
+		    quiet ? "{\"events\":[]}" : "{\"events\":[\"INVOKE\",\"SHUTDOWN\"]}") != 200)
+		return say("%s refused: %s\n", name, body), 94;
+	say("%s: %s, handler %s\n", name, body, getenv("_HANDLER") ? "known" : "unknown");
+	if (!strcmp(name, "listen")) {
+		try_subscriptions();
+		receive_all(true);
+		say("subscribed: %d\n",
+			subscribe("/2022-07-01/telemetry",
+				"{\"schemaVersion\":\"2022-12-13\",\"types\":[\"platform\","
+				"\"function\"],\"buffering\":{\"timeoutMs\":25},\"destination\":{"
+				"\"protocol\":\"HTTP\",\"URI\":\"http://sandbox.localdomain:8080/"
+				"a\"}}"));
+	} else if (!strcmp(name, "lines")) {
+		receive_all(false);
+		say("subscribed: %d\n",
+			subscribe("/2020-08-15/logs",
+				"{\"types\":[\"platform\",\"function\"],\"buffering\":{"
+				"\"timeoutMs\":25},\"destination\":{\"protocol\":\"TCP\",\"port\":"
+				"8080}}"));
+	} else if (!strcmp(name, "deaf")) {
+		say("subscribed: %d\n", subscribe("/2022-07-01/telemetry",
+						"{\"types\":[\"extension\"],\"destination\":{"
+						"\"protocol\":\"HTTP\",\"URI\":\"http://"
+						"sandbox.localdomain:8080\"}}"));
+	}
+	if (!strcmp(name, "init-error")) {
+		say("said so: %d\n", extension_call("POST", "init/error", why, "{}"));
+		return 1;
+	}
+	for (;;) {
+		if (extension_call("GET", "event/next", "", "") != 200)
+			return 95;
+		say("%s: %s\n", name, body);
+		if (strstr(body, "SHUTDOWN"))
+			return 0;
+		if (!strcmp(name, "crash"))
+			return 5;
+		if (!strcmp(name, "exit-error")) {
+			extension_call("POST", "exit/error", why, "{}");
+			return 1;
+		}
+		if (!strcmp(name, "slow")) {
+			poll(NULL, 0, 300);
+			say("slow: done\n");
+		}
+		while (!strcmp(name, "stuck"))
+			pause();
+	}
+}
+
+/* In a process of its own, as a thread would do it; the parent goes on when it has registered. */
+static void internal_extension(void)
+{
+	int told[2];
+	char c;
+
+	if (pipe(told) != 0 || fork() != 0) {
+		close(told[1]);
+		(void)!read(told[0], &c, 1);
+		return;
+	}
+	api = dial(9001);
+	say("with shutdown: %d\n", register_as("within", "{\"events\":[\"SHUTDOWN\"]}"));
+	say("bad event: %d\n", register_as("within", "{\"events\":[\"REST\"]}"));
+	say("bad body: %d\n", register_as("within", "[]"));
+	say("no name: %d\n", register_as("", "{\"events\":[]}"));
+	say("within: %d\n", register_as("within", "{\"events\":[\"INVOKE\"]}"));
+	say("again: %d\n", register_as("within", "{\"events\":[\"INVOKE\"]}"));
+	close(told[1]);
+	while (extension_call("GET", "event/next", "", "") == 200)
+		say("within: %s\n", body);
+	_exit(0);
+}
+
+int main(int argc, char **argv)
 {
 	const char *handler = getenv("_HANDLER");
 
+	if (argc > 0 && !strncmp(argv[0], "/opt/extensions/", 16))
+		return extension_main(argv[0] + 16);
 	if (!handler)
 		return 93;
 	if (!strcmp(handler, "init-exit"))
@@ -290,6 +478,8 @@ int main(void)
 	if (!strcmp(handler, "init-hang"))
 		for (;;)
 			pause();
+	if (!strcmp(handler, "internal"))
+		internal_extension();
 	api = dial(9001);
 	if (!strcmp(handler, "init-error")) {
 		static const char text[] = "{\"errorType\":\"Runtime.ImportModuleError\","

@@ -1,0 +1,258 @@
+/*
+ * The forms of platform events.
+ */
+#include "services/lambda/platform.h"
+
+#include "base/check.h"
+#include "base/json.h"
+#include "base/time.h"
+#include "services/lambda/extension.h"
+#include "services/lambda/function.h"
+#include "services/lambda/report.h"
+
+enum { RECORD_BYTES_MAX = 65536 };
+
+static const str names[PLATFORM_KINDS] = {
+	[PLATFORM_INIT_START] = STR_INIT("platform.initStart"),
+	[PLATFORM_INIT_RUNTIME_DONE] = STR_INIT("platform.initRuntimeDone"),
+	[PLATFORM_INIT_REPORT] = STR_INIT("platform.initReport"),
+	[PLATFORM_START] = STR_INIT("platform.start"),
+	[PLATFORM_RUNTIME_DONE] = STR_INIT("platform.runtimeDone"),
+	[PLATFORM_END] = STR_INIT("platform.end"),
+	[PLATFORM_REPORT] = STR_INIT("platform.report"),
+	[PLATFORM_EXTENSION] = STR_INIT("platform.extension"),
+	[PLATFORM_TELEMETRY_SUBSCRIPTION] = STR_INIT("platform.telemetrySubscription"),
+	[PLATFORM_LOGS_SUBSCRIPTION] = STR_INIT("platform.logsSubscription"),
+	[PLATFORM_LOGS_DROPPED] = STR_INIT("platform.logsDropped"),
+	[PLATFORM_FAULT] = STR_INIT("platform.fault"),
+};
+
+str platform_name(enum platform_kind kind)
+{
+	check(kind < PLATFORM_KINDS);
+	return names[kind];
+}
+
+enum platform_level platform_level(const struct platform_event *e)
+{
+	bool good = str_eq(e->status, STR("success"));
+
+	switch (e->kind) {
+	case PLATFORM_INIT_START: return PLATFORM_DEBUG; /* no runtimeVersion */
+	case PLATFORM_INIT_RUNTIME_DONE:
+	case PLATFORM_RUNTIME_DONE: return good ? PLATFORM_DEBUG : PLATFORM_WARN;
+	case PLATFORM_INIT_REPORT:
+		return !good ? PLATFORM_WARN : e->provisioned ? PLATFORM_INFO : PLATFORM_DEBUG;
+	case PLATFORM_REPORT: return good ? PLATFORM_INFO : PLATFORM_WARN;
+	case PLATFORM_EXTENSION:
+		return e->extension->state == EXTENSION_READY ? PLATFORM_INFO : PLATFORM_WARN;
+	case PLATFORM_LOGS_DROPPED:
+	case PLATFORM_FAULT: return PLATFORM_WARN;
+	default: return PLATFORM_INFO;
+	}
+}
+
+str platform_text(struct arena *a, const struct platform_event *e)
+{
+	switch (e->kind) {
+	case PLATFORM_START: return report_start(a, e->request_id, e->function->version);
+	case PLATFORM_END: return report_end(a, e->request_id);
+	case PLATFORM_REPORT: return report_line(a, e->report);
+	case PLATFORM_INIT_REPORT:
+		/* Of one that went well the REPORT line tells. */
+		if (str_eq(e->status, STR("success")))
+			return STR_NULL;
+		return report_init(a, e->duration_ns, e->in_invoke ? STR("invoke") : STR("init"),
+			e->status, e->error_type);
+	case PLATFORM_EXTENSION: return extension_line(a, e->extension);
+	case PLATFORM_FAULT: return e->text;
+	default: return STR_NULL;
+	}
+}
+
+/* ---- records ---- */
+
+str platform_chomp(str line)
+{
+	while (str_ends(line, STR("\n")) || str_ends(line, STR("\r")))
+		line.n--;
+	return line;
+}
+
+static void put_ms(struct json_writer *w, str key, int64_t ns)
+{
+	json_put_key(w, key);
+	/* Microseconds of three decimals, from an integer. */
+	json_put_double(w, (double)(ns / 1000) / 1000);
+}
+
+static void put_number(struct json_writer *w, str key, uint64_t n)
+{
+	json_put_key(w, key);
+	json_put_u64(w, n);
+}
+
+static void put_status(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("status"), e->status);
+	if (e->error_type.p)
+		json_put_key_string(w, STR("errorType"), e->error_type);
+}
+
+static void put_init(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("initializationType"),
+		e->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
+	json_put_key_string(w, STR("phase"), e->in_invoke ? STR("invoke") : STR("init"));
+	if (e->kind == PLATFORM_INIT_START) {
+		json_put_key_string(w, STR("functionName"), e->function->name);
+		json_put_key_string(w, STR("functionVersion"), e->function->version);
+		return;
+	}
+	put_status(w, e);
+	if (e->kind != PLATFORM_INIT_REPORT)
+		return;
+	json_put_key(w, STR("metrics"));
+	json_put_object_begin(w);
+	put_ms(w, STR("durationMs"), e->duration_ns);
+	json_put_object_end(w);
+}
+
+static void put_start(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("requestId"), e->request_id);
+	json_put_key_string(w, STR("version"), e->function->version);
+	if (!e->trace.p)
+		return;
+	json_put_key(w, STR("tracing"));
+	json_put_object_begin(w);
+	json_put_key_string(w, STR("type"), STR("X-Amzn-Trace-Id"));
+	json_put_key_string(w, STR("value"), e->trace);
+	json_put_object_end(w);
+}
+
+static void put_runtime_done(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("requestId"), e->request_id);
+	put_status(w, e);
+	json_put_key(w, STR("metrics"));
+	json_put_object_begin(w);
+	put_ms(w, STR("durationMs"), e->duration_ns);
+	put_number(w, STR("producedBytes"), e->produced_bytes);
+	json_put_object_end(w);
+}
+
+static void put_report(struct json_writer *w, const struct platform_event *e)
+{
+	const struct run_report *r = e->report;
+	uint64_t mib = UINT64_C(1024) * 1024;
+
+	json_put_key_string(w, STR("requestId"), e->request_id);
+	put_status(w, e);
+	json_put_key(w, STR("metrics"));
+	json_put_object_begin(w);
+	put_ms(w, STR("durationMs"), r->duration_ns);
+	put_number(w, STR("billedDurationMs"), report_billed_ms(r));
+	put_number(w, STR("memorySizeMB"), r->memory_mb);
+	put_number(w, STR("maxMemoryUsedMB"), (r->memory_peak_bytes + mib - 1) / mib);
+	if (r->init_ns >= 0)
+		put_ms(w, STR("initDurationMs"), r->init_ns);
+	json_put_object_end(w);
+}
+
+static void put_extension(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("name"), extension_name(e->extension));
+	json_put_key_string(w, STR("state"), str_c(extension_state_name(e->extension->state)));
+	json_put_key(w, STR("events"));
+	json_put_array_begin(w);
+	if (e->extension->invoke)
+		json_put_string(w, STR("INVOKE"));
+	if (e->extension->shutdown)
+		json_put_string(w, STR("SHUTDOWN"));
+	json_put_array_end(w);
+	if (e->error_type.p)
+		json_put_key_string(w, STR("errorType"), e->error_type);
+}
+
+static void put_subscription(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("name"), e->name);
+	json_put_key_string(w, STR("state"), STR("Subscribed"));
+	json_put_key(w, STR("types"));
+	json_put_raw(w, e->types);
+}
+
+static void put_dropped(struct json_writer *w, const struct platform_event *e)
+{
+	json_put_key_string(w, STR("reason"), e->text);
+	put_number(w, STR("droppedRecords"), e->dropped);
+	put_number(w, STR("droppedBytes"), e->dropped_bytes);
+}
+
+str platform_record(struct arena *a, const struct platform_event *e)
+{
+	struct json_writer w;
+	struct buf b;
+
+	buf_init(&b, a, RECORD_BYTES_MAX);
+	json_writer_init(&w, &b);
+	if (e->kind == PLATFORM_FAULT) {
+		json_put_quoted_lossy(&b, platform_chomp(e->text));
+		return buf_str(&b);
+	}
+	json_put_object_begin(&w);
+	switch (e->kind) {
+	case PLATFORM_INIT_START:
+	case PLATFORM_INIT_RUNTIME_DONE:
+	case PLATFORM_INIT_REPORT: put_init(&w, e); break;
+	case PLATFORM_START: put_start(&w, e); break;
+	case PLATFORM_RUNTIME_DONE: put_runtime_done(&w, e); break;
+	case PLATFORM_END: json_put_key_string(&w, STR("requestId"), e->request_id); break;
+	case PLATFORM_REPORT: put_report(&w, e); break;
+	case PLATFORM_EXTENSION: put_extension(&w, e); break;
+	case PLATFORM_TELEMETRY_SUBSCRIPTION:
+	case PLATFORM_LOGS_SUBSCRIPTION: put_subscription(&w, e); break;
+	case PLATFORM_LOGS_DROPPED: put_dropped(&w, e); break;
+	default: check(false);
+	}
+	json_put_object_end(&w);
+	return buf_str(&b);
+}
+
+str platform_json(struct arena *a, int64_t wall_ms, str type, str record)
+{
+	struct buf b;
+
+	buf_init(&b, a, 256 + record.n);
+	buf_put(&b, STR("{\"time\":\""));
+	time_put_iso_ms(&b, wall_ms);
+	buf_put(&b, STR("\",\"type\":\""));
+	buf_put(&b, type);
+	buf_put(&b, STR("\",\"record\":"));
+	buf_put(&b, record);
+	buf_put_char(&b, '}');
+	return buf_str(&b);
+}
+
+/* ---- levels ---- */
+
+enum platform_level platform_level_named(str name)
+{
+	return str_eq(name, STR("DEBUG"))  ? PLATFORM_DEBUG
+	       : str_eq(name, STR("WARN")) ? PLATFORM_WARN
+					   : PLATFORM_INFO;
+}
+
+unsigned log_level_named(str name)
+{
+	static const str levels[] = {STR_INIT("TRACE"), STR_INIT("DEBUG"), STR_INIT("INFO"),
+		STR_INIT("WARN"), STR_INIT("ERROR"), STR_INIT("FATAL")};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++)
+		if (str_eq_nocase(name, levels[i]))
+			return i;
+	return str_eq_nocase(name, STR("WARNING"))    ? 3
+	       : str_eq_nocase(name, STR("CRITICAL")) ? 5
+						      : 2;
+}
