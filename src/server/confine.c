@@ -10,10 +10,11 @@
 
 #include <sys/prctl.h>
 
-struct confinement confine_worker(const char *data_folder)
+struct confinement confine_worker(const char *data_folder, const char *image_folder)
 {
 	const struct landlock_place places[] = {
 		{data_folder, LANDLOCK_KEEP},
+		{image_folder, LANDLOCK_READ},
 		/* libraries, certificates, names, time zones */
 		{"/usr", LANDLOCK_READ},
 		{"/lib", LANDLOCK_READ},

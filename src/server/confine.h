@@ -17,9 +17,10 @@ struct confinement {
 };
 
 /*
- * On the only thread of the process, after the change of user. `data_folder` exists. What this
- * machine cannot give is left out and told.
+ * On the only thread of the process, after the change of user. `data_folder` exists;
+ * `image_folder`, which is only read, is empty where there is none. What this machine cannot give
+ * is left out and told.
  */
-struct confinement confine_worker(const char *data_folder);
+struct confinement confine_worker(const char *data_folder, const char *image_folder);
 
 #endif

@@ -360,7 +360,7 @@ static void check_auth(struct worker *w)
 int worker_run(const struct supervised *s)
 {
 	struct worker *w = mem_new(struct worker);
-	struct confinement confinement = confine_worker(s->data_folder);
+	struct confinement confinement = confine_worker(s->data_folder, s->options->image_folder);
 	uint64_t seed;
 	int status;
 

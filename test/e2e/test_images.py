@@ -198,6 +198,7 @@ def test_base_image(_):
         # Without the image's files: what is acknowledged is here.
         shutil.rmtree(os.path.join(images.folder, "app"))
         images.server.stop(kill=True)
+        time.sleep(0.5)  # its worker still has the port
         images.server.start()
         functions = images.client()
         expect(invoke(functions, "f"), ('{"n":1}', None))

@@ -67,6 +67,7 @@ def test_ready_before_the_first_call(server):
     expect((seen["kind"], init), ("on-demand", True))
     # The same after kill -9.
     server.stop(kill=True)
+    time.sleep(0.5)  # its worker still has the port
     server.start()
     functions = server.client("lambda")
     expect(figures(ready(functions, "p", version)), [2, 2, 2])

@@ -28,7 +28,7 @@ static int ask(int (*question)(void))
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		struct confinement c = confine_worker(folder);
+		struct confinement c = confine_worker(folder, "");
 
 		_exit(c.files && c.calls ? question() : NOT_CONFINED);
 	}

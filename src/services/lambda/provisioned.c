@@ -197,7 +197,8 @@ void provisioned_apply(struct lambda_service *s, str account, str region, str na
 	const struct function f = {.account = account, .region = region, .name = name};
 	int rc;
 
-	if (!s->sandbox)
+	/* Not while it is only on its way: instances wait for it as they boot. */
+	if (atomic_load(&s->sandbox_known) && !s->sandbox)
 		return;
 	rc = apply(s, &f);
 	if (rc < 0)

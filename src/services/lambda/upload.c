@@ -6,6 +6,7 @@
 #include "services/lambda/upload.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "services/lambda/service.h"
 
 static struct lambda_service *self(struct call *c)
@@ -68,7 +69,12 @@ int upload_image(struct call *c, str uri, struct function *f, struct image_found
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Source image %.*s is not valid. Provide a valid source image. (%.*s)",
 			STR_ARG(uri), (int)strnlen(error.text, sizeof(error.text)), error.text);
-	TRY(rc);
+	if (rc < 0) {
+		log_error("lambda", "an image could not be read", "image=%.*s error=%s text=%.*s",
+			STR_ARG(uri), rc_text(rc), (int)strnlen(error.text, sizeof(error.text)),
+			error.text);
+		return rc;
+	}
 	f->image = image_encode(c->arena, &ret_found->image);
 	f->code_hex = ret_found->digest;
 	f->code_bytes = ret_found->bytes;
