@@ -5,7 +5,6 @@ import io
 import json
 import time
 import urllib.parse
-import urllib.request
 import zipfile
 
 import botocore.auth
@@ -166,18 +165,6 @@ exports.whole = async () => ({ statusCode: 202, body: 'whole' });
 """
 
 
-def streaming_url(server, name):
-    """CreateFunctionUrlConfig with InvokeMode, which Debian's client does not know."""
-    place = f"{server.endpoint}/2021-10-31/functions/{name}/url"
-    request = botocore.awsrequest.AWSRequest(
-        "POST", place, data=json.dumps({"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}))
-    botocore.auth.SigV4Auth(botocore.credentials.Credentials("test", "test"), "lambda",
-                            "us-east-1").add_auth(request)
-    answer = urllib.request.urlopen(urllib.request.Request(
-        place, data=request.body, headers=dict(request.headers), method="POST"), timeout=30)
-    return json.loads(answer.read())["FunctionUrl"]
-
-
 def test_function_url_streams(server):
     functions = server.client("lambda")
     out = io.BytesIO()
@@ -188,7 +175,9 @@ def test_function_url_streams(server):
         functions.create_function(FunctionName=name, Runtime="nodejs22.x", Handler=f"m.{name}",
                                   Role=ROLE, Code={"ZipFile": out.getvalue()})
         functions.get_waiter("function_active_v2").wait(FunctionName=name)
-        found[name] = send(server, streaming_url(server, name))
+        url = server.rest("POST", f"/2021-10-31/functions/{name}/url",
+                          {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"})["FunctionUrl"]
+        found[name] = send(server, url)
     status, headers, data, cookies = found["head"]
     expect((status, headers["x-a"], data, cookies), (201, "b", b"one two", ["c=1"]))
     expect(headers["transfer-encoding"], "chunked")

@@ -300,7 +300,7 @@ def test_loop_of_events(server):
     settled(16)
     time.sleep(1)
     expect(runs(), 16)
-    functions.put_function_recursion_config(FunctionName="chain", RecursiveLoop="Allow")
+    server.rest("PUT", "/2024-08-31/functions/chain/recursion-config", {"RecursiveLoop": "Allow"})
     functions.invoke(FunctionName="chain", InvocationType="Event", Payload=b'{"n":20}')
     settled(16 + 20)
 
@@ -429,10 +429,13 @@ def test_extension(server):
 def test_json_logs(server):
     functions = server.client("lambda")
     create(functions, "structured", runtime="python3.12",
-           LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "LogGroup": "/custom/group"},
            text="import logging\ndef handler(event, context):\n    logging.info('quiet')\n"
                 "    logging.warning('loud')\n    return 1 / event['by']\n")
-    config = functions.get_function_configuration(FunctionName="structured")["LoggingConfig"]
+    path = "/2015-03-31/functions/structured/configuration"
+    server.rest("PUT", path, {"LoggingConfig": {
+        "LogFormat": "JSON", "ApplicationLogLevel": "WARN", "LogGroup": "/custom/group"}})
+    functions.get_waiter("function_updated_v2").wait(FunctionName="structured")
+    config = server.rest("GET", path)["LoggingConfig"]
     expect(config, {"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "SystemLogLevel": "INFO",
                     "LogGroup": "/custom/group"})
     answer = functions.invoke(FunctionName="structured", Payload=b'{"by": 0}')
