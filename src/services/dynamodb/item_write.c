@@ -113,6 +113,7 @@ int item_write_run(struct kv_txn *txn, struct arena *a, struct item_write *w, st
 	if (unlikely(w->paid))
 		pay_back(w);
 	w->condition_failed = w->throttled = false;
+	w->old_item = w->new_item = STR_NULL; /* what a run before found went with its arena */
 	TRY(record_read_txn(txn, w->key, a, &w->old_item, &replaced));
 	if (w->condition && !expr_matches(w->condition, w->old_item)) {
 		cost_of_check(w);
