@@ -288,7 +288,7 @@ static int backfill_slice(struct dynamodb *d, struct arena *a, struct job *job, 
 /* The index is in no record any more. Who found it there may still have written entries. */
 static int forget(struct dynamodb *d, struct arena *a, const struct job *job)
 {
-	TRY(flights_wait(&d->flights, &d->stopping));
+	TRY(dynamodb_wait_for_writers(d));
 	TRY(dynamodb_sweep_id(d, job->id));
 	TRY(kv_delete(d->kv, dynamodb_count_key(a, job->id), rt_after_ms(WRITE_MS)));
 	return kv_delete(d->kv, backfill_key(a, job->id), rt_after_ms(WRITE_MS));
@@ -304,7 +304,7 @@ static int work_on(struct dynamodb *d, struct arena *a, struct job *job,
 	case INDEX_CREATING:
 		if (index->backfilling)
 			return backfill_slice(d, a, job, table_id);
-		TRY(flights_wait(&d->flights, &d->stopping));
+		TRY(dynamodb_wait_for_writers(d));
 		tr.apply = begin_backfilling;
 		return change_index(d, &tr);
 	case INDEX_DELETING:

@@ -203,6 +203,12 @@ void dynamodb_set_throttle(struct dynamodb *d, bool on)
 	d->throttles = on;
 }
 
+int dynamodb_wait_for_writers(struct dynamodb *d)
+{
+	catalog_changed(d->catalog);
+	return flights_wait(&d->flights, &d->stopping);
+}
+
 int dynamodb_start(struct dynamodb *d, struct kv *kv)
 {
 	d->kv = kv;

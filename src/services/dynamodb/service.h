@@ -130,6 +130,13 @@ void dynamodb_sweep_add(struct kv_txn *txn, struct arena *a, const struct table 
 /* The key that dynamodb_sweep_add() writes, to be declared. */
 str dynamodb_sweep_key(struct arena *a, uint64_t table_id);
 
+/*
+ * Waits until no writer works any more with a table as it was before what the store shows now: for
+ * workers that found a change of a table's record there. Whoever committed the change may not have
+ * told the catalog yet, so that is done first. ERR_CANCELLED when the service stops.
+ */
+must_use mayyield int dynamodb_wait_for_writers(struct dynamodb *d);
+
 /* Of both: SSESpecification asks for nothing that is not there. */
 must_use int dynamodb_check_encryption(struct call *c);
 /* Of UpdateTable and DeleteTable: ResourceInUseException while the table is UPDATING. */

@@ -320,7 +320,7 @@ static int settle(struct tending *t)
 {
 	struct revision r = {.t = t, .apply = apply_settle};
 
-	TRY(flights_wait(&t->d->flights, &t->d->stopping));
+	TRY(dynamodb_wait_for_writers(t->d));
 	TRY(horizons(&r));
 	for (uint8_t i = 0; i < STREAM_BUCKETS; i++) {
 		uint64_t last;

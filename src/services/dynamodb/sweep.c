@@ -115,7 +115,7 @@ static int sweep_table(struct dynamodb *d, uint64_t id, str indexes)
 
 	arena_init(&a, 1 << 16);
 	TRY(sweep_ids(d, id, indexes));
-	TRY(flights_wait(&d->flights, &d->stopping));
+	TRY(dynamodb_wait_for_writers(d));
 	TRY(sweep_ids(d, id, indexes));
 	TRY(kv_delete(d->kv, dynamodb_count_key(&a, id), rt_after_ms(RETRY_MS * 10)));
 	while (str_take_be64(&indexes, &index))

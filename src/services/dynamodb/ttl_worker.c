@@ -214,7 +214,7 @@ static int fill(struct dynamodb *d, const struct ttl_mark *mark)
 	struct buf next;
 	str end;
 
-	TRY(flights_wait(&d->flights, &d->stopping));
+	TRY(dynamodb_wait_for_writers(d));
 	arena_init(&a, SIZE_MAX);
 	buf_init(&next, &a, KEY_BYTES_MAX);
 	key_put_table(&next, mark->table_id);
@@ -262,7 +262,7 @@ static int empty(struct dynamodb *d, const struct ttl_mark *mark)
 
 	arena_init(&a, SIZE_MAX);
 	prefix = expiry_prefix(&a, mark->table_id);
-	TRY(flights_wait(&d->flights, &d->stopping));
+	TRY(dynamodb_wait_for_writers(d));
 	while (TRY(empty_some(d, prefix))) {
 		if (atomic_load(&d->stopping))
 			return ERR_CANCELLED;
