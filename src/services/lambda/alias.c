@@ -249,25 +249,16 @@ static bool points_to(const struct value *alias, str version)
 
 int alias_list(struct call *c)
 {
-	struct store_entry *entries =
-		arena_new_array(c->arena, struct store_entry, LAMBDA_LIST_PAGE_MAX);
-	struct request_page page;
-	struct value *list, *alias;
+	struct value *list = value_put_list(c->out, "Aliases"), *alias;
+	struct store_entry *entries;
 	struct function f;
-	bool more;
 	int n;
 
-	TRY(request_function(c, false, &f));
-	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
-	n = TRY(store_parts(
-		self(c), c->arena, &f, PART_ALIAS, page.after, page.max, entries, &more));
-	list = value_put_list(c->out, "Aliases");
+	n = TRY(request_parts(c, PART_ALIAS, &f, &entries));
 	for (int i = 0; i < n; i++) {
 		TRY(load(c, c->arena, entries[i].text, &alias));
 		if (points_to(alias, value_str(c->in, "FunctionVersion")))
 			value_copy_members(value_add_struct(list), alias);
 	}
-	if (more)
-		request_page_more(c, entries[n - 1].qualifier);
 	return 0;
 }

@@ -197,25 +197,17 @@ int event_invoke_get(struct call *c)
 
 int event_invoke_list(struct call *c)
 {
-	struct store_entry *entries =
-		arena_new_array(c->arena, struct store_entry, LAMBDA_LIST_PAGE_MAX);
 	struct value *list = value_put_list(c->out, "FunctionEventInvokeConfigs"), *config;
-	struct request_page page;
+	struct store_entry *entries;
 	struct function f;
-	bool more;
 	int n;
 
-	TRY(request_function(c, false, &f));
-	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
-	n = TRY(store_parts(
-		self(c), c->arena, &f, PART_EVENT_INVOKE, page.after, page.max, entries, &more));
+	n = TRY(request_parts(c, PART_EVENT_INVOKE, &f, &entries));
 	for (int i = 0; i < n; i++) {
 		TRY(load(c->arena, entries[i].text, &config));
 		f.qualifier = entries[i].qualifier;
 		render(config, config_arn(c->arena, &f), value_add_struct(list));
 	}
-	if (more)
-		request_page_more(c, entries[n - 1].qualifier);
 	return 0;
 }
 

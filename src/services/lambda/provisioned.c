@@ -494,18 +494,12 @@ int provisioned_get(struct call *c)
 
 int provisioned_list(struct call *c)
 {
-	struct store_entry *entries =
-		arena_new_array(c->arena, struct store_entry, LAMBDA_LIST_PAGE_MAX);
 	struct value *list = value_put_list(c->out, "ProvisionedConcurrencyConfigs"), *config;
-	struct request_page page;
+	struct store_entry *entries;
 	struct function f;
-	bool more;
 	int n;
 
-	TRY(request_function(c, false, &f));
-	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
-	n = TRY(store_parts(
-		self(c), c->arena, &f, PART_PROVISIONED, page.after, page.max, entries, &more));
+	n = TRY(request_parts(c, PART_PROVISIONED, &f, &entries));
 	for (int i = 0; i < n; i++) {
 		struct value *item = value_add_struct(list);
 
@@ -514,7 +508,5 @@ int provisioned_list(struct call *c)
 			function_arn(c->arena, f.account, f.region, f.name, entries[i].qualifier));
 		TRY(render(c, &f, entries[i].qualifier, config, item));
 	}
-	if (more)
-		request_page_more(c, entries[n - 1].qualifier);
 	return 0;
 }

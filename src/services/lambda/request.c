@@ -142,3 +142,24 @@ void request_page_more(struct call *c, str last)
 	base64url_put(&b, last);
 	value_put_str(c->out, "NextMarker", buf_str(&b));
 }
+
+int request_parts(struct call *c, const char *kind, struct function *ret_function,
+	struct store_entry **ret_entries)
+{
+	struct lambda_service *service =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+	struct store_entry *entries =
+		arena_new_array(c->arena, struct store_entry, LAMBDA_LIST_PAGE_MAX);
+	struct request_page page;
+	bool more;
+	int n;
+
+	TRY(request_function(c, false, ret_function));
+	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
+	n = TRY(store_parts(service, c->arena, ret_function, kind, page.after, page.max, entries,
+		&more));
+	if (more)
+		request_page_more(c, entries[n - 1].qualifier);
+	*ret_entries = entries;
+	return n;
+}

@@ -113,6 +113,12 @@ struct request_page {
 must_use int request_page(struct call *c, uint32_t most, struct request_page *ret_page);
 /* Puts NextMarker for what comes behind `last`. */
 void request_page_more(struct call *c, str last);
+/*
+ * For lists of what hangs on a function (store_parts()): the function and the page of its parts of
+ * that kind that the input asks for, with NextMarker put where more follow: how many, or ERR_FAULT.
+ */
+must_use int request_parts(struct call *c, const char *kind, struct function *ret_function,
+	struct store_entry **ret_entries) mayyield;
 /* Faults of a name that is not there, as each operation words it. */
 int fault_not_found(struct fault *fault, struct arena *a, str account, str region,
 	const struct function_name *name, bool latest);

@@ -240,23 +240,16 @@ int url_get(struct call *c)
 
 int url_list(struct call *c)
 {
-	struct store_entry *entries =
-		arena_new_array(c->arena, struct store_entry, LAMBDA_LIST_PAGE_MAX);
 	struct value *list = value_put_list(c->out, "FunctionUrlConfigs"), *config;
-	struct request_page page;
+	struct store_entry *entries;
 	struct function f;
-	bool more;
 	int n;
 
-	TRY(request_function(c, false, &f));
-	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
-	n = TRY(store_parts(self(c), c->arena, &f, PART_URL, page.after, page.max, entries, &more));
+	n = TRY(request_parts(c, PART_URL, &f, &entries));
 	for (int i = 0; i < n; i++) {
 		TRY(load(c->arena, entries[i].text, &config));
 		render(c, config, value_add_struct(list));
 	}
-	if (more)
-		request_page_more(c, entries[n - 1].qualifier);
 	return 0;
 }
 
