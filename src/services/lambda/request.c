@@ -156,8 +156,8 @@ int request_parts(struct call *c, const char *kind, struct function *ret_functio
 
 	TRY(request_function(c, false, ret_function));
 	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
-	n = TRY(store_parts(service, c->arena, ret_function, kind, page.after, page.max, entries,
-		&more));
+	n = TRY(store_parts(
+		service, c->arena, ret_function, kind, page.after, page.max, entries, &more));
 	if (more)
 		request_page_more(c, entries[n - 1].qualifier);
 	*ret_entries = entries;

@@ -105,6 +105,8 @@ must_use int request_function(
 /* ERR_NOT_FOUND of a write becomes ResourceNotFoundException; all else stays. */
 must_use int request_gone(struct call *c, int rc);
 
+struct store_entry; /* store.h */
+
 struct request_page {
 	uint32_t max; /* entries of the answer */
 	str after;    /* what the last page ended with; STR_NULL: from the beginning */
