@@ -640,11 +640,11 @@ static int get_one(struct batch *b, struct entry *e, struct json_writer *json, s
 	size_t size;
 	str item;
 
+	arena_init(&a, SIZE_MAX);
 	if (dynamodb_admit_read(b->c, part->table, NULL, partition) < 0) {
 		e->throttled = true;
 		return 0;
 	}
-	arena_init(&a, SIZE_MAX);
 	TRY(record_read(dynamodb_of(b->c)->kv, e->key, &a, &item));
 	size = item.p ? item_size(item) : 0;
 	units = capacity_read(size, part->consistent);

@@ -214,8 +214,8 @@ static int fill(struct dynamodb *d, const struct ttl_mark *mark)
 	struct buf next;
 	str end;
 
-	TRY(dynamodb_wait_for_writers(d));
 	arena_init(&a, SIZE_MAX);
+	TRY(dynamodb_wait_for_writers(d));
 	buf_init(&next, &a, KEY_BYTES_MAX);
 	key_put_table(&next, mark->table_id);
 	end = keyspace_prefix_end(&a, buf_str(&next));
