@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "kv/kv.h"
+#include "rt/sim.h"
 #include "services/dynamodb/dynamodb.h"
 
 #include <stdarg.h>
@@ -107,14 +108,15 @@ static void sign(struct arena *a, struct gate_request *r, struct http_header *he
 			STR_ARG(auth.scope), STR_ARG(auth.signed_headers), (int)sizeof hex, hex)};
 }
 
-struct answer world_dynamodb(struct world *w, struct arena *a, const char *operation, str body)
+static mayyield struct answer send_request(
+	struct world *w, struct arena *a, const char *target, const char *operation, str body)
 {
 	static const struct gate_trust trust = {.loopback = true};
 	struct gate_response response = {0};
 	struct http_header headers[4] = {{.name = STR("Host"), .value = STR("localhost:4566")},
 		{.name = STR("X-Amz-Date"), .value = amz_date(a)},
 		{.name = STR("X-Amz-Target"),
-			.value = arena_printf(a, "DynamoDB_20120810.%s", operation)}};
+			.value = arena_printf(a, "%s_20120810.%s", target, operation)}};
 	struct gate_request request = {.method = STR("POST"),
 		.path = STR("/"),
 		.query = STR_NULL,
@@ -126,10 +128,79 @@ struct answer world_dynamodb(struct world *w, struct arena *a, const char *opera
 		.body_arg = &body,
 		.body_length = body.n};
 
+	struct answer answer = {0};
+	int rc;
+
+	if (w->down) {
+		rc = rt_sleep_until(rt_after_ms(2)); /* nobody listens */
+		(void)rc;
+		return answer;
+	}
 	sign(a, &request, headers, body);
+	w->inside++;
 	gate_handle(w->gate, a, &request, &response);
+	if (--w->inside == 0 && w->down)
+		rt_event_set(&w->emptied);
 	w->requests++;
-	return (struct answer){response.status, arena_str(a, response.body)};
+	answer = (struct answer){response.status, arena_str(a, response.body)};
+	w->trace = (w->trace ^ str_hash(answer.body) ^ answer.status) * 0x9e3779b97f4a7c15;
+	return answer;
+}
+
+struct answer world_dynamodb(struct world *w, struct arena *a, const char *operation, str body)
+{
+	return send_request(w, a, "DynamoDB", operation, body);
+}
+
+struct answer world_streams(struct world *w, struct arena *a, const char *operation, str body)
+{
+	return send_request(w, a, "DynamoDBStreams", operation, body);
+}
+
+static struct kv_fault_options faults_of(const struct world *w)
+{
+	return (struct kv_fault_options){.seed = w->seed,
+		.conflict_per_mille = w->seed % 3 == 0 ? 100 : 0,
+		.scan_conflict_per_mille = w->seed % 5 == 0 ? 50 : 0,
+		.error_per_mille = w->seed % 4 == 0 ? 20 : 0};
+}
+
+/* Starts the life that it is now. */
+static mayyield void live(struct world *w)
+{
+	struct dynamodb *d = w->lives[w->life];
+	struct gate_options options = {.auth = GATE_OPEN,
+		.region_default = STR("us-east-1"),
+		.wall_ms = wall_ms,
+		.monotonic_ns = rt_now,
+		.random = rt_random_bytes};
+
+	check(dynamodb_start(d, w->kv) == 0);
+	w->gate = gate_new(&options, &w->ports[w->life]);
+	gate_register(w->gate, dynamodb_service(d));
+	gate_register(w->gate, dynamodb_streams_service(d));
+}
+
+void world_crash(struct world *w)
+{
+	struct kv_fault_options faults = faults_of(w);
+
+	check(w->life + 1 < WORLD_LIVES);
+	w->down = true;
+	/* Some of what is on its way arrives, and its answer is lost; then nothing arrives. */
+	faults.error_per_mille = 700;
+	kv_fault_set(w->kv, &faults);
+	while (w->inside)
+		rt_event_wait_sure(&w->emptied);
+	faults.error_per_mille = 1000;
+	kv_fault_set(w->kv, &faults);
+	dynamodb_stop(w->lives[w->life]);
+	gate_free(w->gate);
+	w->life++;
+	faults = faults_of(w);
+	kv_fault_set(w->kv, &faults);
+	live(w);
+	w->down = false;
 }
 
 struct start {
@@ -141,30 +212,22 @@ static void run(void *arg)
 {
 	struct start *start = arg;
 	struct world *w = start->world;
-	struct kv_fault_options faults = {.seed = w->seed,
-		.conflict_per_mille = w->seed % 3 == 0 ? 100 : 0,
-		.error_per_mille = w->seed % 4 == 0 ? 20 : 0};
-	struct gate_options options = {.auth = GATE_OPEN,
-		.region_default = STR("us-east-1"),
-		.wall_ms = wall_ms,
-		.monotonic_ns = rt_now,
-		.random = rt_random_bytes};
+	struct kv_fault_options faults = faults_of(w);
 	struct kv *memory;
 
 	check(kv_open_memory(&(struct kv_memory_options){.seed = w->seed | 1}, &memory) == 0);
 	check(kv_open_fault(memory, &faults, &w->kv) == 0);
-	check(dynamodb_start(w->dynamodb, w->kv) == 0);
-	w->gate = gate_new(&options, &w->ports);
-	gate_register(w->gate, dynamodb_service(w->dynamodb));
+	rt_event_init(&w->emptied);
+	live(w);
 	rt_event_init(&w->clients_ended);
 	start->workload(w);
 	world_calm(w);
-	dynamodb_stop(w->dynamodb);
+	dynamodb_stop(w->lives[w->life]);
 	kv_close(w->kv);
 	rt_stop(w->rt);
 }
 
-unsigned world_run(uint64_t seed, world_workload *workload)
+unsigned world_run(uint64_t seed, world_workload *workload, uint64_t *ret_trace)
 {
 	struct world w = {.seed = seed};
 	struct start start = {&w, workload};
@@ -172,12 +235,15 @@ unsigned world_run(uint64_t seed, world_workload *workload)
 	int rc;
 
 	check(rt_new(&options, &w.rt) == 0);
-	w.dynamodb = dynamodb_new(w.rt);
+	for (unsigned i = 0; i < WORLD_LIVES; i++)
+		w.lives[i] = dynamodb_new(w.rt);
 	rc = rt_run(w.rt, run, &start);
 	if (rc < 0)
 		world_fail(&w, "the simulation ended with %s", rc_name(rc));
 	gate_free(w.gate);
-	dynamodb_free(w.dynamodb);
+	for (unsigned i = 0; i < WORLD_LIVES; i++)
+		dynamodb_free(w.lives[i]);
+	*ret_trace = w.trace ^ rt_sim_trace(w.rt);
 	rt_free(w.rt);
 	return w.failures;
 }
