@@ -213,6 +213,7 @@ static int fill(struct dynamodb *d, const struct ttl_mark *mark)
 	struct state_change change = {.arena = &a, .from = TTL_FILLING, .to = TTL_ACTIVE};
 	struct buf next;
 	str end;
+	int rc;
 
 	arena_init(&a, SIZE_MAX);
 	TRY(dynamodb_wait_for_writers(d));
@@ -225,9 +226,9 @@ static int fill(struct dynamodb *d, const struct ttl_mark *mark)
 		TRY(rt_sleep_until(rt_after_ms(PAUSE_MS)));
 	}
 	change.key = ttl_mark_key(&a, mark->table_id);
-	TRY(kv_run(d->kv, &change.key, 1, change_state, &change, rt_after_ms(TXN_MS)));
-	dynamodb_wake(d, WORKER_TTL_EXPIRE);
-	return 0;
+	rc = kv_run(d->kv, &change.key, 1, change_state, &change, rt_after_ms(TXN_MS));
+	dynamodb_wake(d, WORKER_TTL_EXPIRE); /* after an error too: it may have been done */
+	return rc;
 }
 
 /* ---- emptying ---- */
