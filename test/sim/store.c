@@ -99,65 +99,31 @@ static mayyield struct answer insist(
 #define RANGE(name)      "{\"AttributeName\":\"" name "\",\"KeyType\":\"RANGE\"}"
 #define ALL              "\"Projection\":{\"ProjectionType\":\"ALL\"}"
 
-static const str create_main = STR_INIT(
-	"{\"TableName\":\"main\",\"BillingMode\":\"PAY_PER_REQUEST\",\"AttributeDefinitions\":"
-	"[" NAME("pk", "S") "," NAME("sk", "N") "," NAME("g", "S") "," NAME("w", "N") "," NAME("l",
-		"N") "],\"KeySchema\":[" HASH("pk") "," RANGE("sk") "],\"LocalSecondaryIndexes\":[{"
-								    "\"IndexName\":\"byl\","
-								    "\"KeySchema\":[" HASH("pk") "," RANGE(
-									    "l") "]," ALL "}],"
-										 "\"GlobalSecondar"
-										 "yIndexes\":[{"
-										 "\"IndexName\":"
-										 "\"byg\","
-										 "\"KeySchema\":"
-										 "[" HASH("g") "," RANGE(
-											 "w") "]"
-											      "," ALL
-											      "}],"
-											      "\"S"
-											      "tre"
-											      "amS"
-											      "pec"
-											      "ifi"
-											      "cat"
-											      "ion"
-											      "\":"
-											      "{"
-											      "\"S"
-											      "tre"
-											      "amE"
-											      "nab"
-											      "led"
-											      "\":"
-											      "tru"
-											      "e,"
-											      "\"S"
-											      "tre"
-											      "amV"
-											      "iew"
-											      "Typ"
-											      "e\""
-											      ":\""
-											      "NEW"
-											      "_AN"
-											      "D_"
-											      "OLD"
-											      "_IM"
-											      "AGE"
-											      "S\""
-											      "}"
-											      "}");
+#define INDEX(name, keys) "{\"IndexName\":\"" name "\",\"KeySchema\":[" keys "]," ALL "}"
+#define MAIN_NAMES        NAME("pk", "S") "," NAME("sk", "N") "," NAME("g", "S") "," NAME("w", "N")
+#define MAIN_KEYS         HASH("pk") "," RANGE("sk")
+#define BY_L              INDEX("byl", HASH("pk") "," RANGE("l"))
+#define BY_G              INDEX("byg", HASH("g") "," RANGE("w"))
+#define L_NAME            NAME("l", "N")
+#define L_KEYS            HASH("l")
+#define STREAM            "{\"StreamEnabled\":true,\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}"
+
+static const str create_main = STR_INIT("{\"TableName\":\"main\","
+					"\"BillingMode\":\"PAY_PER_REQUEST\","
+					"\"AttributeDefinitions\":[" MAIN_NAMES "," L_NAME "],"
+					"\"KeySchema\":[" MAIN_KEYS "],"
+					"\"LocalSecondaryIndexes\":[" BY_L "],"
+					"\"GlobalSecondaryIndexes\":[" BY_G "],"
+					"\"StreamSpecification\":" STREAM "}");
 static const str create_side =
 	STR_INIT("{\"TableName\":\"side\",\"BillingMode\":\"PAY_PER_REQUEST\","
 		 "\"AttributeDefinitions\":[" NAME("pk", "S") "],\"KeySchema\":[" HASH("pk") "]}");
-static const str create_dyn = STR_INIT("{\"TableName\":\"main\",\"AttributeDefinitions\":[" NAME(
-	"l",
-	"N") "],\"GlobalSecondaryIndexUpdates\":[{\"Create\":{\"IndexName\":\"dyn\",\"KeySchema\":"
-	     "[" HASH("l") "],\"Projection\":{\"ProjectionType\":\"KEYS_ONLY\"}}}]}");
-static const str delete_dyn = STR_INIT(
-	"{\"TableName\":\"main\",\"GlobalSecondaryIndexUpdates\":[{\"Delete\":{\"IndexName\":"
-	"\"dyn\"}}]}");
+static const str create_dyn = STR_INIT(
+	"{\"TableName\":\"main\",\"AttributeDefinitions\":[" L_NAME "],"
+	"\"GlobalSecondaryIndexUpdates\":[{\"Create\":{\"IndexName\":\"dyn\","
+	"\"KeySchema\":[" L_KEYS "],\"Projection\":{\"ProjectionType\":\"KEYS_ONLY\"}}}]}");
+static const str delete_dyn = STR_INIT("{\"TableName\":\"main\",\"GlobalSecondaryIndexUpdates\":["
+				       "{\"Delete\":{\"IndexName\":\"dyn\"}}]}");
 
 static void create(struct store *s, struct arena *a, str body)
 {
@@ -225,6 +191,36 @@ static void switch_stream(struct store *s, struct arena *a, bool on)
 			STR_ARG(answer.body));
 }
 
+/* "ENABLED", ...: of the newest stream of "side". */
+static str stream_status(struct store *s, struct arena *a)
+{
+	struct answer answer;
+	str arn;
+
+	answer = insist(s, a, false, "DescribeTable", STR("{\"TableName\":\"side\"}"));
+	arn = json_text(
+		json_get_path(store_parse(s, a, answer.body), STR("Table.LatestStreamArn")));
+	answer = insist(s, a, true, "DescribeStream",
+		arena_printf(a, "{\"StreamArn\":\"%.*s\"}", STR_ARG(arn)));
+	return json_text(json_get_path(
+		store_parse(s, a, answer.body), STR("StreamDescription.StreamStatus")));
+}
+
+/* An injected fault may have left the beginning to the worker. */
+static void wait_until_enabled(struct store *s, struct arena *a)
+{
+	for (unsigned i = 0; i < TRIES_MAX; i++) {
+		str status = stream_status(s, a);
+
+		if (str_eq(status, STR("ENABLED")))
+			return;
+		if (!str_eq(status, STR("ENABLING")))
+			break;
+		nap(100);
+	}
+	world_fail(s->w, "a stream that was enabled is \"%.*s\"", STR_ARG(stream_status(s, a)));
+}
+
 static void change_tables(void *arg)
 {
 	struct store *s = arg;
@@ -244,6 +240,7 @@ static void change_tables(void *arg)
 		} else if (choice < 7 && !stream &&
 			   s->n_side_streams < ARRAY_SIZE(s->side_streams)) {
 			switch_stream(s, &a, true);
+			wait_until_enabled(s, &a);
 			stream = &s->side_streams[s->n_side_streams++];
 			*stream = (struct side_stream){rt_now(), INT64_MAX};
 		} else if (choice < 7 && stream) {

@@ -265,6 +265,8 @@ static int backfill_slice(struct dynamodb *d, struct arena *a, struct job *job, 
 	struct buf cursor;
 	int rc;
 
+	if (!job->cursor.n) /* who does not put entries yet */
+		TRY(dynamodb_wait_for_writers(d));
 	buf_init(&cursor, a, KEY_BYTES_MAX + 1);
 	do {
 		if (atomic_load(&d->stopping))

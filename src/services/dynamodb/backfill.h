@@ -7,8 +7,10 @@
  *
  * One fiber per server works on the jobs, a slice of time each in turn. An index goes
  *
- *     CREATING                 writers that do not know it yet are waited for (flight.h)
- *     CREATING, backfilling    items are read in key order, their entries written
+ *     CREATING                 writers that do not know it yet are waited for (flight.h); those who
+ *                              know it delete entries and put none (write.c)
+ *     CREATING, backfilling    once all writers put entries, items are read in key order, and
+ *                              theirs are written
  *     ACTIVE                   the job is gone
  *     DELETING                 entries are swept, then it goes from the record, then once more
  *

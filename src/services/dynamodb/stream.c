@@ -166,8 +166,8 @@ static int new_label(
 	}
 }
 
-int stream_create_txn(struct kv_txn *txn, struct arena *a, struct table *t, uint64_t id,
-	enum table_stream_view view, int64_t now_ms)
+static int create(struct kv_txn *txn, struct arena *a, struct table *t, uint64_t id,
+	enum table_stream_view view, enum stream_phase phase, int64_t now_ms)
 {
 	struct stream *s = arena_new(a, struct stream);
 
@@ -181,6 +181,7 @@ int stream_create_txn(struct kv_txn *txn, struct arena *a, struct table *t, uint
 		.partition = t->partition.name,
 		.sort = t->sort.name,
 		.created_ms = now_ms,
+		.phase = phase,
 		.shard_count = STREAM_BUCKETS};
 	TRY(new_label(txn, a, t, now_ms, &s->label));
 	for (uint8_t i = 0; i < STREAM_BUCKETS; i++)
@@ -193,6 +194,18 @@ int stream_create_txn(struct kv_txn *txn, struct arena *a, struct table *t, uint
 	t->stream = (struct table_stream){.id = id, .label = s->label, .view = view};
 	t->last_stream_label = s->label;
 	return 0;
+}
+
+int stream_create_txn(struct kv_txn *txn, struct arena *a, struct table *t, uint64_t id,
+	enum table_stream_view view, int64_t now_ms)
+{
+	return create(txn, a, t, id, view, STREAM_RUNNING, now_ms);
+}
+
+int stream_enable_txn(struct kv_txn *txn, struct arena *a, struct table *t, uint64_t id,
+	enum table_stream_view view, int64_t now_ms)
+{
+	return create(txn, a, t, id, view, STREAM_ENABLING, now_ms);
 }
 
 int stream_end_txn(struct kv_txn *txn, struct arena *a, struct table *t, int64_t now_ms)

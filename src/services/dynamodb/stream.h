@@ -48,13 +48,22 @@ void stream_put(struct kv_txn *txn, struct arena *a, const struct item_change *c
  */
 must_use mayyield int stream_create_txn(struct kv_txn *txn, struct arena *a, struct table *t,
 	uint64_t id, enum table_stream_view view, int64_t now_ms);
+/* As stream_create_txn(), for a table that may have writers: after the commit stream_begin(). */
+must_use mayyield int stream_enable_txn(struct kv_txn *txn, struct arena *a, struct table *t,
+	uint64_t id, enum table_stream_view view, int64_t now_ms);
+/*
+ * Waits for the writers that do not know the table's stream, and lets it begin then: every write
+ * from now on has its record. The caller takes no part in a flight. What fails here, or is cut
+ * short by a crash, the worker does (stream_changed()).
+ */
+must_use mayyield int stream_begin(struct dynamodb *d, struct arena *a, const struct table *t);
 /*
  * Ends the table's stream, if there is one: of UpdateTable and DeleteTable. Clears t->stream and
  * keeps t->last_stream_label. As above; after the commit: stream_changed().
  */
 must_use mayyield int stream_end_txn(
 	struct kv_txn *txn, struct arena *a, struct table *t, int64_t now_ms);
-/* After the end of a stream was committed, and after catalog_changed(). Any loop. */
+/* After a stream's beginning or end was committed, and after catalog_changed(). Any loop. */
 void stream_changed(struct dynamodb *d);
 
 /* "NEW_IMAGE" ..., as on the wire; back: 1, or 0. */

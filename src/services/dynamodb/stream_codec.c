@@ -105,7 +105,7 @@ str stream_encode(struct arena *a, const struct stream *s)
 	buf_put_sized(&out, s->sort);
 	buf_put_varint(&out, (uint64_t)s->created_ms);
 	buf_put_varint(&out, (uint64_t)s->disabled_ms);
-	buf_put_char(&out, (char)s->settled);
+	buf_put_char(&out, (char)s->phase);
 	buf_put_varint(&out, s->shard_count);
 	for (size_t i = 0; i < s->shard_count; i++)
 		put_shard(&out, &s->shards[i]);
@@ -150,7 +150,7 @@ static bool take_shard(str *in, struct stream_shard *h)
 
 static int decode_head(str *in, struct stream *s)
 {
-	uint8_t version, view, settled;
+	uint8_t version, view, phase;
 
 	if (!str_take_u8(in, &version))
 		return ERR_CORRUPT;
@@ -162,10 +162,11 @@ static int decode_head(str *in, struct stream *s)
 		!str_take_be64(in, &s->table_id) || !str_take_u8(in, &view) ||
 		view > VIEW_NEW_AND_OLD_IMAGES || !take_text(in, &s->partition) ||
 		!s->partition.n || !take_text(in, &s->sort) || !take_time(in, &s->created_ms) ||
-		!take_time(in, &s->disabled_ms) || !str_take_u8(in, &settled) || settled > 1)
+		!take_time(in, &s->disabled_ms) || !str_take_u8(in, &phase) ||
+		phase > STREAM_ENABLING)
 		return ERR_CORRUPT;
 	s->view = (enum table_stream_view)view;
-	s->settled = settled;
+	s->phase = (enum stream_phase)phase;
 	return 0;
 }
 

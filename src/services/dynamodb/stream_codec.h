@@ -59,6 +59,17 @@ struct stream_shard {
 	uint64_t trimmed;              /* records up to here are gone; >= after */
 };
 
+enum stream_phase {
+	STREAM_RUNNING,
+	STREAM_SETTLED, /* disabled, and its shards are closed: nothing comes any more */
+	/*
+	 * Of a table that had writers already: one that does not know the stream may still commit
+	 * behind one that does. Nothing is read until they have left; then it begins
+	 * (stream_worker.c).
+	 */
+	STREAM_ENABLING,
+};
+
 struct stream {
 	uint64_t id; /* of its records' keys */
 	str account, region, table, label;
@@ -67,7 +78,7 @@ struct stream {
 	enum table_stream_view view;
 	str partition, sort;             /* key attributes; sort STR_NULL: none */
 	int64_t created_ms, disabled_ms; /* disabled_ms 0: writes go to it */
-	bool settled; /* disabled, and its shards are closed: nothing comes any more */
+	enum stream_phase phase;
 	struct stream_shard shards[STREAM_SHARDS_MAX]; /* oldest first */
 	size_t shard_count;
 };

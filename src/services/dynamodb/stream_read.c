@@ -151,8 +151,9 @@ int stream_look(struct kv *kv, struct arena *a, struct stream_look *look)
 		return LOOK_NO_SHARD;
 	if (!look->trim_horizon && look->after < h->trimmed && h->trimmed > h->after)
 		return LOOK_TRIMMED;
-	if (h->state == SHARD_CLOSING)
-		return LOOK_DONE; /* its end will be known in a moment */
+	/* Its end, or its beginning, will be known in a moment. */
+	if (h->state == SHARD_CLOSING || look->stream->phase == STREAM_ENABLING)
+		return LOOK_DONE;
 	return read_records(kv, a, look, h, horizon);
 }
 

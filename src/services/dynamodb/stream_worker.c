@@ -1,7 +1,7 @@
 /*
- * What happens to streams with time, by one fiber per server: shards are closed after four hours
- * and followed by a child, records are trimmed after 24 hours, a stream that was ended is settled
- * (its shards get their ends), and removed 24 hours later.
+ * What happens to streams with time, by one fiber per server: a stream of a table in use begins,
+ * shards are closed after four hours and followed by a child, records are trimmed after 24 hours,
+ * a stream that was ended is settled (its shards get their ends), and removed 24 hours later.
  *
  * All of it follows from the streams' documents, so a restart just goes on. The fiber sleeps until
  * the next of these is due, or until a stream ends (stream_changed()). Everything is done
@@ -285,14 +285,24 @@ static int roll_over(struct tending *t, size_t shard)
 	return 0;
 }
 
-/* ---- the end ---- */
+/* ---- the beginning, and the end ---- */
+
+static int apply_begin(struct revision *r, struct stream *s)
+{
+	if (s->phase != STREAM_ENABLING || s->disabled_ms)
+		return 0;
+	for (size_t i = 0; i < s->shard_count; i++)
+		s->shards[i].after = s->shards[i].trimmed = r->horizon[s->shards[i].bucket];
+	s->phase = STREAM_RUNNING;
+	return 1;
+}
 
 static int apply_settle(struct revision *r, struct stream *s)
 {
 	for (size_t i = 0; i < s->shard_count; i++)
 		if (s->shards[i].state != SHARD_CLOSED)
 			close_shard(&s->shards[i], r->horizon[s->shards[i].bucket], r->t->now_ms);
-	s->settled = true;
+	s->phase = STREAM_SETTLED;
 	return 1;
 }
 
@@ -312,29 +322,47 @@ static int last_stamp(struct tending *t, uint8_t bucket, uint64_t *ret_stamp)
 	return stream_key_stamp(key, ret_stamp);
 }
 
+/* The last stamps that were given, which the horizons may not have reached yet. */
+static int last_stamps(struct revision *r)
+{
+	TRY(horizons(r));
+	for (uint8_t i = 0; i < STREAM_BUCKETS; i++) {
+		uint64_t last;
+
+		TRY(last_stamp(r->t, i, &last));
+		r->horizon[i] = MAX(r->horizon[i], last);
+	}
+	return 0;
+}
+
 /*
- * Requests that knew the stream may still write to it: after them its shards get their ends, which
- * the horizon may not have reached yet.
+ * Once those have left who did not know the stream, it begins: the records above what was there by
+ * then are all that has happened to the table since.
  */
+static int begin(struct tending *t)
+{
+	struct revision r = {.t = t, .apply = apply_begin};
+
+	TRY(dynamodb_wait_for_writers(t->d));
+	TRY(last_stamps(&r));
+	TRY(revise(&r));
+	return 0;
+}
+
+/* Requests that knew the stream may still write to it: after them its shards get their ends. */
 static int settle(struct tending *t)
 {
 	struct revision r = {.t = t, .apply = apply_settle};
 
 	TRY(dynamodb_wait_for_writers(t->d));
-	TRY(horizons(&r));
-	for (uint8_t i = 0; i < STREAM_BUCKETS; i++) {
-		uint64_t last;
-
-		TRY(last_stamp(t, i, &last));
-		r.horizon[i] = MAX(r.horizon[i], last);
-	}
+	TRY(last_stamps(&r));
 	TRY(revise(&r));
 	return 0;
 }
 
 static int apply_remove(struct revision *r, struct stream *s)
 {
-	return r->remove = s->settled;
+	return r->remove = s->phase == STREAM_SETTLED;
 }
 
 /* 24 hours after its end. */
@@ -354,11 +382,13 @@ static int tend(struct tending *t)
 	struct stream *s = t->stream;
 
 	if (s->disabled_ms) {
-		if (!s->settled)
+		if (s->phase != STREAM_SETTLED)
 			TRY(settle(t));
 		if (s->disabled_ms + STREAM_KEPT_MS <= t->now_ms)
 			return remove_stream(t);
 		due_at(t, s->disabled_ms + STREAM_KEPT_MS);
+	} else if (s->phase == STREAM_ENABLING) {
+		TRY(begin(t));
 	}
 	for (size_t i = 0; i < s->shard_count;)
 		i += TRY(trim(t, i))
@@ -366,6 +396,19 @@ static int tend(struct tending *t)
 	for (size_t i = 0; i < s->shard_count && !s->disabled_ms; i++)
 		TRY(roll_over(t, i));
 	return 0;
+}
+
+int stream_begin(struct dynamodb *d, struct arena *a, const struct table *t)
+{
+	struct tending own = {.d = d,
+		.arena = a,
+		.key = stream_key(a, t->account, t->region, t->name, t->stream.label),
+		.table_key = table_key(a, t->account, t->region, t->name),
+		.stream = arena_new(a, struct stream),
+		.now_ms = rt_wall() / RT_NS_MS};
+
+	own.stream->id = t->stream.id;
+	return begin(&own);
 }
 
 /* ---- all of them ---- */

@@ -210,8 +210,8 @@ int dynamodb_list_streams(struct call *c)
 static const char *status_of(const struct stream *s)
 {
 	if (!s->disabled_ms)
-		return "ENABLED";
-	return s->settled ? "DISABLED" : "DISABLING";
+		return s->phase == STREAM_ENABLING ? "ENABLING" : "ENABLED";
+	return s->phase == STREAM_SETTLED ? "DISABLED" : "DISABLING";
 }
 
 static void describe_key(struct value *schema, str name, const char *role)

@@ -210,7 +210,7 @@ static int update_stream(struct update *u, struct kv_txn *txn, struct table *t)
 		return stream_end_txn(txn, c->arena, t, c->wall_ms);
 	if (!TRY(ids_take(txn, c->arena, u->stream_id, t->name)))
 		return AGAIN;
-	return stream_create_txn(txn, c->arena, t, u->stream_id, u->view, c->wall_ms);
+	return stream_enable_txn(txn, c->arena, t, u->stream_id, u->view, c->wall_ms);
 }
 
 static void update_class(struct call *c, struct table *t)
@@ -301,7 +301,7 @@ static int run(struct update *u, str table)
 		TRY(prepare(u, table));
 		rc = table_change_run(&u->change, table);
 	} while (rc == AGAIN && rt_now() < c->deadline_ns);
-	if (u->stream)
+	if (u->stream && (rc < 0 || !u->enables))
 		stream_changed(dynamodb_of(c));
 	if (u->create || u->delete)
 		dynamodb_wake(dynamodb_of(c), WORKER_BACKFILL);
@@ -323,6 +323,15 @@ static bool settles(struct call *c)
 	return true;
 }
 
+/* The change is committed whatever comes of this: what is left over is the worker's. */
+static mayyield int let_begin(struct call *c, const struct table *t)
+{
+	int rc = stream_begin(dynamodb_of(c), c->arena, t);
+
+	stream_changed(dynamodb_of(c));
+	return rc == ERR_CANCELLED ? rc : 0;
+}
+
 static void update_done(struct update *u)
 {
 	table_change_done(&u->change);
@@ -331,8 +340,7 @@ static void update_done(struct update *u)
 int dynamodb_update_table(struct call *c)
 {
 	/* The figures of a count may be written: the sweep has to know. */
-	struct flight flight unused_arg cleanup(flight_leave) =
-		flight_enter(&dynamodb_of(c)->flights);
+	struct flight flight cleanup(flight_leave) = flight_enter(&dynamodb_of(c)->flights);
 	struct update u cleanup(update_done) = {.change = {.c = c, .apply = apply}};
 	struct table_figures figures;
 	str name;
@@ -343,5 +351,6 @@ int dynamodb_update_table(struct call *c)
 	TRY(dynamodb_count(dynamodb_of(c), u.change.table, true, c->deadline_ns, &figures));
 	table_describe(u.change.table, settles(c) ? "ACTIVE" : "UPDATING", &figures, c->wall_ms,
 		value_put_struct(c->out, "TableDescription"));
-	return 0;
+	flight_leave(&flight);
+	return u.enables ? let_begin(c, u.change.table) : 0;
 }

@@ -248,6 +248,15 @@ struct writing {
 };
 
 /*
+ * Before an index is backfilling there are still writers that do not know it and would leave an
+ * entry behind that somebody else had put: so nobody puts one, and those who know it only delete.
+ */
+static bool takes_entries(const struct table_index *i)
+{
+	return i->status != INDEX_CREATING || i->backfilling;
+}
+
+/*
  * Makes the index follow the item; returns the write units: one write where an entry comes, goes or
  * changes, two (delete and put) where its key changes, none where it stays as it is.
  */
@@ -259,6 +268,11 @@ static double write_entry(struct writing *w, const struct table_index *i)
 	bool moved = before.key.p && after.key.p && !str_eq(before.key, after.key);
 	double units = 0;
 
+	if (!takes_entries(i)) {
+		if (before.key.p)
+			kv_txn_delete_covered(w->txn, before.key);
+		return 0;
+	}
 	if (i->local)
 		w->grown += (int64_t)after.bytes - (int64_t)before.bytes;
 	if (before.key.p && after.key.p && !moved) {
