@@ -302,7 +302,7 @@ void store_write_transaction(struct store *s, struct arena *a)
 	unsigned keys[OPS_MAX], n = any_keys(keys), again = any(3) ? 0 : 1;
 	uint64_t w = ++s->writes, group = ++s->groups;
 	str token = any(2) ? arena_printf(a, "token-%llu", (unsigned long long)group) : STR("");
-	bool unknown = false;
+	bool unknown = false, done = false;
 	struct answer answer;
 	enum store_told told;
 	struct buf body;
@@ -320,8 +320,14 @@ void store_write_transaction(struct store *s, struct arena *a)
 	for (unsigned i = 0; i < TRIES_MAX; i++) {
 		answer = world_dynamodb(s->w, a, "TransactWriteItems", buf_str(&body));
 		told = store_told(s, "TransactWriteItems", &answer);
+		done |= told == STORE_DONE;
 		if (token.n && told == STORE_DONE && again--)
 			continue; /* the same once more: nothing happens */
+		if (done && told == STORE_CONDITION)
+			world_fail(s->w, "a token's transaction ran again: %.*s",
+				STR_ARG(answer.body));
+		if (done) /* whatever the later try met */
+			told = STORE_DONE;
 		unknown |= told == STORE_UNKNOWN;
 		/* A conflict, or nobody there, says nothing of the try before. */
 		if (unknown && told == STORE_REFUSED)

@@ -15,7 +15,7 @@
 #include "services/dynamodb/record.h"
 #include "test/services/dynamodb/dynamodb_test.h"
 
-enum { FIBERS = 4, INDEXES = 6 };
+enum { FIBERS = 4, INDEXES = 7 };
 
 struct world {
 	struct rt *rt;
@@ -66,6 +66,9 @@ static void make_table(struct world *w)
 	add_index(w, false, "a:S,b:N s:N,v:S", PROJECTION_INCLUDE, INDEX_UPDATING);
 	/* The one that attributes of a wrong type keep away from, and the one that is no more. */
 	add_index(w, false, "c:S", PROJECTION_INCLUDE, INDEX_CREATING);
+	w->indexes[w->table.index_count - 1].backfilling = true;
+	/* Not yet; and no more. */
+	add_index(w, false, "b:N", PROJECTION_ALL, INDEX_CREATING);
 	add_index(w, false, "a:S", PROJECTION_ALL, INDEX_DELETING);
 }
 
@@ -234,7 +237,7 @@ static size_t expect_entry(
 	struct buf key;
 	str value, entry;
 
-	if (i->status == INDEX_DELETING ||
+	if (i->status == INDEX_DELETING || (i->status == INDEX_CREATING && !i->backfilling) ||
 		!stands_in(i->keys.partition, i->keys.partitions, item) ||
 		!stands_in(i->keys.sort, i->keys.sorts, item))
 		return 0;
