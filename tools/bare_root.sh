@@ -28,9 +28,12 @@ debootstrap --variant=minbase bookworm "$root" "${mirror:?"no package mirror in 
 	{ tail -n 20 "$root.log"; exit 1; }
 cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
 cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
+# How this host reaches the registries: npm's settings, and certificate authorities of its own.
 for file in /etc/npmrc "$HOME/.npmrc"; do
-	[ ! -f "$file" ] || cp "$file" "$root/root/.npmrc"
+	[ ! -f "$file" ] || cat "$file" >>"$root/root/.npmrc"
 done
+mkdir -p "$root/usr/local/share/ca-certificates"
+cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
 mount --bind "$root" "$root" # what chroot shows as / must be a mount, as on a machine
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
