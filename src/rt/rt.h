@@ -52,7 +52,7 @@ struct rt_options {
 	const struct rt_sim_options *sim; /* simulated: rt/sim.h; NULL: defaults */
 };
 
-enum { RT_LOOPS_MAX = 64, RT_SLOTS_MAX = 16 };
+enum { RT_LOOPS_MAX = 64, RT_SLOTS_MAX = 64 };
 
 must_use int rt_new(const struct rt_options *options, struct rt **ret_rt);
 /* Not while rt_run() runs. Frees pools that are left; their queues are empty by then. */

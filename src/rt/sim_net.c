@@ -409,9 +409,19 @@ int sim_connect(str address, int64_t deadline, struct rt_stream **ret_stream)
 	return 0;
 }
 
+/* Of literal addresses only: there is no directory of names. */
 int sim_resolve(
 	str host, uint16_t port, int64_t deadline, struct rt_address *ret_addresses, unsigned max)
 {
-	(void)host, (void)port, (void)deadline, (void)ret_addresses, (void)max;
-	return rt_cancelled() ? ERR_CANCELLED : ERR_NOT_FOUND; /* names are addresses here */
+	char text[RT_ADDRESS_TEXT];
+	int n = snprintf(text, sizeof text, str_find(host, ':') < 0 ? "%.*s:%u" : "[%.*s]:%u",
+		STR_ARG(host), port);
+
+	(void)deadline;
+	if (rt_cancelled())
+		return ERR_CANCELLED;
+	if (!max || n < 0 || (size_t)n >= sizeof text ||
+		rt_address_parse(str_of(text, (size_t)n), ret_addresses) < 0)
+		return ERR_NOT_FOUND;
+	return 1;
 }

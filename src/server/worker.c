@@ -1,9 +1,8 @@
 /*
- * The worker's life: runtime, store, services, gate, front, HTTP server; then waiting for SIGTERM,
- * and the same in reverse. Runs on the supervisor's descriptors as an unprivileged user.
+ * The worker's life: runtime, store and the server on them (node.h); then waiting for SIGTERM, and
+ * the same in reverse. Runs on the supervisor's descriptors as an unprivileged user.
  *
- * worker_main() is a fiber of loop 0. Everything it builds is read-only for the other loops once
- * they accept requests.
+ * worker_main() is a fiber of loop 0.
  */
 #include "server/worker.h"
 
@@ -12,15 +11,12 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/rc.h"
-#include "http/http.h"
 #include "kv/kv.h"
 #include "rt/crash.h"
 #include "rt/rt.h"
 #include "sandbox/launcher.h"
-#include "server/admin.h"
 #include "server/confine.h"
-#include "server/front.h"
-#include "server/metrics.h"
+#include "server/node.h"
 #include "server/services.h"
 
 #include <fcntl.h>
@@ -37,23 +33,10 @@ struct worker {
 	struct arena arena;
 	struct rt *rt;
 	struct kv *kv;
-	struct ports ports;
-	struct metrics *metrics;
-	struct services *services;
-	struct gate *gate;
-	struct front *front;
-	struct http_server *http;
-	struct admin admin;
-	struct gate_trust trust;
-	str host_suffixes[OPTION_LIST_MAX], cors_origins[OPTION_LIST_MAX];
+	struct node *node;
 	bool strict;
 	int status;
 };
-
-static int64_t wall_ms(void)
-{
-	return rt_wall() / RT_NS_MS;
-}
 
 /* Random bytes are drawn from the kernel by the page: a request's id must not cost a system call.
  */
@@ -75,21 +58,6 @@ static noinline_fn void request_random(void *to, size_t n)
 	memcpy(to, random_pool.bytes + random_pool.left, n);
 	/* What was given out is not kept. */
 	memset(random_pool.bytes + random_pool.left, 0, n);
-}
-
-static void serve(struct http_exchange *x, void *arg)
-{
-	struct worker *w = arg;
-
-	front_serve(w->front, x, &w->trust);
-}
-
-/* A container's endpoint: the same front, another trust. */
-static void serve_container(void *arg, struct http_exchange *x, const struct gate_trust *trust)
-{
-	struct worker *w = arg;
-
-	front_serve(w->front, x, trust);
 }
 
 static int open_store(struct worker *w)
@@ -117,85 +85,6 @@ static int open_store(struct worker *w)
 	}
 }
 
-static void make_gate(struct worker *w)
-{
-	const struct options *o = w->supervised->options;
-	struct gate_options options = {
-		.auth = w->strict ? GATE_STRICT : GATE_OPEN,
-		.host_suffixes = w->host_suffixes,
-		.host_suffix_count = o->host_suffix.n,
-		.cors_origins = w->cors_origins,
-		.cors_origin_count = o->cors_origin.n,
-		.region_default = STR("us-east-1"),
-		.done = metrics_count,
-		.hook_arg = w->metrics,
-		.wall_ms = wall_ms,
-		.monotonic_ns = rt_now,
-		.random = request_random,
-		.loops = rt_loop_count(w->rt),
-		.loop_index = rt_loop_index,
-	};
-	struct front_options front = {
-		.open = !w->strict,
-		.ports = &w->ports,
-		.host_suffixes = w->host_suffixes,
-		.host_suffix_count = o->host_suffix.n,
-		.region_default = STR("us-east-1"),
-		.own_page = admin_serve,
-		.own_page_arg = &w->admin,
-	};
-	const struct service *service;
-
-	for (unsigned i = 0; i < o->host_suffix.n; i++)
-		w->host_suffixes[i] = str_c(o->host_suffix.item[i]);
-	for (unsigned i = 0; i < o->cors_origin.n; i++)
-		w->cors_origins[i] = str_c(o->cors_origin.item[i]);
-	w->gate = gate_new(&options, &w->ports);
-	for (unsigned i = 0; (service = services_rows(w->services, i)); i++) {
-		gate_register(w->gate, service);
-		metrics_add_service(w->metrics, service);
-		check(w->admin.service_count < ADMIN_SERVICES_MAX);
-		w->admin.services[w->admin.service_count++] = service;
-	}
-	front.gate = w->gate;
-	w->front = front_new(&front);
-}
-
-/* Our limits, said in the words of the APIs. */
-static void on_refusal(enum http_refusal why, struct http_refusal_answer *answer, void *arg)
-{
-	static const struct http_header headers[] = {
-		{.name = STR_INIT("Content-Type"), .value = STR_INIT("application/x-amz-json-1.0")},
-		{.name = STR_INIT("Retry-After"), .value = STR_INIT("1")}};
-
-	(void)why, (void)arg;
-	if (answer->status != 503)
-		return;
-	answer->headers = headers;
-	answer->header_count = ARRAY_SIZE(headers);
-	answer->body = STR("{\"__type\":\"ThrottlingException\",\"message\":\"Rate exceeded\"}");
-}
-
-static int listen_for_clients(struct worker *w)
-{
-	const struct supervised *s = w->supervised;
-	struct http_server_options options = {.handler = serve, .arg = w, .on_refusal = on_refusal};
-	struct rt_listen_options listen = {.fds = s->listen_fd, .fd_count = s->listen_count};
-
-	TRY(http_server_new(&options, &w->http));
-	return http_server_listen(w->http, &listen, NULL);
-}
-
-static str address_of(struct worker *w)
-{
-	struct rt_address address;
-	char text[RT_ADDRESS_TEXT];
-
-	if (http_server_address(w->http, 0, &address) < 0)
-		return STR("?");
-	return arena_str(&w->arena, rt_address_text(&address, text));
-}
-
 /*
  * Strict mode begins with one key. It is written where only the owner can read it, and shown only
  * to somebody who sits at the terminal.
@@ -207,7 +96,7 @@ static int ensure_root_key(struct worker *w)
 	str key, secret, text;
 	int fd, made;
 
-	made = TRY(services_root_key(w->services, &w->arena, &key, &secret));
+	made = TRY(services_root_key(node_services(w->node), &w->arena, &key, &secret));
 	if (!made && access(path, F_OK) == 0)
 		return 0;
 	text = arena_printf(&w->arena,
@@ -228,7 +117,7 @@ static int ensure_root_key(struct worker *w)
 
 static void say_ready(struct worker *w)
 {
-	str address = address_of(w);
+	str address = node_address(w->node, &w->arena);
 
 	printf("cirrus " CIRRUS_VERSION " is ready on http://%.*s (%s, data in %s)\n",
 		STR_ARG(address),
@@ -262,27 +151,25 @@ static void wait_for_end(void)
 
 static int start(struct worker *w)
 {
-	int rc = services_open_sandbox(w->services, w->supervised->launcher_fd);
+	const struct supervised *s = w->supervised;
+	struct rt_listen_options listen = {.fds = s->listen_fd, .fd_count = s->listen_count};
+	int rc = node_open_sandbox(w->node, s->launcher_fd);
 
 	if (rc == 0)
 		rc = open_store(w);
-
 	if (rc < 0) {
-		fprintf(stderr, "cirrus: data folder %s/store: %s\n", w->supervised->data_folder,
+		fprintf(stderr, "cirrus: data folder %s/store: %s\n", s->data_folder,
 			rc == ERR_LOCKED    ? "in use by another cirrus"
 			: rc == ERR_VERSION ? "written by another version of cirrus"
 					    : rc_text(rc));
 		w->status = rc == ERR_LOCKED || rc == ERR_VERSION ? SUPERVISOR_EXIT_CONFIG : 1;
 		return rc;
 	}
-	w->admin.kv = w->kv;
-	w->admin.functions = w->services;
-	make_gate(w);
-	rc = services_start(w->services, w->kv);
+	rc = node_start(w->node, w->kv);
 	if (rc == 0 && w->strict)
 		rc = ensure_root_key(w);
 	if (rc == 0)
-		rc = listen_for_clients(w);
+		rc = node_listen(w->node, &listen);
 	if (rc < 0) {
 		fprintf(stderr, "cirrus: cannot start: %s\n", rc_text(rc));
 		w->status = 1;
@@ -293,22 +180,18 @@ static int start(struct worker *w)
 static void worker_main(void *arg)
 {
 	struct worker *w = arg;
+	int cut;
 
-	w->admin.started_ns = rt_now();
 	if (start(w) == 0) {
 		mem_keep_mapped();
 		say_ready(w);
 		wait_for_end();
 		log_info("server", "stopping: requests in progress are finished");
 	}
-	if (w->http) {
-		int cut = http_server_drain(w->http, rt_after_ms(DRAIN_MS));
-
-		if (cut > 0)
-			log_warn("server", "requests were cut at the end", "count=%d", cut);
-	}
-	services_stop(w->services, rt_after_ms(DRAIN_MS));
-	http_server_free(w->http);
+	cut = node_drain(w->node, rt_after_ms(DRAIN_MS));
+	if (cut > 0)
+		log_warn("server", "requests were cut at the end", "count=%d", cut);
+	node_stop(w->node, rt_after_ms(DRAIN_MS));
 	kv_close(w->kv);
 	rt_stop(w->rt);
 }
@@ -332,19 +215,18 @@ static int make_runtime(struct worker *w)
 		.connections_max =
 			(unsigned)MAX(o->connections_max / (long)w->supervised->listen_count, 64L),
 	};
-	struct services_options services = {
+	struct node_options node = {
 		.options = o,
 		.data_folder = w->supervised->data_folder,
 		.strict = w->strict,
-		.ports = &w->ports,
-		.front = serve_container,
-		.front_arg = w,
+		.loopback = w->supervised->loopback,
+		.crashes = w->supervised->crashes,
 		.url_key = random_key(),
+		.random = request_random,
 	};
 
 	TRY(rt_new(&options, &w->rt));
-	w->metrics = metrics_new(w->rt);
-	return services_new(w->rt, &services, &w->services);
+	return node_new(w->rt, &node, &w->node);
 }
 
 static void check_auth(struct worker *w)
@@ -372,21 +254,14 @@ int worker_run(const struct supervised *s)
 	umask(0077);
 	rt_crash_install();
 	w->supervised = s;
-	w->trust.loopback = s->loopback;
 	arena_init(&w->arena, 1 << 20);
 	check_auth(w);
-	w->admin.crashes = s->crashes;
 	if (make_runtime(w) < 0) {
 		fprintf(stderr, "cirrus: the runtime cannot be made\n");
 		return 1;
 	}
-	w->admin.metrics = w->metrics;
-	w->admin.rt = w->rt;
 	check(rt_run(w->rt, worker_main, w) == 0);
-	front_free(w->front);
-	gate_free(w->gate);
-	services_free(w->services);
-	metrics_free(w->metrics);
+	node_free(w->node);
 	rt_free(w->rt);
 	status = w->status;
 	arena_done(&w->arena);

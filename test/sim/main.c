@@ -13,10 +13,15 @@
 
 static const struct {
 	const char *name;
+	const struct world_kind *kind;
 	world_workload *run;
 	unsigned every; /* it runs for each so many-th seed */
 } workloads[] = {
-	{"chain", workload_chain, 1}, {"tables", workload_tables, 1}, {"store", workload_store, 1}};
+	{"chain", &world_service, workload_chain, 1},
+	{"tables", &world_service, workload_tables, 1},
+	{"store", &world_service, workload_store, 1},
+	{"server", &world_server, workload_server, 1},
+};
 
 /* Injected faults are logged by the thousand; what counts is what clients see. */
 static void be_quiet(enum log_level level, str line)
@@ -27,13 +32,13 @@ static void be_quiet(enum log_level level, str line)
 static bool run(size_t i, uint64_t seed, bool verbose, bool twice)
 {
 	uint64_t trace, again;
-	unsigned failures = world_run(seed, workloads[i].run, &trace);
+	unsigned failures = world_run(seed, workloads[i].kind, workloads[i].run, &trace);
 
 	if (verbose)
 		printf("%s %llu: %016llx\n", workloads[i].name, (unsigned long long)seed,
 			(unsigned long long)trace);
 	if (twice) {
-		failures += world_run(seed, workloads[i].run, &again);
+		failures += world_run(seed, workloads[i].kind, workloads[i].run, &again);
 		if (trace != again) {
 			fprintf(stderr, "seed %llu ran in two ways\n", (unsigned long long)seed);
 			failures++;

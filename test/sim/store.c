@@ -27,18 +27,6 @@ enum {
 	RECORDS_PAGE = 7
 };
 
-static unsigned any(unsigned below)
-{
-	return (unsigned)(rt_random() % below);
-}
-
-static void nap(int64_t ms)
-{
-	int rc = rt_sleep_until(rt_after_ms(ms));
-
-	(void)rc;
-}
-
 const struct json_value *store_parse(struct store *s, struct arena *a, str body)
 {
 	struct json_value *v;

@@ -5,11 +5,6 @@
 
 enum { REQUEST_MAX = 1 << 14, PAGES_MAX = 40 };
 
-static unsigned any(unsigned below)
-{
-	return (unsigned)(rt_random() % below);
-}
-
 static bool read_item(
 	struct store *s, const struct json_value *v, unsigned *ret_key, struct model_item *ret_item)
 {

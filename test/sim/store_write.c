@@ -7,11 +7,6 @@
 
 enum { OPS_MAX = 4, TRIES_MAX = 6, TTL_AHEAD_S = 9, REQUEST_MAX = 1 << 16 };
 
-static unsigned any(unsigned below)
-{
-	return (unsigned)(rt_random() % below);
-}
-
 /* --- random operations ---------------------------------------------------------------------- */
 
 static void give(struct model_item *item, enum model_attribute attribute, int64_t value)

@@ -9,5 +9,6 @@
 void workload_chain(struct world *w);
 void workload_tables(struct world *w);
 void workload_store(struct world *w);
+void workload_server(struct world *w);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Building the world, signing requests, counting failures.
+ * Building worlds, crashing what runs in them, signing requests, counting failures.
  */
 #include "test/sim/world.h"
 
@@ -10,15 +10,9 @@
 #include "base/time.h"
 #include "kv/kv.h"
 #include "rt/sim.h"
-#include "services/dynamodb/dynamodb.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-
-static int64_t wall_ms(void)
-{
-	return rt_wall() / RT_NS_MS;
-}
 
 void world_fail(struct world *w, const char *format, ...)
 {
@@ -55,109 +49,59 @@ void world_calm(struct world *w)
 	kv_fault_set(w->kv, &(struct kv_fault_options){.no_delay = true});
 }
 
-static int give_body(void *arg, size_t max, str *ret_body)
-{
-	const str *body = arg;
-
-	if (body->n > max)
-		return ERR_TOO_LARGE;
-	*ret_body = *body;
-	return 0;
-}
-
 static str amz_date(struct arena *a)
 {
 	struct buf b;
 
 	buf_init(&b, a, 64);
-	time_put_amz(&b, wall_ms());
+	time_put_amz(&b, rt_wall() / RT_NS_MS);
 	return buf_str(&b);
 }
 
-/* Adds the Authorization header, as a client of key test/test would. */
-static void sign(struct arena *a, struct gate_request *r, struct http_header *headers, str body)
+static bool has_target(const struct sigv4_request *r)
 {
-	struct sigv4_request q = {.method = r->method,
-		.path = r->path,
-		.query = r->query,
-		.headers = headers,
-		.header_count = r->header_count};
-	struct sigv4_auth auth = {.access_key = STR("test"),
+	for (unsigned i = 0; i < r->header_count; i++)
+		if (str_eq(r->headers[i].name, STR("X-Amz-Target")))
+			return true;
+	return false;
+}
+
+void world_sign(struct arena *a, const struct world_signature *by, struct sigv4_request *r,
+	struct http_header *headers, str body)
+{
+	struct sigv4_auth auth = {.access_key = by->access_key,
 		.region = STR("us-east-1"),
-		.service = STR("dynamodb"),
-		.signed_headers = STR("host;x-amz-date;x-amz-target"),
-		.timestamp = headers[1].value};
+		.service = by->service,
+		.signed_headers = has_target(r) ? STR("host;x-amz-date;x-amz-target")
+						: STR("host;x-amz-date"),
+		.timestamp = amz_date(a)};
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_BYTES * 2];
 	struct sigv4_error error;
 	struct hmac_key key;
 	str text;
 
+	headers[r->header_count++] =
+		(struct http_header){.name = STR("X-Amz-Date"), .value = auth.timestamp};
+	r->headers = headers;
 	auth.date = str_sub(auth.timestamp, 0, 8);
-	auth.scope = arena_printf(a, "%.*s/us-east-1/dynamodb/aws4_request", STR_ARG(auth.date));
+	auth.scope = arena_printf(
+		a, "%.*s/us-east-1/%.*s/aws4_request", STR_ARG(auth.date), STR_ARG(by->service));
 	sha256_of(body, digest);
 	hex_encode(digest, sizeof digest, hex);
-	check(sigv4_canonical_request(a, &q, &auth, str_of(hex, sizeof hex), &text, &error) == 0);
+	check(sigv4_canonical_request(a, r, &auth, str_of(hex, sizeof hex), &text, &error) == 0);
 	text = sigv4_string_to_sign(a, &auth, text);
-	sigv4_derive_key(STR("test"), auth.date, auth.region, auth.service, &key);
+	sigv4_derive_key(by->secret, auth.date, auth.region, auth.service, &key);
 	hmac_sha256(&key, text, digest);
 	hex_encode(digest, sizeof digest, hex);
 	headers[r->header_count++] = (struct http_header){.name = STR("Authorization"),
 		.value = arena_printf(a,
-			"AWS4-HMAC-SHA256 Credential=test/%.*s, SignedHeaders=%.*s, Signature=%.*s",
-			STR_ARG(auth.scope), STR_ARG(auth.signed_headers), (int)sizeof hex, hex)};
+			"AWS4-HMAC-SHA256 Credential=%.*s/%.*s, SignedHeaders=%.*s, Signature=%.*s",
+			STR_ARG(by->access_key), STR_ARG(auth.scope), STR_ARG(auth.signed_headers),
+			(int)sizeof hex, hex)};
 }
 
-static mayyield struct answer send_request(
-	struct world *w, struct arena *a, const char *target, const char *operation, str body)
-{
-	static const struct gate_trust trust = {.loopback = true};
-	struct gate_response response = {0};
-	struct http_header headers[4] = {{.name = STR("Host"), .value = STR("localhost:4566")},
-		{.name = STR("X-Amz-Date"), .value = amz_date(a)},
-		{.name = STR("X-Amz-Target"),
-			.value = arena_printf(a, "%s_20120810.%s", target, operation)}};
-	struct gate_request request = {.method = STR("POST"),
-		.path = STR("/"),
-		.query = STR_NULL,
-		.headers = headers,
-		.header_count = 3,
-		.peer = STR("127.0.0.1"),
-		.trust = &trust,
-		.body = give_body,
-		.body_arg = &body,
-		.body_length = body.n};
-
-	struct answer answer = {0};
-	int rc;
-
-	if (w->down) {
-		rc = rt_sleep_until(rt_after_ms(2)); /* nobody listens */
-		(void)rc;
-		return answer;
-	}
-	sign(a, &request, headers, body);
-	w->inside++;
-	gate_handle(w->gate, a, &request, &response);
-	if (--w->inside == 0 && w->down)
-		rt_event_set(&w->emptied);
-	w->requests++;
-	answer = (struct answer){response.status, arena_str(a, response.body)};
-	w->trace = (w->trace ^ str_hash(answer.body) ^ answer.status) * 0x9e3779b97f4a7c15;
-	return answer;
-}
-
-struct answer world_dynamodb(struct world *w, struct arena *a, const char *operation, str body)
-{
-	return send_request(w, a, "DynamoDB", operation, body);
-}
-
-struct answer world_streams(struct world *w, struct arena *a, const char *operation, str body)
-{
-	return send_request(w, a, "DynamoDBStreams", operation, body);
-}
-
-static struct kv_fault_options faults_of(const struct world *w)
+struct kv_fault_options world_faults(const struct world *w)
 {
 	return (struct kv_fault_options){.seed = w->seed,
 		.conflict_per_mille = w->seed % 3 == 0 ? 100 : 0,
@@ -165,25 +109,14 @@ static struct kv_fault_options faults_of(const struct world *w)
 		.error_per_mille = w->seed % 4 == 0 ? 20 : 0};
 }
 
-/* Starts the life that it is now. */
 static mayyield void live(struct world *w)
 {
-	struct dynamodb *d = w->lives[w->life];
-	struct gate_options options = {.auth = GATE_OPEN,
-		.region_default = STR("us-east-1"),
-		.wall_ms = wall_ms,
-		.monotonic_ns = rt_now,
-		.random = rt_random_bytes};
-
-	check(dynamodb_start(d, w->kv) == 0);
-	w->gate = gate_new(&options, &w->ports[w->life]);
-	gate_register(w->gate, dynamodb_service(d));
-	gate_register(w->gate, dynamodb_streams_service(d));
+	w->kind->live(w, w->lives[w->life]);
 }
 
 void world_crash(struct world *w)
 {
-	struct kv_fault_options faults = faults_of(w);
+	struct kv_fault_options faults = world_faults(w);
 
 	check(w->life + 1 < WORLD_LIVES);
 	w->down = true;
@@ -194,10 +127,9 @@ void world_crash(struct world *w)
 		rt_event_wait_sure(&w->emptied);
 	faults.error_per_mille = 1000;
 	kv_fault_set(w->kv, &faults);
-	dynamodb_stop(w->lives[w->life]);
-	gate_free(w->gate);
+	w->kind->die(w, w->lives[w->life]);
 	w->life++;
-	faults = faults_of(w);
+	faults = world_faults(w);
 	kv_fault_set(w->kv, &faults);
 	live(w);
 	w->down = false;
@@ -212,7 +144,7 @@ static void run(void *arg)
 {
 	struct start *start = arg;
 	struct world *w = start->world;
-	struct kv_fault_options faults = faults_of(w);
+	struct kv_fault_options faults = world_faults(w);
 	struct kv *memory;
 
 	check(kv_open_memory(&(struct kv_memory_options){.seed = w->seed | 1}, &memory) == 0);
@@ -222,27 +154,31 @@ static void run(void *arg)
 	rt_event_init(&w->clients_ended);
 	start->workload(w);
 	world_calm(w);
-	dynamodb_stop(w->lives[w->life]);
+	w->kind->die(w, w->lives[w->life]);
 	kv_close(w->kv);
 	rt_stop(w->rt);
 }
 
-unsigned world_run(uint64_t seed, world_workload *workload, uint64_t *ret_trace)
+unsigned world_run(
+	uint64_t seed, const struct world_kind *kind, world_workload *workload, uint64_t *ret_trace)
 {
-	struct world w = {.seed = seed};
+	struct world w = {.seed = seed, .kind = kind};
 	struct start start = {&w, workload};
-	struct rt_options options = {.mode = RT_SIMULATED, .loops = 1, .seed = seed};
+	struct rt_sim_options sim = {.resets_per_million = seed % 2 ? kind->resets_per_million : 0};
+	struct rt_options options = {
+		.mode = RT_SIMULATED, .loops = kind->loops, .seed = seed, .sim = &sim};
 	int rc;
 
 	check(rt_new(&options, &w.rt) == 0);
 	for (unsigned i = 0; i < WORLD_LIVES; i++)
-		w.lives[i] = dynamodb_new(w.rt);
+		w.lives[i] = kind->make(&w);
 	rc = rt_run(w.rt, run, &start);
 	if (rc < 0)
 		world_fail(&w, "the simulation ended with %s", rc_name(rc));
-	gate_free(w.gate);
 	for (unsigned i = 0; i < WORLD_LIVES; i++)
-		dynamodb_free(w.lives[i]);
+		kind->free(w.lives[i]);
+	if (kind->end)
+		kind->end(&w);
 	*ret_trace = w.trace ^ rt_sim_trace(w.rt);
 	rt_free(w.rt);
 	return w.failures;
