@@ -163,6 +163,8 @@ int dynamodb_start_bulk_put(struct call *c);
 int dynamodb_describe_bulk(struct call *c);
 int dynamodb_list_bulk(struct call *c);
 int dynamodb_cancel_bulk(struct call *c);
+int dynamodb_update_scaling(struct call *c);
+int dynamodb_describe_scaling(struct call *c);
 int dynamodb_update_insights(struct call *c);
 int dynamodb_describe_insights(struct call *c);
 int dynamodb_list_insights(struct call *c);

@@ -100,6 +100,25 @@ static void put_units(struct json_writer *w, const struct table_throughput *unit
 	put_number(w, "warm_write", units->warm_write);
 }
 
+static void put_scaling(struct json_writer *w, const char *key, const struct table_scaling *s)
+{
+	if (!s->enabled)
+		return;
+	json_put_key(w, str_c(key));
+	json_put_object_begin(w);
+	put_number(w, "minimum", s->minimum);
+	put_number(w, "maximum", s->maximum);
+	put_given(w, "role", s->role);
+	put_given(w, "policy", s->policy);
+	json_put_key(w, STR("disable_scale_in"));
+	json_put_bool(w, s->disable_scale_in);
+	put_number(w, "in_cooldown", s->in_cooldown);
+	put_number(w, "out_cooldown", s->out_cooldown);
+	json_put_key(w, STR("target"));
+	json_put_double(w, s->target);
+	json_put_object_end(w);
+}
+
 static void put_insights(struct json_writer *w, const struct table_insights *insights)
 {
 	put_number(w, "insights", insights->mode);
@@ -148,6 +167,8 @@ static void put_index(struct json_writer *w, const struct table_index *i)
 	if (i->vector)
 		put_vector(w, i->vector);
 	put_units(w, &i->units);
+	put_scaling(w, "read_scaling", &i->read_scaling);
+	put_scaling(w, "write_scaling", &i->write_scaling);
 	put_insights(w, &i->insights);
 	json_put_object_end(w);
 }
@@ -193,6 +214,8 @@ str table_encode(struct arena *a, const struct table *t)
 	json_put_key(&w, STR("on_demand"));
 	json_put_bool(&w, t->on_demand);
 	put_units(&w, &t->units);
+	put_scaling(&w, "read_scaling", &t->read_scaling);
+	put_scaling(&w, "write_scaling", &t->write_scaling);
 	put_insights(&w, &t->insights);
 	put_number(&w, "created_ms", t->created_ms);
 	put_number(&w, "on_demand_since_ms", t->on_demand_since_ms);
@@ -269,6 +292,27 @@ static struct table_throughput units_of(const struct json_value *v)
 		.write_max = number_of(json_get(v, STR("write_max"))),
 		.warm_read = number_of(json_get(v, STR("warm_read"))),
 		.warm_write = number_of(json_get(v, STR("warm_write")))};
+}
+
+static int decode_scaling(struct table *t, const struct json_value *v, struct table_scaling *s)
+{
+	const struct json_value *target = json_get(v, STR("target"));
+	struct json_reader r;
+
+	if (!v)
+		return 0;
+	*s = (struct table_scaling){.enabled = true,
+		.minimum = number_of(json_get(v, STR("minimum"))),
+		.maximum = number_of(json_get(v, STR("maximum"))),
+		.role = json_text(json_get(v, STR("role"))),
+		.policy = json_text(json_get(v, STR("policy"))),
+		.disable_scale_in = bool_of(json_get(v, STR("disable_scale_in"))),
+		.in_cooldown = number_of(json_get(v, STR("in_cooldown"))),
+		.out_cooldown = number_of(json_get(v, STR("out_cooldown")))};
+	if (!target || target->kind != JSON_NUMBER)
+		return ERR_CORRUPT;
+	json_reader_init(&r, target->text, &t->arena, 1);
+	return json_double(&r, &s->target);
 }
 
 static struct table_insights insights_of(const struct json_value *v)
@@ -384,6 +428,8 @@ static int decode_index(struct table *t, const struct json_value *v, struct tabl
 	i->status = (enum table_index_status)number_of(json_get(v, STR("status")));
 	i->backfilling = bool_of(json_get(v, STR("backfilling")));
 	i->units = units_of(v);
+	TRY(decode_scaling(t, json_get(v, STR("read_scaling")), &i->read_scaling));
+	TRY(decode_scaling(t, json_get(v, STR("write_scaling")), &i->write_scaling));
 	i->insights = insights_of(v);
 	if (vector)
 		TRY(decode_vector(t, vector, &i->vector));
@@ -445,6 +491,8 @@ static int decode(struct table *t, str document)
 	t->sort = attribute_of(json_get(v, STR("sort")));
 	t->on_demand = bool_of(json_get(v, STR("on_demand")));
 	t->units = units_of(v);
+	TRY(decode_scaling(t, json_get(v, STR("read_scaling")), &t->read_scaling));
+	TRY(decode_scaling(t, json_get(v, STR("write_scaling")), &t->write_scaling));
 	t->insights = insights_of(v);
 	t->created_ms = number_of(json_get(v, STR("created_ms")));
 	t->on_demand_since_ms = number_of(json_get(v, STR("on_demand_since_ms")));

@@ -75,6 +75,19 @@ struct table_insights {
 	int64_t changed_ms; /* 0: never */
 };
 
+/*
+ * Auto scaling of one kind of units of a table or global index, as set (auto_scaling.c). Texts are
+ * STR_NULL and cooldowns -1 where they were not given.
+ */
+struct table_scaling {
+	bool enabled;
+	int64_t minimum, maximum;
+	str role, policy;
+	bool disable_scale_in;
+	int64_t in_cooldown, out_cooldown; /* seconds */
+	double target;                     /* percent of the units */
+};
+
 enum table_projection { PROJECTION_ALL, PROJECTION_KEYS_ONLY, PROJECTION_INCLUDE };
 /* ACTIVE is 0. A deleted index is DELETING until its entries are gone. */
 enum table_index_status { INDEX_ACTIVE, INDEX_CREATING, INDEX_UPDATING, INDEX_DELETING };
@@ -116,6 +129,7 @@ struct table_index {
 	enum table_index_status status;
 	bool backfilling;
 	struct table_throughput units; /* global ones */
+	struct table_scaling read_scaling, write_scaling;
 	struct table_insights insights;
 };
 
@@ -147,6 +161,7 @@ struct table {
 	int64_t ttl_changed_ms; /* 0: never */
 	bool on_demand;         /* BillingMode PAY_PER_REQUEST */
 	struct table_throughput units;
+	struct table_scaling read_scaling, write_scaling;
 	int64_t created_ms, on_demand_since_ms;
 	int64_t class_since_ms; /* 0: since it was made */
 	bool deletion_protection;
@@ -182,6 +197,8 @@ struct table_attributes {
 /* Each once, ascending by name; of the arena. */
 struct table_attributes table_attributes(struct arena *a, const struct table *t);
 
+/* IndexStatus. */
+const char *table_index_status(const struct table_index *i);
 /* TableStatus: UPDATING while an index that is made later is being prepared; else ACTIVE. */
 const char *table_status(const struct table *t);
 

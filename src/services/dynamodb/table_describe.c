@@ -152,11 +152,16 @@ static void describe_projection(const struct table_index *i, struct value *proje
 		value_add_str(names, arena_str(names->tree->arena, i->include[k]));
 }
 
-static void describe_status(const struct table_index *i, bool creating, struct value *d)
+const char *table_index_status(const struct table_index *i)
 {
 	static const char *const statuses[] = {"ACTIVE", "CREATING", "UPDATING", "DELETING"};
 
-	put_copy(d, "IndexStatus", str_c(creating ? "CREATING" : statuses[i->status]));
+	return statuses[i->status];
+}
+
+static void describe_status(const struct table_index *i, bool creating, struct value *d)
+{
+	put_copy(d, "IndexStatus", str_c(creating ? "CREATING" : table_index_status(i)));
 	/* An index that was made with its table is never CREATING in the record. */
 	if (i->status == INDEX_CREATING)
 		value_put_bool(d, "Backfilling", i->backfilling);

@@ -28,6 +28,11 @@ TEST(dynamodb, wire_bulk)
 	ddb_file(FOLDER "bulk.txt", 30);
 }
 
+TEST(dynamodb, wire_auto_scaling)
+{
+	ddb_file(FOLDER "auto_scaling.txt", 28);
+}
+
 TEST(dynamodb, wire_index_tables)
 {
 	ddb_file(FOLDER "index_tables.txt", 130);
