@@ -11,7 +11,8 @@ static const struct {
 	[MODEL_G] = {"g", true},
 	[MODEL_L] = {"l", false},
 	[MODEL_T] = {"t", false},
-	[MODEL_P] = {"p", true}};
+	[MODEL_P] = {"p", true},
+	[MODEL_V] = {"v", false}};
 
 /* --- what operations mean ------------------------------------------------------------------- */
 
@@ -109,6 +110,10 @@ static void put_plain(struct buf *out, enum model_attribute attribute, int64_t v
 
 static void put_value(struct buf *out, enum model_attribute attribute, int64_t value)
 {
+	if (attribute == MODEL_V) {
+		buf_printf(out, "{\"L\":[{\"N\":\"%lld\"},{\"N\":\"1\"}]}", (long long)value);
+		return;
+	}
 	buf_put(out, attributes[attribute].text ? STR("{\"S\":\"") : STR("{\"N\":\""));
 	put_plain(out, attribute, value);
 	buf_put(out, STR("\"}"));
@@ -230,6 +235,10 @@ static void put_literal(struct buf *out, enum model_attribute attribute, int64_t
 {
 	str quote = attributes[attribute].text ? STR("'") : STR("");
 
+	if (attribute == MODEL_V) {
+		buf_printf(out, "[%lld,1]", (long long)value);
+		return;
+	}
 	buf_put(out, quote);
 	put_plain(out, attribute, value);
 	buf_put(out, quote);
@@ -279,10 +288,21 @@ void model_put_text(struct buf *out, const struct model_item *item)
 
 /* --- reading -------------------------------------------------------------------------------- */
 
+static bool read_vector(const struct json_value *v, int64_t *ret_value)
+{
+	const struct json_value *list = json_get(v, STR("L"));
+
+	return list && list->kind == JSON_ARRAY && list->count == 2 &&
+	       str_eq(json_text(json_get(json_at(list, 1), STR("N"))), STR("1")) &&
+	       str_to_i64(json_text(json_get(json_at(list, 0), STR("N"))), ret_value) == 0;
+}
+
 static bool read_value(const struct json_member *m, unsigned i, int64_t *ret_value)
 {
 	str text = json_text(json_get(&m->value, attributes[i].text ? STR("S") : STR("N")));
 
+	if (i == MODEL_V)
+		return read_vector(&m->value, ret_value);
 	if (!text.p || m->value.count != 1)
 		return false;
 	if (i == MODEL_P) {

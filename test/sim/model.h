@@ -20,6 +20,7 @@ enum model_attribute {
 	MODEL_L, /* N: key of the local index */
 	MODEL_T, /* N: the second it expires at */
 	MODEL_P, /* S of `value` letters: weight */
+	MODEL_V, /* L of `value` and 1: a vector */
 	MODEL_ATTRIBUTES
 };
 

@@ -86,6 +86,9 @@ static mayyield struct answer insist(
 #define HASH(name)       "{\"AttributeName\":\"" name "\",\"KeyType\":\"HASH\"}"
 #define RANGE(name)      "{\"AttributeName\":\"" name "\",\"KeyType\":\"RANGE\"}"
 #define ALL              "\"Projection\":{\"ProjectionType\":\"ALL\"}"
+#define VECTORS(name)                                                               \
+	"\"IndexName\":\"" name "\",\"VectorAttribute\":{\"AttributeName\":\"v\"}," \
+	"\"Dimensions\":2,\"DistanceFunction\":\"EUCLIDEAN\","
 
 #define INDEX(name, keys) "{\"IndexName\":\"" name "\",\"KeySchema\":[" keys "]," ALL "}"
 #define MAIN_NAMES        NAME("pk", "S") "," NAME("sk", "N") "," NAME("g", "S") "," NAME("w", "N")
@@ -97,12 +100,14 @@ static mayyield struct answer insist(
 #define STREAM            "{\"StreamEnabled\":true,\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}"
 
 static const str create_main = STR_INIT("{\"TableName\":\"main\","
-					"\"BillingMode\":\"PAY_PER_REQUEST\","
-					"\"AttributeDefinitions\":[" MAIN_NAMES "," L_NAME "],"
-					"\"KeySchema\":[" MAIN_KEYS "],"
-					"\"LocalSecondaryIndexes\":[" BY_L "],"
-					"\"GlobalSecondaryIndexes\":[" BY_G "],"
-					"\"StreamSpecification\":" STREAM "}");
+					"\"VectorIndexes\":[{" VECTORS("vec") ALL
+	"}],"
+	"\"BillingMode\":\"PAY_PER_REQUEST\","
+	"\"AttributeDefinitions\":[" MAIN_NAMES "," L_NAME "],"
+	"\"KeySchema\":[" MAIN_KEYS "],"
+	"\"LocalSecondaryIndexes\":[" BY_L "],"
+	"\"GlobalSecondaryIndexes\":[" BY_G "],"
+	"\"StreamSpecification\":" STREAM "}");
 static const str create_side =
 	STR_INIT("{\"TableName\":\"side\",\"BillingMode\":\"PAY_PER_REQUEST\","
 		 "\"AttributeDefinitions\":[" NAME("pk", "S") "],\"KeySchema\":[" HASH("pk") "]}");
@@ -112,6 +117,18 @@ static const str create_dyn = STR_INIT(
 	"\"KeySchema\":[" L_KEYS "],\"Projection\":{\"ProjectionType\":\"KEYS_ONLY\"}}}]}");
 static const str delete_dyn = STR_INIT("{\"TableName\":\"main\",\"GlobalSecondaryIndexUpdates\":["
 				       "{\"Delete\":{\"IndexName\":\"dyn\"}}]}");
+
+/* A vector index that comes and goes, of the partitions of the global index. */
+static const str create_dyv = STR_INIT("{\"TableName\":\"main\",\"AttributeDefinitions\":[" NAME(
+	"g",
+	"S") "],\"VectorIndexUpdates\":[{\"Create\":{" VECTORS("dyv") "\"SearchSchema\":[{"
+								      "\"AttributeName\":\"g\","
+								      "\"SearchSchemaElementType\":"
+								      "\"HASH\"}],\"Projection\":{"
+								      "\"ProjectionType\":\"KEYS_"
+								      "ONLY\"}}}]}");
+static const str delete_dyv = STR_INIT(
+	"{\"TableName\":\"main\",\"VectorIndexUpdates\":[{\"Delete\":{\"IndexName\":\"dyv\"}}]}");
 
 static void create(struct store *s, struct arena *a, str body)
 {
@@ -126,27 +143,44 @@ static void create(struct store *s, struct arena *a, str body)
 /* "ACTIVE", ..., "" when there is no such index. */
 static str index_status(struct store *s, struct arena *a, str name)
 {
+	static const char *const kinds[] = {"Table.GlobalSecondaryIndexes", "Table.VectorIndexes"};
 	struct answer answer =
 		insist(s, a, false, "DescribeTable", STR("{\"TableName\":\"main\"}"));
-	const struct json_value *v =
-		json_get_path(store_parse(s, a, answer.body), STR("Table.GlobalSecondaryIndexes"));
+	const struct json_value *table = store_parse(s, a, answer.body);
 
-	for (uint32_t i = 0; v && i < v->count; i++)
-		if (str_eq(json_text(json_get(json_at(v, i), STR("IndexName"))), name))
-			return json_text(json_get(json_at(v, i), STR("IndexStatus")));
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		const struct json_value *v = json_get_path(table, str_c(kinds[k]));
+
+		for (uint32_t i = 0; v && i < v->count; i++)
+			if (str_eq(json_text(json_get(json_at(v, i), STR("IndexName"))), name))
+				return json_text(json_get(json_at(v, i), STR("IndexStatus")));
+	}
 	return STR("");
+}
+
+static bool is_settled(str status)
+{
+	return !status.n || str_eq(status, STR("ACTIVE"));
 }
 
 /* --- what happens to the tables meanwhile ---------------------------------------------------- */
 
 static void toggle_index(struct store *s, struct arena *a)
 {
-	str status = index_status(s, a, STR("dyn"));
+	bool vectors = any(2);
+	str status = index_status(s, a, vectors ? STR("dyv") : STR("dyn"));
 	struct answer answer;
+	str body;
 
-	if (status.n && !str_eq(status, STR("ACTIVE")))
+	/* One at a time. */
+	if (!is_settled(status) ||
+		!is_settled(index_status(s, a, vectors ? STR("dyn") : STR("dyv"))))
 		return;
-	answer = world_dynamodb(s->w, a, "UpdateTable", status.n ? delete_dyn : create_dyn);
+	if (vectors)
+		body = status.n ? delete_dyv : create_dyv;
+	else
+		body = status.n ? delete_dyn : create_dyn;
+	answer = world_dynamodb(s->w, a, "UpdateTable", body);
 	if (answer.status && answer.status < 500 && answer.status != 200)
 		world_fail(s->w, "UpdateTable of an index that is \"%.*s\" answered %u %.*s",
 			STR_ARG(status), answer.status, STR_ARG(answer.body));
@@ -245,7 +279,7 @@ static void change_tables(void *arg)
 
 static void act(struct store *s, struct arena *a)
 {
-	unsigned choice = any(20);
+	unsigned choice = any(21);
 
 	if (choice < 6)
 		store_write_one(s, a);
@@ -263,8 +297,10 @@ static void act(struct store *s, struct arena *a)
 		store_read_batch(s, a);
 	else if (choice < 18)
 		store_read_transaction(s, a);
-	else
+	else if (choice < 20)
 		store_read_pages(s, a);
+	else
+		store_read_nearest(s, a);
 }
 
 static void client(void *arg)
@@ -554,6 +590,28 @@ static void check_index(
 	}
 }
 
+/* The same of a vector index: exactly the items with a vector; of "dyv", by partitions. */
+static void check_vectors(struct store *s, struct arena *a, const char *index, int g)
+{
+	struct store_found found;
+
+	if (store_search(s, a, index, g, &found) < 0) {
+		world_fail(s->w, "%s cannot be searched", index);
+		return;
+	}
+	for (unsigned key = 0; key < MODEL_KEYS; key++) {
+		const struct model_item *item = &s->history.final[key];
+		bool in = item->exists && item->has[MODEL_V] &&
+			  (g < 0 || (item->has[MODEL_G] && item->value[MODEL_G] == g));
+
+		if (found.times[key] != in)
+			history_fail(
+				&s->history, key, "%s finds it %u times", index, found.times[key]);
+		else if (in && g < 0 && !model_equal(&found.items[key], item))
+			history_fail(&s->history, key, "%s finds another version", index);
+	}
+}
+
 static void check_queries(struct store *s, struct arena *a)
 {
 	for (unsigned i = 0; i < MODEL_PARTITIONS; i++) {
@@ -667,6 +725,13 @@ static void last_look(struct store *s, struct arena *a)
 		check_index(s, a, "Scan", "dyn", MODEL_L);
 	else if (status.n)
 		world_fail(s->w, "the index stays %.*s", STR_ARG(status));
+	check_vectors(s, a, "vec", -1);
+	status = index_status(s, a, STR("dyv"));
+	if (str_eq(status, STR("ACTIVE")))
+		for (int g = 0; g < 3; g++)
+			check_vectors(s, a, "dyv", g);
+	else if (status.n)
+		world_fail(s->w, "the vector index stays %.*s", STR_ARG(status));
 	check_queries(s, a);
 	check_expired(s);
 	check_side(s, a);

@@ -56,6 +56,7 @@ mayyield void store_read_one(struct store *s, struct arena *a);
 mayyield void store_read_batch(struct store *s, struct arena *a);
 mayyield void store_read_transaction(struct store *s, struct arena *a);
 mayyield void store_read_pages(struct store *s, struct arena *a);
+mayyield void store_read_nearest(struct store *s, struct arena *a);
 
 /*
  * Reads the index (NULL: the table; a global one: of one key when g >= 0) page by page. What it
@@ -69,6 +70,13 @@ struct store_found {
 mayyield int store_collect(struct store *s, struct arena *a, const char *operation,
 	const char *index, const char *condition, int64_t value, unsigned limit,
 	struct store_found *ret_found);
+
+/*
+ * The same of a vector index: what SearchVectors finds with TopK 100, nearest to the vector 0, 1.
+ * "vec" has whole items; g >= 0: "dyv", of that partition. 1, or < 0 when it failed.
+ */
+mayyield int store_search(
+	struct store *s, struct arena *a, const char *index, int g, struct store_found *ret_found);
 
 struct json_value;
 /* The answer's JSON; NULL, and a failure, when it is none. */

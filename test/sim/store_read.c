@@ -252,3 +252,78 @@ void store_read_pages(struct store *s, struct arena *a)
 			history_add_miss(&s->history, &miss);
 	}
 }
+
+/* --- vectors -------------------------------------------------------------------------------- */
+
+/* From the nearest on; the distance of a whole item's vector from 0, 1 is its value. */
+static void note_hit(struct store *s, const struct json_value *hit, int64_t *last, int64_t begun,
+	bool whole, struct store_found *found)
+{
+	const struct json_value *score = json_get(hit, STR("Score"));
+	struct model_item item;
+	int64_t distance = -1;
+	unsigned key;
+
+	if (!read_item(s, json_get(hit, STR("Item")), &key, &item))
+		return;
+	if (!score || str_to_i64(score->text, &distance) < 0 || distance < *last ||
+		(whole && (!item.has[MODEL_V] || item.value[MODEL_V] != distance)))
+		world_fail(s->w, "a score of %lld behind one of %lld, of an item with %lld",
+			(long long)distance, (long long)*last, (long long)item.value[MODEL_V]);
+	*last = distance;
+	found->items[key] = item;
+	if (found->times[key]++)
+		world_fail(s->w, "a search found an item twice");
+	if (whole)
+		note_read(s, begun, 0, key, &item);
+}
+
+int store_search(
+	struct store *s, struct arena *a, const char *index, int g, struct store_found *ret_found)
+{
+	struct store_found found = {.begun = rt_now()};
+	const struct json_value *v, *hits;
+	struct answer answer;
+	int64_t last = 0;
+	struct buf body;
+
+	buf_init(&body, a, REQUEST_MAX);
+	buf_printf(&body,
+		"{\"TableName\":\"main\",\"IndexName\":\"%s\",\"SearchVector\":[{\"N\":\"0\"},"
+		"{\"N\":\"1\"}],\"TopK\":100",
+		index);
+	if (g >= 0)
+		buf_printf(&body,
+			",\"SearchConditionExpression\":\"g = :g\",\"ExpressionAttributeValues\":{"
+			"\":g\":{\"S\":\"g%d\"}}",
+			g);
+	else
+		buf_put(&body, STR(",\"ProjectionExpression\":\"pk,sk,w,n,g,l,t,p,v\""));
+	buf_put(&body, STR("}"));
+	answer = world_dynamodb(s->w, a, "SearchVectors", buf_str(&body));
+	if (store_told(s, "SearchVectors", &answer) != STORE_DONE)
+		return ERR_IO;
+	if (!(v = store_parse(s, a, answer.body)))
+		return ERR_SYNTAX;
+	hits = json_get(v, STR("SearchResults"));
+	for (uint32_t i = 0; hits && i < hits->count; i++)
+		note_hit(s, json_at(hits, i), &last, found.begun, g < 0, &found);
+	found.ended = rt_now();
+	*ret_found = found;
+	return 1;
+}
+
+/* What it did not find had, at some moment of the search, no vector. */
+void store_read_nearest(struct store *s, struct arena *a)
+{
+	struct store_found found;
+
+	if (store_search(s, a, "vec", -1, &found) < 0)
+		return;
+	for (unsigned key = 0; key < MODEL_KEYS; key++)
+		if (!found.times[key])
+			history_add_miss(&s->history,
+				&(struct history_miss){found.begun, found.ended, key,
+					{.count = 1, .terms = {{MODEL_EXISTS, MODEL_V, 0}}},
+					"not found by a search"});
+}

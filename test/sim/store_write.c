@@ -25,6 +25,8 @@ static void any_attributes(struct model_item *item)
 		give(item, MODEL_T, rt_wall() / RT_NS_S + any(TTL_AHEAD_S + 4) - 4);
 	if (any(3) == 0)
 		give(item, MODEL_P, 1 + any(200));
+	if (any(2))
+		give(item, MODEL_V, any(6));
 }
 
 static void any_condition(struct model_condition *c)

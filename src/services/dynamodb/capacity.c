@@ -40,21 +40,45 @@ static void put_units(struct json_writer *w, str name, double units, str kind)
 	json_put_object_end(w);
 }
 
+static void put_vector_units(struct json_writer *w, str name, double bytes)
+{
+	json_put_key(w, name);
+	json_put_object_begin(w);
+	json_put_key(w, STR("VectorWriteRequestBytes"));
+	json_put_double(w, bytes);
+	json_put_object_end(w);
+}
+
+static bool is_local(const struct table_index *i)
+{
+	return i->local;
+}
+
+static bool is_of_vectors(const struct table_index *i)
+{
+	return i->vector != NULL;
+}
+
 /* The indexes of one kind that have units; nothing when there is none. */
-static void put_indexes(struct json_writer *w, str member, const struct table *t, size_t from,
-	size_t to, const double *units, str kind)
+static void put_indexes(struct json_writer *w, str member, const struct table *t,
+	bool (*is_kind)(const struct table_index *i), const double *units, str kind)
 {
 	bool any = false;
 
-	for (size_t i = from; i < to; i++) {
-		if (units[i] == 0)
+	for (size_t i = 0; i < t->index_count; i++) {
+		const struct table_index *index = &t->indexes[i];
+
+		if (units[i] == 0 || !is_kind(index))
 			continue;
 		if (!any) {
 			json_put_key(w, member);
 			json_put_object_begin(w);
 		}
 		any = true;
-		put_units(w, t->indexes[i].name, units[i], kind);
+		if (index->vector)
+			put_vector_units(w, index->name, units[i]);
+		else
+			put_units(w, index->name, units[i], kind);
 	}
 	if (any)
 		json_put_object_end(w);
@@ -66,17 +90,18 @@ static void put_object(struct json_writer *w, enum return_capacity capacity, str
 	double sum = table_units;
 
 	for (size_t i = 0; index_units && i < t->index_count; i++)
-		sum += index_units[i];
+		sum += t->indexes[i].vector ? 0 : index_units[i];
 	json_put_object_begin(w);
 	json_put_key_string(w, STR("TableName"), name);
 	put_sum(w, sum, kind);
 	if (capacity == CAPACITY_INDEXES) {
 		put_units(w, STR("Table"), table_units, kind);
 		if (index_units) {
-			put_indexes(w, STR("LocalSecondaryIndexes"), t, 0, t->local_count,
+			put_indexes(
+				w, STR("LocalSecondaryIndexes"), t, is_local, index_units, kind);
+			put_indexes(w, STR("GlobalSecondaryIndexes"), t, table_index_is_global,
 				index_units, kind);
-			put_indexes(w, STR("GlobalSecondaryIndexes"), t, t->local_count,
-				t->index_count, index_units, kind);
+			put_indexes(w, STR("VectorIndexes"), t, is_of_vectors, index_units, kind);
 		}
 	}
 	json_put_object_end(w);

@@ -15,7 +15,8 @@ double capacity_read(size_t bytes, bool consistent);
 
 /*
  * Writes the object of a table: its units and, where it was read or written through indexes, theirs
- * (as in t->indexes; NULL: none). `capacity` is not CAPACITY_NONE, `name` is as it was given.
+ * (as in t->indexes, of vector indexes bytes; NULL: none). `capacity` is not CAPACITY_NONE, `name`
+ * is as it was given.
  */
 void capacity_put_object(struct json_writer *w, enum return_capacity capacity, str name,
 	const struct table *t, double table_units, const double *index_units);

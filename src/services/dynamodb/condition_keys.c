@@ -135,7 +135,8 @@ static int add_query_keys(struct gathering *g, struct item_request *q)
 	const struct key_schema *keys;
 	struct key_condition condition;
 
-	if (!g->table || (q->index.p && !index) || (!parsed && !q->key_condition.p))
+	if (!g->table || (q->index.p && (!index || index->vector)) ||
+		(!parsed && !q->key_condition.p))
 		return 0;
 	keys = index ? &index->keys : &g->table->keys;
 	if (!parsed)

@@ -5,6 +5,7 @@
 
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/throughput.h"
+#include "services/dynamodb/vector_definition.h"
 
 enum { NAMES_BYTES_MAX = 256 * 1024 }; /* of TABLE_ATTRIBUTES_MAX names */
 
@@ -281,6 +282,14 @@ static int read_index(struct call *c, const struct table_attributes *attributes,
 	return 0;
 }
 
+static int read_vector_index(struct call *c, const struct table_attributes *attributes,
+	const struct table *t, const struct value *given, struct table_index *index)
+{
+	*index = (struct table_index){.name = value_str(given, "IndexName")};
+	TRY(vector_definition_read(c, attributes, t, given, index));
+	return read_projection(c, value_get(given, "Projection"), index);
+}
+
 /* Rules about all indexes of a table together. */
 static int check_together(struct call *c, const struct table_index *indexes, size_t n)
 {
@@ -291,14 +300,14 @@ static int check_together(struct call *c, const struct table_index *indexes, siz
 			if (str_eq(indexes[i].name, indexes[k].name))
 				return DYNAMODB_INVALID(
 					c, "Duplicate index name: %.*s", STR_ARG(indexes[i].name));
-		projected += indexes[i].include_count;
+		projected += indexes[i].include_count + vector_definition_projected(&indexes[i]);
 	}
 	if (projected > TABLE_PROJECTED_MAX)
 		return DYNAMODB_INVALID(c,
 			"Number of attributes in the projections of all indexes exceeds the limit "
 			"of %d",
 			TABLE_PROJECTED_MAX);
-	return 0;
+	return vector_definition_check(c, indexes, n);
 }
 
 static int too_many(struct call *c, bool local)
@@ -326,6 +335,21 @@ static int read_list(struct call *c, const struct table_attributes *attributes, 
 	return 0;
 }
 
+static int read_vector_list(struct call *c, const struct table_attributes *attributes,
+	struct table *t, struct table_index *to)
+{
+	const struct value *list = value_get(c->in, "VectorIndexes");
+
+	if (list && !value_count(list))
+		return DYNAMODB_INVALID(c, "List of VectorIndexes is empty");
+	if (value_count(list) > TABLE_VECTOR_INDEXES_MAX)
+		return DYNAMODB_INVALID(c, "VectorIndex count exceeds the per-table limit of %d",
+			TABLE_VECTOR_INDEXES_MAX);
+	for (uint32_t i = 0; i < value_count(list); i++)
+		TRY(read_vector_index(c, attributes, t, value_at(list, i), &to[t->index_count++]));
+	return 0;
+}
+
 int definition_indexes(struct call *c, const struct table_attributes *attributes, struct table *t)
 {
 	struct table_index *indexes =
@@ -334,17 +358,29 @@ int definition_indexes(struct call *c, const struct table_attributes *attributes
 	TRY(read_list(c, attributes, t, true, indexes));
 	t->local_count = t->index_count;
 	TRY(read_list(c, attributes, t, false, indexes));
+	TRY(read_vector_list(c, attributes, t, indexes));
 	t->indexes = indexes;
+	TRY(vector_definition_check_mode(c, t));
 	return check_together(c, indexes, t->index_count);
 }
 
 int definition_new_index(struct call *c, const struct table_attributes *attributes,
-	const struct table *t, const struct value *action, struct table_index *ret_index)
+	const struct table *t, const struct value *action, bool of_vectors,
+	struct table_index *ret_index)
 {
 	struct table_index *all = arena_new_array(c->arena, struct table_index, t->index_count + 1);
+	size_t vectors = table_vector_count(t);
 
-	TRY(read_index(c, attributes, t, action, false, ret_index));
-	if (t->index_count - t->local_count >= TABLE_GLOBAL_INDEXES_MAX)
+	if (of_vectors)
+		TRY(read_vector_index(c, attributes, t, action, ret_index));
+	else
+		TRY(read_index(c, attributes, t, action, false, ret_index));
+	if (of_vectors && vectors >= TABLE_VECTOR_INDEXES_MAX)
+		return call_fault(c, DYNAMODB_FAULT(LIMIT_EXCEEDED),
+			"Subscriber limit exceeded: Number of vector secondary indexes exceeds "
+			"per-table limit of %d",
+			TABLE_VECTOR_INDEXES_MAX);
+	if (!of_vectors && t->index_count - t->local_count - vectors >= TABLE_GLOBAL_INDEXES_MAX)
 		return too_many(c, false);
 	if (t->index_count)
 		memcpy(all, t->indexes, t->index_count * sizeof *all);

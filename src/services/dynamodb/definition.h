@@ -23,15 +23,19 @@ must_use int definition_attributes(
 must_use int definition_table_keys(
 	struct call *c, const struct table_attributes *attributes, struct table *t);
 /*
- * LocalSecondaryIndexes and GlobalSecondaryIndexes of a new table, whose keys and billing mode
- * are set; sets its indexes, without ids. What they are and need in all: names, projected
- * attributes, their numbers, throughput.
+ * LocalSecondaryIndexes, GlobalSecondaryIndexes and VectorIndexes of a new table, whose keys and
+ * billing mode are set; sets its indexes, without ids. What they are and need in all: names,
+ * projected attributes, their numbers, throughput.
  */
 must_use int definition_indexes(
 	struct call *c, const struct table_attributes *attributes, struct table *t);
-/* A global index that is made later (CreateGlobalSecondaryIndexAction), checked with the others. */
+/*
+ * A global index or one of vectors that is made later (CreateGlobalSecondaryIndexAction,
+ * CreateVectorIndexAction), checked with the others.
+ */
 must_use int definition_new_index(struct call *c, const struct table_attributes *attributes,
-	const struct table *t, const struct value *action, struct table_index *ret_index);
+	const struct table *t, const struct value *action, bool of_vectors,
+	struct table_index *ret_index);
 /* Every attribute is a key of the table or an index. */
 must_use int definition_used(
 	struct call *c, const struct table_attributes *attributes, const struct table *t);

@@ -34,6 +34,12 @@ static int arn_resource(struct call *c, str *ret_arn)
 	return 0;
 }
 
+static int bulk_resource(struct call *c, str *ret_arn)
+{
+	*ret_arn = value_str(c->in, "BulkOperationArn");
+	return 0;
+}
+
 /* The same for operations that decode their own body. */
 static int item_resource(struct call *c, str *ret_arn)
 {
@@ -45,12 +51,29 @@ static int item_resource(struct call *c, str *ret_arn)
 	return 0;
 }
 
+/* The ARN of the vector index, which is what SearchVectors is allowed on. */
+static int search_resource(struct call *c, str *ret_arn)
+{
+	str table;
+
+	TRY(item_resource(c, &table));
+	*ret_arn = arena_printf(c->arena, "%.*s/index/%.*s", STR_ARG(table),
+		STR_ARG(dynamodb_peek(c, STR("IndexName"))));
+	return 0;
+}
+
 static const struct operation_row rows[] = {
 	{.name = "CreateTable", .handle = dynamodb_create_table, .resource = table_resource},
 	{.name = "DescribeTable", .handle = dynamodb_describe_table, .resource = table_resource},
 	{.name = "DeleteTable", .handle = dynamodb_delete_table, .resource = table_resource},
 	{.name = "ListTables", .handle = dynamodb_list_tables},
 	{.name = "UpdateTable", .handle = dynamodb_update_table, .resource = table_resource},
+	{.name = "UpdateTableReplicaAutoScaling",
+		.handle = dynamodb_update_scaling,
+		.resource = table_resource},
+	{.name = "DescribeTableReplicaAutoScaling",
+		.handle = dynamodb_describe_scaling,
+		.resource = table_resource},
 	{.name = "UpdateContributorInsights",
 		.handle = dynamodb_update_insights,
 		.resource = table_resource},
@@ -103,6 +126,18 @@ static const struct operation_row rows[] = {
 		.resource = item_resource,
 		.flags = ROW_RAW_BODY},
 	{.name = "Scan", .handle = dynamodb_scan, .resource = item_resource, .flags = ROW_RAW_BODY},
+	{.name = "SearchVectors",
+		.handle = dynamodb_search_vectors,
+		.resource = search_resource,
+		.flags = ROW_RAW_BODY},
+	{.name = "StartBulkPutItems",
+		.handle = dynamodb_start_bulk_put,
+		.resource = table_resource},
+	{.name = "DescribeBulkOperation",
+		.handle = dynamodb_describe_bulk,
+		.resource = bulk_resource},
+	{.name = "ListBulkOperations", .handle = dynamodb_list_bulk},
+	{.name = "CancelBulkOperation", .handle = dynamodb_cancel_bulk, .resource = bulk_resource},
 	{.name = "ExecuteStatement",
 		.handle = dynamodb_execute_statement,
 		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},

@@ -60,6 +60,7 @@ enum expr_kind {
 	EXPR_CONDITION,
 	EXPR_FILTER,
 	EXPR_KEY_CONDITION,
+	EXPR_SEARCH_CONDITION,
 	EXPR_PROJECTION,
 	EXPR_UPDATE,
 	EXPR_STATEMENT, /* of PartiQL (partiql.h): its messages name no parameter */
@@ -107,6 +108,22 @@ must_use int expr_parse_key_terms(
 must_use int expr_match_key_condition(struct expr *e, const struct expr_condition *parsed,
 	const struct key_schema *s, struct key_condition *ret_condition);
 
+/*
+ * SearchConditionExpression: equalities of top-level attributes with values, joined by AND, each
+ * attribute once, in their order. ERR_FAULT: anything else.
+ */
+struct expr_equality {
+	str name, value;
+};
+struct expr_equalities {
+	const struct expr_equality *list;
+	size_t n;
+};
+must_use int expr_parse_equalities(
+	struct expr *e, str text, struct expr_equalities *ret_equalities);
+/* A value for a partition key of one attribute: its type, not empty, within the limit of keys. */
+must_use int expr_check_partition(struct expr *e, const struct key_attribute *a, str value);
+
 must_use int expr_parse_projection(
 	struct expr *e, str text, const struct expr_projection **ret_projection);
 /* A projection of whole top-level attributes: key schemas, index projections, AttributesToGet. */
@@ -114,6 +131,8 @@ const struct expr_projection *expr_projection_of(
 	struct arena *arena, const str *names, size_t count);
 /* Is the whole attribute of that name projected? */
 bool expr_projection_has(const struct expr_projection *p, str name);
+/* Is the attribute of that name projected, or something in it? */
+bool expr_projection_touches(const struct expr_projection *p, str name);
 /*
  * The top-level attributes that a condition or projection names and `p` does not project whole:
  * "a, b" (sorted, each once), or STR_NULL.

@@ -146,6 +146,20 @@ static size_t bytes_of(str value)
 	return attr_type(value) == ATTR_N ? attr_size(value) : attr_bytes_of(value).n;
 }
 
+static int too_large_partition(struct expr *e)
+{
+	return validation_fault(e->fault, e->arena,
+		"One or more parameter values were invalid: Size of hashkey has exceeded the "
+		"maximum size limit of%d bytes",
+		KEY_PARTITION_BYTES_MAX);
+}
+
+int expr_check_partition(struct expr *e, const struct key_attribute *a, str value)
+{
+	TRY(check_value(e, a, value, false));
+	return bytes_of(value) > KEY_PARTITION_BYTES_MAX ? too_large_partition(e) : 0;
+}
+
 static int take_partition(struct expr *e, const struct terms *terms, const struct key_schema *s,
 	struct key_condition *c)
 {
@@ -163,13 +177,7 @@ static int take_partition(struct expr *e, const struct terms *terms, const struc
 		c->partition[i] = t->value;
 		bytes += bytes_of(t->value);
 	}
-	if (bytes > KEY_PARTITION_BYTES_MAX)
-		return validation_fault(e->fault, e->arena,
-			"One or more parameter values were invalid: Size of hashkey has exceeded "
-			"the "
-			"maximum size limit of%d bytes",
-			KEY_PARTITION_BYTES_MAX);
-	return 0;
+	return bytes > KEY_PARTITION_BYTES_MAX ? too_large_partition(e) : 0;
 }
 
 static int take_sort(struct expr *e, const struct terms *terms, const struct key_schema *s,

@@ -171,6 +171,14 @@ bool expr_projection_has(const struct expr_projection *p, str name)
 	return false;
 }
 
+bool expr_projection_touches(const struct expr_projection *p, str name)
+{
+	for (uint32_t i = 0; i < p->root.count; i++)
+		if (str_eq(p->root.children[i].element.name, name))
+			return true;
+	return false;
+}
+
 str expr_projection_beyond(
 	const struct expr_projection *q, const struct expr_projection *p, struct arena *a)
 {

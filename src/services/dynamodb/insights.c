@@ -26,7 +26,7 @@ static int find_index(struct call *c, const struct table *t, const struct table_
 	str name = value_str(c->in, "IndexName");
 	const struct table_index *index = name.p ? table_index_named(t, name) : NULL;
 
-	if (name.p && (!index || index->local))
+	if (name.p && (!index || !table_index_is_global(index)))
 		return dynamodb_index_not_found(c, name);
 	*ret_index = index;
 	return 0;

@@ -35,7 +35,7 @@ struct key_attribute {
 
 struct key_schema {
 	struct key_attribute partition[KEY_ATTRIBUTES_MAX], sort[KEY_ATTRIBUTES_MAX];
-	uint8_t partitions, sorts; /* partitions >= 1 */
+	uint8_t partitions, sorts; /* partitions >= 1, but 0 where a vector index has no HASH */
 };
 
 /* The key attribute of that name: 1 with its type, or 0. */

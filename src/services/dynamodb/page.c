@@ -57,12 +57,21 @@ static int check_projected(const struct page_plan *plan, struct arena *a, struct
 		STR_ARG(beyond));
 }
 
+int page_check_kind(const struct page_plan *plan, bool query, struct arena *a, struct fault *fault)
+{
+	if (!plan->index || !plan->index->vector)
+		return 0;
+	return validation_fault(fault, a, "%s operation not supported on this index type.",
+		query ? "Query" : "Scan");
+}
+
 int page_check(const struct page_plan *plan, struct arena *a, struct fault *fault)
 {
 	const struct table_index *index = plan->index;
 
 	if (!index)
 		return 0;
+	TRY(page_check_kind(plan, plan->condition != NULL, a, fault));
 	if (index->status == INDEX_CREATING)
 		return validation_fault(fault, a,
 			"Cannot read from backfilling global secondary index: %.*s",

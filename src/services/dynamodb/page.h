@@ -49,6 +49,13 @@ struct page {
  */
 must_use int page_check(const struct page_plan *plan, struct arena *a, struct fault *fault);
 
+/*
+ * Nothing but SearchVectors (search.c) reads a vector index: ERR_FAULT for a plan with one. Part of
+ * page_check(), for whoever has to say it before he looks at keys.
+ */
+must_use int page_check_kind(
+	const struct page_plan *plan, bool query, struct arena *a, struct fault *fault);
+
 /* Hash and partition key of what a query reads (key_collection()); STR_NULL of a scan. */
 str page_partition(const struct page_plan *plan, struct arena *a);
 

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "services/dynamodb/capacity.h"
 #include "services/dynamodb/item_commit.h"
+#include "services/dynamodb/page.h"
 #include "services/dynamodb/record.h"
 #include "services/dynamodb/service.h"
 
@@ -68,7 +69,7 @@ int statement_find(struct call *c, struct statement *s)
 	if (!s->index)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"The table does not have the specified index: %.*s", STR_ARG(s->ql.index));
-	return 0;
+	return page_check_kind(&(struct page_plan){.index = s->index}, false, c->arena, &c->fault);
 }
 
 const struct key_schema *statement_keys(const struct statement *s)

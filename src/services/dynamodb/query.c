@@ -67,7 +67,8 @@ static int find_place(struct query *q)
 	if (!q->plan.index)
 		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
 			"The table does not have the specified index: %.*s", STR_ARG(q->q.index));
-	return 0;
+	return page_check_kind(
+		&q->plan, q->q.operation == OPERATION_QUERY, q->c->arena, &q->c->fault);
 }
 
 static int parse_common(struct query *q)

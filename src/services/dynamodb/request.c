@@ -8,12 +8,14 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/vector.h"
 
 enum member_kind {
 	MEMBER_TEXT,
 	MEMBER_BOOL,
 	MEMBER_COUNT,
 	MEMBER_ITEM,
+	MEMBER_LIST,
 	MEMBER_NAMES,
 	MEMBER_VALUES,
 	MEMBER_CONDITIONS,
@@ -34,6 +36,7 @@ struct member_row {
 #define UPDATE        OPERATION_UPDATE
 #define QUERY         OPERATION_QUERY
 #define SCAN          OPERATION_SCAN
+#define SEARCH        OPERATION_SEARCH
 #define ACTION_PUT    ACTION_OF_PUT
 #define ACTION_UPDATE ACTION_OF_UPDATE
 #define ACTION_DELETE ACTION_OF_DELETE
@@ -51,6 +54,7 @@ static const struct member_row member_rows[] = {
 #undef UPDATE
 #undef QUERY
 #undef SCAN
+#undef SEARCH
 #undef ACTION_PUT
 #undef ACTION_UPDATE
 #undef ACTION_DELETE
@@ -113,6 +117,23 @@ static int read_item(struct reading *r, str *ret_item)
 	return 0;
 }
 
+static int read_list(struct reading *r, str *ret_list)
+{
+	struct buf list;
+	size_t begin;
+
+	buf_init(&list, r->c->arena, ITEM_ENCODED_MAX);
+	begin = attr_put_begin(&list, ATTR_L);
+	TRY(json_array_begin(r->json));
+	while (TRY(json_array_next(r->json)))
+		TRY(attr_read_json(&r->decoder, r->json, &list));
+	if (list.over)
+		return ERR_TOO_LARGE;
+	attr_put_end(&list, begin);
+	*ret_list = buf_str(&list);
+	return 0;
+}
+
 static int read_member(struct reading *r, const struct member_row *row)
 {
 	void *field = (char *)r->request + row->offset;
@@ -122,6 +143,7 @@ static int read_member(struct reading *r, const struct member_row *row)
 	case MEMBER_BOOL: return json_bool(r->json, field);
 	case MEMBER_COUNT: return json_i64(r->json, field);
 	case MEMBER_ITEM: return read_item(r, field);
+	case MEMBER_LIST: return read_list(r, field);
 	case MEMBER_NAMES:
 		r->request->names = true;
 		return expr_read_names(&r->request->expr, r->json);
@@ -189,6 +211,17 @@ static bool within(int64_t count, int64_t min, int64_t max)
 	return count == COUNT_ABSENT || (count >= min && count <= max);
 }
 
+/* What only SearchVectors has. */
+static bool search_plausible(const struct item_request *q)
+{
+	size_t n = q->vector.p ? attr_count(q->vector) : 0;
+
+	if (q->operation != OPERATION_SEARCH)
+		return true;
+	return q->index.p && q->top >= 1 && q->top <= INT32_MAX && n >= 1 &&
+	       n <= VECTOR_DIMENSIONS_MAX;
+}
+
 bool item_request_plausible(struct item_request *q)
 {
 	static const str operators[] = {STR_INIT("AND"), STR_INIT("OR")};
@@ -196,8 +229,9 @@ bool item_request_plausible(struct item_request *q)
 	     puts = q->operation & OPERATIONS_PUTTING;
 
 	return q->table.n >= 3 && q->table.n <= 1024 && understand_words(q) &&
-	       (!needs_key || q->key.p) && (!puts || q->item.p) && within(q->limit, 1, INT32_MAX) &&
-	       within(q->segment, 0, 999999) && within(q->segments, 1, 1000000) &&
+	       search_plausible(q) && (!needs_key || q->key.p) && (!puts || q->item.p) &&
+	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
+	       within(q->segments, 1, 1000000) &&
 	       word_of(q->conditional_operator, operators, 2) >= 0 &&
 	       legacy_conditions_plausible(&q->expected, false) &&
 	       legacy_conditions_plausible(&q->key_conditions, true) &&
@@ -220,6 +254,7 @@ static str missing_expressions(const struct item_request *q)
 	case ACTION_OF_UPDATE: return STR(": UpdateExpression and ConditionExpression are null");
 	case OPERATION_QUERY: return STR(": FilterExpression and KeyConditionExpression are null");
 	case OPERATION_SCAN: return STR(": FilterExpression is null");
+	case OPERATION_SEARCH: return STR(": SearchConditionExpression is null");
 	case OPERATION_GET:
 	case ACTION_OF_GET: break;
 	}
@@ -229,7 +264,8 @@ static str missing_expressions(const struct item_request *q)
 /* Rules about parameters together, before attribute values and expressions are looked at. */
 static int check_combinations(struct call *c, const struct item_request *q)
 {
-	bool any_values = q->condition.p || q->update.p || q->key_condition.p || q->filter.p;
+	bool any_values = q->condition.p || q->update.p || q->key_condition.p || q->filter.p ||
+			  q->search_condition.p;
 
 	if (q->names && !any_values && !q->projection.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
@@ -349,7 +385,8 @@ void item_request_init(struct call *c, enum item_operation operation, struct ite
 		.forward = true,
 		.limit = COUNT_ABSENT,
 		.segment = COUNT_ABSENT,
-		.segments = COUNT_ABSENT};
+		.segments = COUNT_ABSENT,
+		.top = COUNT_ABSENT};
 	expr_init(&q->expr, c->arena, &c->fault);
 }
 

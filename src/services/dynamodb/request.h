@@ -25,7 +25,8 @@ enum item_operation {
 	ACTION_OF_UPDATE = 128,
 	ACTION_OF_DELETE = 256,
 	ACTION_OF_CHECK = 512,
-	ACTION_OF_GET = 1024
+	ACTION_OF_GET = 1024,
+	OPERATION_SEARCH = 2048
 };
 
 enum { REQUEST_DEPTH_MAX = 100 }; /* of a body's JSON */
@@ -46,11 +47,14 @@ struct item_request {
 	enum item_operation operation;
 	/* As given; STR_NULL: absent. */
 	str table, projection, condition, update, key_condition, filter, index, select;
+	str search_condition;
 	str return_values, return_on_failure, return_capacity, return_metrics;
 	/* Stored form; STR_NULL: absent. */
 	str item, key, start_key;
-	bool consistent, forward;         /* forward: true unless the request says otherwise */
-	int64_t limit, segment, segments; /* COUNT_ABSENT, or within the model's bounds */
+	str vector;               /* a list value (attr.h); STR_NULL: absent */
+	bool consistent, forward; /* forward: true unless the request says otherwise */
+	/* COUNT_ABSENT, or within the model's bounds. */
+	int64_t limit, segment, segments, top;
 	bool names, values;
 	str rule; /* the first rule that an attribute value breaks; STR_NULL: none */
 	struct expr expr;

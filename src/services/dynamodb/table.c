@@ -100,10 +100,50 @@ static void put_units(struct json_writer *w, const struct table_throughput *unit
 	put_number(w, "warm_write", units->warm_write);
 }
 
+static void put_scaling(struct json_writer *w, const char *key, const struct table_scaling *s)
+{
+	if (!s->enabled)
+		return;
+	json_put_key(w, str_c(key));
+	json_put_object_begin(w);
+	put_number(w, "minimum", s->minimum);
+	put_number(w, "maximum", s->maximum);
+	put_given(w, "role", s->role);
+	put_given(w, "policy", s->policy);
+	json_put_key(w, STR("disable_scale_in"));
+	json_put_bool(w, s->disable_scale_in);
+	put_number(w, "in_cooldown", s->in_cooldown);
+	put_number(w, "out_cooldown", s->out_cooldown);
+	json_put_key(w, STR("target"));
+	json_put_double(w, s->target);
+	json_put_object_end(w);
+}
+
 static void put_insights(struct json_writer *w, const struct table_insights *insights)
 {
 	put_number(w, "insights", insights->mode);
 	put_number(w, "insights_ms", insights->changed_ms);
+}
+
+static void put_vector(struct json_writer *w, const struct table_vector *v)
+{
+	json_put_key(w, STR("vector"));
+	json_put_object_begin(w);
+	put_text(w, "attribute", v->attribute);
+	put_number(w, "dimensions", v->dimensions);
+	put_number(w, "distance", v->distance);
+	json_put_key(w, STR("schema"));
+	json_put_array_begin(w);
+	for (size_t i = 0; i < v->schema_count; i++) {
+		json_put_object_begin(w);
+		put_text(w, "name", v->schema[i].attribute.name);
+		put_text(w, "type", attr_type_name(v->schema[i].attribute.type));
+		json_put_key(w, STR("hash"));
+		json_put_bool(w, v->schema[i].hash);
+		json_put_object_end(w);
+	}
+	json_put_array_end(w);
+	json_put_object_end(w);
 }
 
 static void put_index(struct json_writer *w, const struct table_index *i)
@@ -124,7 +164,11 @@ static void put_index(struct json_writer *w, const struct table_index *i)
 	put_number(w, "status", i->status);
 	json_put_key(w, STR("backfilling"));
 	json_put_bool(w, i->backfilling);
+	if (i->vector)
+		put_vector(w, i->vector);
 	put_units(w, &i->units);
+	put_scaling(w, "read_scaling", &i->read_scaling);
+	put_scaling(w, "write_scaling", &i->write_scaling);
 	put_insights(w, &i->insights);
 	json_put_object_end(w);
 }
@@ -170,6 +214,8 @@ str table_encode(struct arena *a, const struct table *t)
 	json_put_key(&w, STR("on_demand"));
 	json_put_bool(&w, t->on_demand);
 	put_units(&w, &t->units);
+	put_scaling(&w, "read_scaling", &t->read_scaling);
+	put_scaling(&w, "write_scaling", &t->write_scaling);
 	put_insights(&w, &t->insights);
 	put_number(&w, "created_ms", t->created_ms);
 	put_number(&w, "on_demand_since_ms", t->on_demand_since_ms);
@@ -248,6 +294,27 @@ static struct table_throughput units_of(const struct json_value *v)
 		.warm_write = number_of(json_get(v, STR("warm_write")))};
 }
 
+static int decode_scaling(struct table *t, const struct json_value *v, struct table_scaling *s)
+{
+	const struct json_value *target = json_get(v, STR("target"));
+	struct json_reader r;
+
+	if (!v)
+		return 0;
+	*s = (struct table_scaling){.enabled = true,
+		.minimum = number_of(json_get(v, STR("minimum"))),
+		.maximum = number_of(json_get(v, STR("maximum"))),
+		.role = json_text(json_get(v, STR("role"))),
+		.policy = json_text(json_get(v, STR("policy"))),
+		.disable_scale_in = bool_of(json_get(v, STR("disable_scale_in"))),
+		.in_cooldown = number_of(json_get(v, STR("in_cooldown"))),
+		.out_cooldown = number_of(json_get(v, STR("out_cooldown")))};
+	if (!target || target->kind != JSON_NUMBER)
+		return ERR_CORRUPT;
+	json_reader_init(&r, target->text, &t->arena, 1);
+	return json_double(&r, &s->target);
+}
+
 static struct table_insights insights_of(const struct json_value *v)
 {
 	return (struct table_insights){
@@ -287,26 +354,63 @@ static size_t add_names(const struct key_attribute *list, unsigned count, str *n
 
 void table_index_finish(struct arena *a, const struct table *t, struct table_index *i)
 {
+	size_t searched = i->vector ? 1 + i->vector->schema_count : 0;
 	str *names;
 	size_t n = 0;
 
 	i->arn = arena_printf(a, "%.*s/index/%.*s", STR_ARG(t->arn), STR_ARG(i->name));
 	if (i->projection == PROJECTION_ALL)
 		return;
-	names = arena_new_array(a, str, 4 * KEY_ATTRIBUTES_MAX + i->include_count);
+	names = arena_new_array(a, str, 4 * KEY_ATTRIBUTES_MAX + i->include_count + searched);
 	n = add_names(i->keys.partition, i->keys.partitions, names, n);
 	n = add_names(i->keys.sort, i->keys.sorts, names, n);
 	n = add_names(t->keys.partition, t->keys.partitions, names, n);
 	n = add_names(t->keys.sort, t->keys.sorts, names, n);
 	for (size_t k = 0; k < i->include_count; k++)
 		n = add_names(&(struct key_attribute){.name = i->include[k]}, 1, names, n);
+	if (i->vector)
+		n = add_names(&(struct key_attribute){.name = i->vector->attribute}, 1, names, n);
+	for (size_t k = 0; i->vector && k < i->vector->schema_count; k++)
+		n = add_names(&i->vector->schema[k].attribute, 1, names, n);
 	i->stored = expr_projection_of(a, names, n);
+}
+
+static int decode_vector(
+	struct table *t, const struct json_value *v, const struct table_vector **ret_vector)
+{
+	struct table_vector *vector = arena_new(&t->arena, struct table_vector);
+	const struct json_value *schema = json_get(v, STR("schema"));
+	struct table_search_element *elements;
+
+	vector->attribute = json_text(json_get(v, STR("attribute")));
+	vector->dimensions = (uint32_t)number_of(json_get(v, STR("dimensions")));
+	vector->distance = (enum vector_distance)number_of(json_get(v, STR("distance")));
+	vector->schema_count = count_of(schema);
+	if (!vector->attribute.n || !vector->dimensions ||
+		vector->dimensions > VECTOR_DIMENSIONS_MAX ||
+		(unsigned)vector->distance > VECTOR_EUCLIDEAN ||
+		vector->schema_count > 1 + VECTOR_FILTERS_MAX)
+		return ERR_CORRUPT;
+	elements = arena_new_array(&t->arena, struct table_search_element, vector->schema_count);
+	for (size_t i = 0; i < vector->schema_count; i++) {
+		const struct json_value *element = json_at(schema, i);
+
+		elements[i].attribute.name = json_text(json_get(element, STR("name")));
+		elements[i].hash = bool_of(json_get(element, STR("hash")));
+		if (attr_type_from_name(json_text(json_get(element, STR("type"))),
+			    &elements[i].attribute.type) != 1)
+			return ERR_CORRUPT;
+	}
+	vector->schema = elements;
+	*ret_vector = vector;
+	return 0;
 }
 
 /* After the table's own keys and name. */
 static int decode_index(struct table *t, const struct json_value *v, struct table_index *i)
 {
 	const struct json_value *include = json_get(v, STR("include"));
+	const struct json_value *vector = json_get(v, STR("vector"));
 	str *names;
 
 	i->id = (uint64_t)number_of(json_get(v, STR("id")));
@@ -324,8 +428,12 @@ static int decode_index(struct table *t, const struct json_value *v, struct tabl
 	i->status = (enum table_index_status)number_of(json_get(v, STR("status")));
 	i->backfilling = bool_of(json_get(v, STR("backfilling")));
 	i->units = units_of(v);
+	TRY(decode_scaling(t, json_get(v, STR("read_scaling")), &i->read_scaling));
+	TRY(decode_scaling(t, json_get(v, STR("write_scaling")), &i->write_scaling));
 	i->insights = insights_of(v);
-	if (!i->id || !i->name.n || !i->keys.partitions ||
+	if (vector)
+		TRY(decode_vector(t, vector, &i->vector));
+	if (!i->id || !i->name.n || (!i->keys.partitions && !i->vector) ||
 		(unsigned)i->projection > PROJECTION_INCLUDE ||
 		(unsigned)i->status > INDEX_DELETING ||
 		(unsigned)i->insights.mode > INSIGHTS_THROTTLED_KEYS)
@@ -383,6 +491,8 @@ static int decode(struct table *t, str document)
 	t->sort = attribute_of(json_get(v, STR("sort")));
 	t->on_demand = bool_of(json_get(v, STR("on_demand")));
 	t->units = units_of(v);
+	TRY(decode_scaling(t, json_get(v, STR("read_scaling")), &t->read_scaling));
+	TRY(decode_scaling(t, json_get(v, STR("write_scaling")), &t->write_scaling));
 	t->insights = insights_of(v);
 	t->created_ms = number_of(json_get(v, STR("created_ms")));
 	t->on_demand_since_ms = number_of(json_get(v, STR("on_demand_since_ms")));
@@ -420,6 +530,15 @@ int table_decode(str document, struct table **ret_table)
 	}
 	*ret_table = t;
 	return 0;
+}
+
+size_t table_vector_count(const struct table *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->index_count; i++)
+		n += t->indexes[i].vector != NULL;
+	return n;
 }
 
 const struct table_index *table_index_named(const struct table *t, str name)

@@ -11,6 +11,7 @@
 #include "aws/value.h"
 #include "base/arena.h"
 #include "services/dynamodb/key.h"
+#include "services/dynamodb/vector.h"
 
 enum {
 	/* of a resource; Tagging.html */
@@ -19,11 +20,14 @@ enum {
 	 */
 	TABLE_GLOBAL_INDEXES_MAX = 20,
 	TABLE_LOCAL_INDEXES_MAX = 5,
-	TABLE_INDEXES_MAX = TABLE_GLOBAL_INDEXES_MAX + TABLE_LOCAL_INDEXES_MAX,
+	TABLE_VECTOR_INDEXES_MAX = 5,
+	TABLE_INDEXES_MAX =
+		TABLE_GLOBAL_INDEXES_MAX + TABLE_LOCAL_INDEXES_MAX + TABLE_VECTOR_INDEXES_MAX,
 	/* non-key attributes that are projected into all indexes of a table together */
 	TABLE_PROJECTED_MAX = 100,
 	/* in keys of a table and all its indexes */
-	TABLE_ATTRIBUTES_MAX = 2 + TABLE_INDEXES_MAX * 2 * KEY_ATTRIBUTES_MAX,
+	TABLE_ATTRIBUTES_MAX = 2 + TABLE_INDEXES_MAX * 2 * KEY_ATTRIBUTES_MAX +
+			       TABLE_VECTOR_INDEXES_MAX * VECTOR_FILTERS_MAX,
 	/* Names of 255 characters in all these places, and tags, each character as \u0001. */
 	TABLE_DOCUMENT_MAX = 1024 * 1024
 };
@@ -71,9 +75,37 @@ struct table_insights {
 	int64_t changed_ms; /* 0: never */
 };
 
+/*
+ * Auto scaling of one kind of units of a table or global index, as set (auto_scaling.c). Texts are
+ * STR_NULL and cooldowns -1 where they were not given.
+ */
+struct table_scaling {
+	bool enabled;
+	int64_t minimum, maximum;
+	str role, policy;
+	bool disable_scale_in;
+	int64_t in_cooldown, out_cooldown; /* seconds */
+	double target;                     /* percent of the units */
+};
+
 enum table_projection { PROJECTION_ALL, PROJECTION_KEYS_ONLY, PROJECTION_INCLUDE };
 /* ACTIVE is 0. A deleted index is DELETING until its entries are gone. */
 enum table_index_status { INDEX_ACTIVE, INDEX_CREATING, INDEX_UPDATING, INDEX_DELETING };
+
+/* SearchSchema of a vector index, as given; `hash`: of its partition key, which `keys` has too. */
+struct table_search_element {
+	struct key_attribute attribute;
+	bool hash;
+};
+
+/* What makes an index one of vectors. */
+struct table_vector {
+	str attribute;
+	uint32_t dimensions;
+	enum vector_distance distance;
+	const struct table_search_element *schema;
+	size_t schema_count; /* at most 1 + VECTOR_FILTERS_MAX */
+};
 
 /*
  * A secondary index. Its entries are written with the item (write.h), from the moment that the
@@ -84,15 +116,20 @@ struct table_index {
 	uint64_t id; /* of its entries' keys; from the same numbers as tables' ids */
 	str name, arn;
 	bool local;
+	/* NULL: a local or a global one. Of vectors `keys` has one partition key or none, no sort
+	 * key, and `units` and `insights` are not used. */
+	const struct table_vector *vector;
 	struct key_schema keys;
 	enum table_projection projection;
 	const str *include; /* NonKeyAttributes, as given */
 	size_t include_count;
-	/* What an entry holds unless all: key attributes of index and table, and `include`. */
+	/* What an entry holds unless all: key attributes of index and table, and `include`; of
+	 * vectors also the vector (vector.h) and the whole search schema. */
 	const struct expr_projection *stored;
 	enum table_index_status status;
 	bool backfilling;
 	struct table_throughput units; /* global ones */
+	struct table_scaling read_scaling, write_scaling;
 	struct table_insights insights;
 };
 
@@ -112,7 +149,7 @@ struct table {
 	str account, region, name, arn, uuid;
 	struct table_attribute partition, sort;
 	struct key_schema keys; /* the same, as key.h wants it */
-	/* Local indexes first, each kind in the order in which it was made. */
+	/* Local indexes first, then the others in the order in which they were made. */
 	const struct table_index *indexes;
 	size_t index_count, local_count;
 	struct table_stream stream;
@@ -124,6 +161,7 @@ struct table {
 	int64_t ttl_changed_ms; /* 0: never */
 	bool on_demand;         /* BillingMode PAY_PER_REQUEST */
 	struct table_throughput units;
+	struct table_scaling read_scaling, write_scaling;
 	int64_t created_ms, on_demand_since_ms;
 	int64_t class_since_ms; /* 0: since it was made */
 	bool deletion_protection;
@@ -159,6 +197,8 @@ struct table_attributes {
 /* Each once, ascending by name; of the arena. */
 struct table_attributes table_attributes(struct arena *a, const struct table *t);
 
+/* IndexStatus. */
+const char *table_index_status(const struct table_index *i);
 /* TableStatus: UPDATING while an index that is made later is being prepared; else ACTIVE. */
 const char *table_status(const struct table *t);
 
@@ -182,6 +222,14 @@ void table_describe(const struct table *t, const char *status, const struct tabl
  * the arena's.
  */
 void table_index_finish(struct arena *a, const struct table *t, struct table_index *i);
+/* A secondary index that is neither local nor of vectors. */
+static inline bool table_index_is_global(const struct table_index *i)
+{
+	return !i->local && !i->vector;
+}
+
+/* How many of the indexes are of vectors. */
+size_t table_vector_count(const struct table *t);
 /* The index of that name, or NULL. */
 const struct table_index *table_index_named(const struct table *t, str name);
 

@@ -41,12 +41,18 @@ static size_t add_keys(const struct key_schema *keys, struct key_attribute *list
 
 struct table_attributes table_attributes(struct arena *a, const struct table *t)
 {
-	struct key_attribute *list = arena_new_array(
-		a, struct key_attribute, (t->index_count + 1) * 2 * KEY_ATTRIBUTES_MAX);
+	struct key_attribute *list = arena_new_array(a, struct key_attribute,
+		(t->index_count + 1) * 2 * KEY_ATTRIBUTES_MAX +
+			table_vector_count(t) * VECTOR_FILTERS_MAX);
 	size_t n = add_keys(&t->keys, list, 0);
 
-	for (size_t i = 0; i < t->index_count; i++)
+	for (size_t i = 0; i < t->index_count; i++) {
+		const struct table_vector *vector = t->indexes[i].vector;
+
 		n = add_keys(&t->indexes[i].keys, list, n);
+		for (size_t k = 0; vector && k < vector->schema_count; k++)
+			n = add_attributes(&vector->schema[k].attribute, 1, list, n);
+	}
 	return (struct table_attributes){list, n};
 }
 
@@ -146,18 +152,50 @@ static void describe_projection(const struct table_index *i, struct value *proje
 		value_add_str(names, arena_str(names->tree->arena, i->include[k]));
 }
 
-static void describe_global(const struct table *t, const struct table_index *i, bool creating,
-	int64_t now_ms, struct value *d)
+const char *table_index_status(const struct table_index *i)
 {
 	static const char *const statuses[] = {"ACTIVE", "CREATING", "UPDATING", "DELETING"};
 
-	put_copy(d, "IndexStatus", str_c(creating ? "CREATING" : statuses[i->status]));
+	return statuses[i->status];
+}
+
+static void describe_status(const struct table_index *i, bool creating, struct value *d)
+{
+	put_copy(d, "IndexStatus", str_c(creating ? "CREATING" : table_index_status(i)));
 	/* An index that was made with its table is never CREATING in the record. */
 	if (i->status == INDEX_CREATING)
 		value_put_bool(d, "Backfilling", i->backfilling);
+}
+
+static void describe_global(
+	const struct table *t, const struct table_index *i, int64_t now_ms, struct value *d)
+{
 	describe_units(&i->units, now_ms, value_put_struct(d, "ProvisionedThroughput"));
 	describe_maxima(&i->units, t->on_demand, d);
 	describe_warm(&i->units, t->on_demand, d);
+}
+
+static void describe_vector(const struct table_vector *vector, struct value *d)
+{
+	static const char *const distances[] = {"COSINE", "DOT_PRODUCT", "EUCLIDEAN"};
+
+	put_copy(value_put_struct(d, "VectorAttribute"), "AttributeName", vector->attribute);
+	value_put_int(d, "Dimensions", vector->dimensions);
+	put_copy(d, "DistanceFunction", str_c(distances[vector->distance]));
+	for (size_t i = 0; i < vector->schema_count; i++) {
+		struct value *v = value_add_struct(value_put_list(d, "SearchSchema"));
+
+		put_copy(v, "AttributeName", vector->schema[i].attribute.name);
+		put_copy(v, "SearchSchemaElementType",
+			vector->schema[i].hash ? STR("HASH") : STR("INLINE_FILTER"));
+	}
+}
+
+static const char *member_of(const struct table_index *i)
+{
+	if (i->vector)
+		return "VectorIndexes";
+	return i->local ? "LocalSecondaryIndexes" : "GlobalSecondaryIndexes";
 }
 
 static void describe_indexes(const struct table *t, bool creating,
@@ -165,14 +203,18 @@ static void describe_indexes(const struct table *t, bool creating,
 {
 	for (size_t i = 0; i < t->index_count; i++) {
 		const struct table_index *index = &t->indexes[i];
-		struct value *v = value_add_struct(value_put_list(
-			d, index->local ? "LocalSecondaryIndexes" : "GlobalSecondaryIndexes"));
+		struct value *v = value_add_struct(value_put_list(d, member_of(index)));
 
 		put_copy(v, "IndexName", index->name);
-		describe_keys(&index->keys, v);
+		if (index->vector)
+			describe_vector(index->vector, v);
+		else
+			describe_keys(&index->keys, v);
 		describe_projection(index, value_put_struct(v, "Projection"));
 		if (!index->local)
-			describe_global(t, index, creating, now_ms, v);
+			describe_status(index, creating, v);
+		if (table_index_is_global(index))
+			describe_global(t, index, now_ms, v);
 		value_put_int(v, "IndexSizeBytes", figures->index[i].bytes);
 		value_put_int(v, "ItemCount", figures->index[i].items);
 		put_copy(v, "IndexArn", index->arn);

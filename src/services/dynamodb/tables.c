@@ -40,7 +40,7 @@ int dynamodb_not_implemented(struct call *c, const char *member)
 static int refuse_unbuilt(struct call *c)
 {
 	static const char *const members[] = {
-		"GlobalTableSourceArn", "GlobalTableSettingsReplicationMode", "VectorIndexes"};
+		"GlobalTableSourceArn", "GlobalTableSettingsReplicationMode"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))

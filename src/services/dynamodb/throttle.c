@@ -238,7 +238,7 @@ bool throttle_admits(
 		r.table = is_empty(t, table, NULL, use->kind, now);
 	for (size_t i = table->local_count; i < table->index_count; i++)
 		if (use->index == &table->indexes[i] ||
-			(use->index_units && use->index_units[i] > 0))
+			(use->index_units && use->index_units[i] > 0 && !table->indexes[i].vector))
 			r.indexes |=
 				(uint32_t)is_empty(t, table, &table->indexes[i], use->kind, now)
 				<< i;
@@ -254,7 +254,8 @@ void throttle_pay(struct throttle *t, const struct throttle_use *use, int sign)
 
 	pay(t, table, NULL, use->kind, table_units(use) * factor);
 	for (size_t i = table->local_count; use->index_units && i < table->index_count; i++)
-		pay(t, table, &table->indexes[i], use->kind, use->index_units[i] * factor);
+		if (!table->indexes[i].vector)
+			pay(t, table, &table->indexes[i], use->kind, use->index_units[i] * factor);
 	if (use->partition.p)
 		partition_pay(t, use, partition_units(use) * factor);
 }

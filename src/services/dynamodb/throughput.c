@@ -273,8 +273,9 @@ static int switch_mode(
 		t->on_demand_since_ms = c->wall_ms;
 	begin_units(units, &t->units);
 	for (size_t i = t->local_count; i < t->index_count; i++)
-		TRY(switch_index(
-			c, update_of(updates, indexes[i].name), t->on_demand, &indexes[i]));
+		if (!indexes[i].vector)
+			TRY(switch_index(
+				c, update_of(updates, indexes[i].name), t->on_demand, &indexes[i]));
 	return 0;
 }
 
@@ -310,7 +311,7 @@ static int update_indexes(struct call *c, const struct table *t, struct table_in
 		if (!action)
 			continue;
 		found = table_index_named(t, name);
-		if (!found || found->local)
+		if (!found || !table_index_is_global(found))
 			return dynamodb_index_not_found(c, name);
 		if (found->status != INDEX_ACTIVE)
 			return call_fault(c, DYNAMODB_FAULT(RESOURCE_IN_USE),

@@ -384,8 +384,9 @@ static void sum_units(
 			ret->index[k] += w->cost.index[k];
 	}
 	ret->table *= CAPACITY_FACTOR;
-	for (size_t k = 0; k < TABLE_INDEXES_MAX; k++)
-		ret->index[k] *= CAPACITY_FACTOR;
+	for (size_t k = 0; k < t->actions[first].table->index_count; k++)
+		if (!t->actions[first].table->indexes[k].vector) /* bytes, no units */
+			ret->index[k] *= CAPACITY_FACTOR;
 }
 
 /* Is it the first action on its table? */

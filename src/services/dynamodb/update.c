@@ -1,6 +1,6 @@
 /*
- * UpdateTable: throughput and billing mode, global indexes, the stream, table class, deletion
- * protection.
+ * UpdateTable: throughput and billing mode, global and vector indexes, the stream, table class,
+ * deletion protection.
  *
  * A change is one transaction on the table's record. But for indexes it is in force when it is
  * answered; the answer says UPDATING, as clients expect, and the record ACTIVE. Indexes are made
@@ -14,6 +14,7 @@
 #include "services/dynamodb/ids.h"
 #include "services/dynamodb/service.h"
 #include "services/dynamodb/throughput.h"
+#include "services/dynamodb/vector_definition.h"
 
 #include "base/rc.h"
 #include "kv/kv.h"
@@ -22,9 +23,11 @@ enum { AGAIN = 1 }; /* of apply(): another id is needed */
 
 struct update {
 	struct table_change change;
-	const struct value *create, *delete; /* actions of GlobalSecondaryIndexUpdates */
-	uint64_t index_id;                   /* of either */
-	bool stream;                         /* StreamSpecification is given: */
+	/* Actions of GlobalSecondaryIndexUpdates or, then `of_vectors`, VectorIndexUpdates. */
+	const struct value *create, *delete;
+	bool of_vectors;
+	uint64_t index_id; /* of either */
+	bool stream;       /* StreamSpecification is given: */
 	bool enables;
 	enum table_stream_view view;
 	uint64_t stream_id;
@@ -36,7 +39,7 @@ static int refuse_unbuilt(struct call *c)
 {
 	static const char *const members[] = {"ReplicaUpdates", "MultiRegionConsistency",
 		"GlobalTableWitnessUpdates", "GlobalTableSettingsReplicationMode",
-		"VectorIndexUpdates", "DisassociationProtectionEnabled"};
+		"DisassociationProtectionEnabled"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))
@@ -53,7 +56,8 @@ static int check_something(struct call *c)
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))
 			return 0;
-	if (value_count(value_get(c->in, "GlobalSecondaryIndexUpdates")))
+	if (value_count(value_get(c->in, "GlobalSecondaryIndexUpdates")) ||
+		value_count(value_get(c->in, "VectorIndexUpdates")))
 		return 0;
 	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 		"At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
@@ -110,6 +114,30 @@ static int read_index_updates(struct call *c, struct update *u)
 	return 0;
 }
 
+/* "You can add or remove one vector index for each UpdateTable operation", API_UpdateTable.html */
+static int read_vector_updates(struct call *c, struct update *u)
+{
+	const struct value *list = value_get(c->in, "VectorIndexUpdates");
+
+	for (uint32_t i = 0; i < value_count(list); i++) {
+		const struct value *create = value_get(value_at(list, i), "Create"),
+				   *delete = value_get(value_at(list, i), "Delete");
+
+		if (!create == !delete)
+			return DYNAMODB_INVALID(c,
+				"%s VectorIndexUpdate.Create, VectorIndexUpdate.Delete must %sbe "
+				"specified",
+				create ? "Only one of" : "One of",
+				create ? "" : "not be null: one has to ");
+		if (u->create || u->delete)
+			return only_one_index(c);
+		u->create = create;
+		u->delete = delete;
+		u->of_vectors = true;
+	}
+	return 0;
+}
+
 /* "You can only perform one of the following operations at once", API_UpdateTable.html */
 static int check_kinds(struct call *c, const struct update *u)
 {
@@ -121,7 +149,8 @@ static int check_kinds(struct call *c, const struct update *u)
 	if ((u->create || u->delete) && u->stream)
 		return DYNAMODB_INVALID(
 			c, "You cannot modify stream status while creating or deleting an index");
-	if ((u->create || u->delete) && units)
+	/* With a vector index the table may become one on demand, which it has to be. */
+	if ((u->create || u->delete) && units && !(u->create && u->of_vectors))
 		return DYNAMODB_INVALID(
 			c, "You cannot update table IOPS while creating or deleting an index");
 	return 0;
@@ -134,6 +163,7 @@ static int read_update(struct call *c, struct update *u)
 	TRY(refuse_unbuilt(c));
 	TRY(check_something(c));
 	TRY(read_index_updates(c, u));
+	TRY(read_vector_updates(c, u));
 	u->stream = stream != NULL;
 	u->enables = TRY(dynamodb_stream_view(c, stream, &u->view));
 	return check_kinds(c, u);
@@ -156,13 +186,20 @@ static int create_index(
 	struct table_attributes attributes;
 	struct table_index *index = &indexes[t->index_count];
 
-	if (table_index_named(t, value_str(u->create, "IndexName")))
+	const struct table_index *known = table_index_named(t, value_str(u->create, "IndexName"));
+
+	if (u->of_vectors && known && known->status == INDEX_CREATING)
+		return call_fault(c, DYNAMODB_FAULT(RESOURCE_IN_USE),
+			"Attempt to change a resource which is still in use: Index is being "
+			"created.  Table: %.*s Index: %.*s",
+			STR_ARG(t->name), STR_ARG(known->name));
+	if (known)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"Attempting to create an index which already exists");
 	if (is_busy(t))
 		return only_one_index(c);
 	TRY(definition_attributes(c, t, &attributes));
-	TRY(definition_new_index(c, &attributes, t, u->create, index));
+	TRY(definition_new_index(c, &attributes, t, u->create, u->of_vectors, index));
 	index->id = u->index_id;
 	index->status = INDEX_CREATING;
 	table_index_finish(c->arena, t, index);
@@ -181,7 +218,7 @@ static int delete_index(
 	str name = value_str(u->delete, "IndexName");
 	const struct table_index *found = table_index_named(t, name);
 
-	if (!found || found->local)
+	if (!found || found->local || !found->vector == u->of_vectors)
 		return dynamodb_index_not_found(c, name);
 	if (found->id != u->index_id)
 		return AGAIN;
@@ -246,6 +283,7 @@ static int apply(struct table_change *change, struct kv_txn *txn, struct table *
 	if (rc == AGAIN)
 		return rc;
 	TRY(throughput_update(c, t, indexes, value_get(c->in, "GlobalSecondaryIndexUpdates")));
+	TRY(vector_definition_check_mode(c, t));
 	rc = TRY(update_stream(u, txn, t));
 	update_class(c, t);
 	t->deletion_protection =
@@ -315,7 +353,7 @@ static bool settles(struct call *c)
 {
 	static const char *const members[] = {"ProvisionedThroughput", "BillingMode", "TableClass",
 		"OnDemandThroughput", "WarmThroughput", "StreamSpecification",
-		"GlobalSecondaryIndexUpdates"};
+		"GlobalSecondaryIndexUpdates", "VectorIndexUpdates"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (value_has(c->in, members[i]))

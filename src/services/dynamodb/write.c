@@ -17,6 +17,7 @@
 #include "services/dynamodb/faults.h"
 #include "services/dynamodb/record.h"
 #include "services/dynamodb/stream.h"
+#include "services/dynamodb/vector_index.h"
 
 #define UPDATED "The update expression attempted to update "
 
@@ -156,6 +157,8 @@ int write_check_item(const struct table *t, str item, struct arena *a, struct fa
 			continue;
 		buf_init(&key, a, KEY_BYTES_MAX);
 		TRY(key_put_index_values(&key, &index->keys, index->name, item, a, fault));
+		if (index->vector)
+			TRY(vector_index_check(index, item, a, fault));
 	}
 	if (is_too_large(t, item, a))
 		return validation_fault(
@@ -199,6 +202,8 @@ int write_check_update(const struct table *t, str item, struct arena *a, struct 
 		if (key_put_index_values(&key, &index->keys, index->name, item, a, fault) < 0)
 			return validation_fault(fault, a,
 				UPDATED "the secondary index key beyond allowed size limits");
+		if (index->vector)
+			TRY(vector_index_check(index, item, a, fault));
 	}
 	if (is_too_large(t, item, a))
 		return validation_fault(
@@ -213,6 +218,12 @@ struct entry {
 	str item;
 	size_t bytes;
 };
+
+/* Has the entry bytes of its own, or is it the item? */
+static bool is_made(const struct table_index *i)
+{
+	return i->stored || i->vector;
+}
 
 /* The entry of an item, whose key is `key` and size `bytes`; `item` may be STR_NULL. */
 static struct entry entry_of(
@@ -230,9 +241,11 @@ static struct entry entry_of(
 		return e;
 	buf_put(&out, key_values(key));
 	check(!out.over);
-	e.key = buf_str(&out);
 	e.item = projected(i, item, a);
-	e.bytes = i->stored ? item_size(e.item) : bytes;
+	if (i->vector && !vector_index_entry(i, e.item, a, &e.item))
+		return e;
+	e.key = buf_str(&out);
+	e.bytes = is_made(i) ? item_size(e.item) : bytes;
 	return e;
 }
 
@@ -247,6 +260,14 @@ struct writing {
 	int64_t grown;               /* of the collection */
 };
 
+/* Of one write of an entry: units, or of a vector index bytes. */
+static double cost_of_entry(const struct table_index *i, size_t bytes)
+{
+	if (i->vector)
+		return (double)MAX(bytes, (size_t)VECTOR_WRITE_BYTES_MIN);
+	return capacity_write(bytes);
+}
+
 /*
  * Before an index is backfilling there are still writers that do not know it and would leave an
  * entry behind that somebody else had put: so nobody puts one, and those who know it only delete.
@@ -257,7 +278,7 @@ static bool takes_entries(const struct table_index *i)
 }
 
 /*
- * Makes the index follow the item; returns the write units: one write where an entry comes, goes or
+ * Makes the index follow the item; returns what it costs: one write where an entry comes, goes or
  * changes, two (delete and put) where its key changes, none where it stays as it is.
  */
 static double write_entry(struct writing *w, const struct table_index *i)
@@ -278,16 +299,16 @@ static double write_entry(struct writing *w, const struct table_index *i)
 	if (before.key.p && after.key.p && !moved) {
 		if (str_eq(before.item, after.item))
 			return 0;
-		units = capacity_write(MAX(before.bytes, after.bytes));
+		units = cost_of_entry(i, MAX(before.bytes, after.bytes));
 	} else {
-		units += before.key.p ? capacity_write(before.bytes) : 0;
-		units += after.key.p ? capacity_write(after.bytes) : 0;
+		units += before.key.p ? cost_of_entry(i, before.bytes) : 0;
+		units += after.key.p ? cost_of_entry(i, after.bytes) : 0;
 	}
 	if (before.key.p && (moved || !after.key.p))
 		kv_txn_delete_covered(w->txn, before.key);
 	if (after.key.p)
 		kv_txn_put_covered(w->txn, after.key,
-			i->stored ? record_make(w->a, after.item, w->time) : w->record);
+			is_made(i) ? record_make(w->a, after.item, w->time) : w->record);
 	return units;
 }
 

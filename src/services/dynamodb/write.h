@@ -6,7 +6,8 @@
  *     item            [ITEMS][table id][hash][partition key][sort key]
  *                     record header, item
  *     index entry     [INDEX][index id][hash][index keys][item keys]
- *                     record header, what is projected, with all the key attributes
+ *                     record header, what is projected, with all the key attributes; of a
+ *                     vector index see vector.h
  *     stream record   [STREAM_RECORDS][stream id][bucket][stamp]
  *                     see stream.h
  *     expiry entry    [EXPIRY][table id][second, 8 bytes][item key behind the table id]
@@ -33,7 +34,7 @@ enum {
 	COLLECTION_GIB_MAX = 10
 };
 
-/* Capacity units of one change, per index as in table->indexes. */
+/* Capacity units of one change, per index as in table->indexes; of a vector index bytes. */
 struct write_cost {
 	double table;
 	double index[TABLE_INDEXES_MAX];
@@ -55,7 +56,8 @@ size_t write_keys(const struct table *t, str key, struct arena *a, str ret_keys[
 
 /*
  * May the item stand in the table's indexes? An attribute that is a key of an index has the index's
- * type, is not empty and within the limits of keys, and item and local entries together are not
+ * type, is not empty and within the limits of keys, a vector has the index's dimensions, what a
+ * vector index filters by the type that was defined, and item and local entries together are not
  * larger than an item may be. Before the table is written to; `item` has been checked against the
  * table's own keys. An index whose status is CREATING or DELETING is passed over: the item is then
  * not in it. ERR_FAULT with PutItem's messages.

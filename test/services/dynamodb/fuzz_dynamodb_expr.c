@@ -86,6 +86,18 @@ static int run_key_condition(struct expr *e, str text, struct buf *low, struct b
 	return 0;
 }
 
+static int run_equalities(struct expr *e, str text)
+{
+	struct expr_equalities equalities;
+
+	TRY(expr_parse_equalities(e, text, &equalities));
+	check(equalities.n > 0);
+	for (size_t i = 0; i < equalities.n; i++)
+		for (size_t k = 0; k < i; k++)
+			check(!str_eq(equalities.list[i].name, equalities.list[k].name));
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	cleanup(arena_done_p) struct arena a = {0};
@@ -102,11 +114,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	buf_init(&out, &a, ITEM_ENCODED_MAX);
 	buf_init(&other, &a, ITEM_ENCODED_MAX);
 	prepare(&e, &a, &fault, &item);
-	switch (data[0] % 5) {
+	switch (data[0] < 0xf0 ? data[0] % 5 : 5) {
 	case 0: rc = run_condition(&e, EXPR_CONDITION, text, buf_str(&item)); break;
 	case 1: rc = run_key_condition(&e, text, &out, &other); break;
 	case 2: rc = run_projection(&e, text, buf_str(&item), &out); break;
 	case 3: rc = run_condition(&e, EXPR_FILTER, text, buf_str(&item)); break;
+	case 5: rc = run_equalities(&e, text); break;
 	default: rc = run_update(&e, text, buf_str(&item), &out); break;
 	}
 	check(rc == 0 || (rc == ERR_FAULT && fault.kind == &dynamodb_faults[DYNAMODB_VALIDATION]));

@@ -18,6 +18,21 @@ TEST(dynamodb, wire_tables)
 	ddb_file(FOLDER "tables.txt", 60);
 }
 
+TEST(dynamodb, wire_vectors)
+{
+	ddb_file(FOLDER "vectors.txt", 150);
+}
+
+TEST(dynamodb, wire_bulk)
+{
+	ddb_file(FOLDER "bulk.txt", 30);
+}
+
+TEST(dynamodb, wire_auto_scaling)
+{
+	ddb_file(FOLDER "auto_scaling.txt", 28);
+}
+
 TEST(dynamodb, wire_index_tables)
 {
 	ddb_file(FOLDER "index_tables.txt", 130);
@@ -191,6 +206,7 @@ static const struct {
 	{"UpdateItemInput", OPERATION_UPDATE},
 	{"QueryInput", OPERATION_QUERY},
 	{"ScanInput", OPERATION_SCAN},
+	{"SearchVectorsInput", OPERATION_SEARCH},
 	{"Put", ACTION_OF_PUT},
 	{"Update", ACTION_OF_UPDATE},
 	{"Delete", ACTION_OF_DELETE},
@@ -208,6 +224,7 @@ static const struct {
 #define UPDATE                                OPERATION_UPDATE
 #define QUERY                                 OPERATION_QUERY
 #define SCAN                                  OPERATION_SCAN
+#define SEARCH                                OPERATION_SEARCH
 #define ACTION_PUT                            ACTION_OF_PUT
 #define ACTION_UPDATE                         ACTION_OF_UPDATE
 #define ACTION_DELETE                         ACTION_OF_DELETE
@@ -227,6 +244,7 @@ static const struct {
 #undef UPDATE
 #undef QUERY
 #undef SCAN
+#undef SEARCH
 };
 
 static bool is_known(str name, unsigned operation)
