@@ -336,6 +336,7 @@ static int make_runtime(struct worker *w)
 		.options = o,
 		.data_folder = w->supervised->data_folder,
 		.strict = w->strict,
+		.after_crash = w->supervised->crashes > 0,
 		.ports = &w->ports,
 		.front = serve_container,
 		.front_arg = w,

@@ -8,7 +8,7 @@ mount -t sysfs sysfs /sys
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t devpts devpts /dev/pts
-mount -t tmpfs -o mode=1777,size=1g tmpfs /tmp
+chmod 1777 /tmp # on the disk: tmpfs has user attributes, which layers of images need, only since 6.6
 mount -t tmpfs -o mode=755,size=64m tmpfs /run
 exec </dev/null >/dev/ttyS0 2>&1
 ip link set lo up
