@@ -258,6 +258,14 @@ def test_network(server):
     expect(seen["addresses"], {"127.0.0.1:9001": "connected", "127.0.0.1:4566": "connected"})
 
 
+def test_network_modes(server):
+    """Wider networks are refused by name, and nothing starts."""
+    for mode in ("nat", "host"):
+        done = subprocess.run([harness.BINARY, "serve", "--ephemeral", "--listen", "127.0.0.1:0", "--lambda-network", mode],
+                              capture_output=True, text=True, timeout=60 * SLOW, check=False)
+        expect((done.returncode, f"--lambda-network: " in done.stderr, mode in done.stderr), (2, True, True))
+
+
 # ---- looking around ----
 
 @attack
