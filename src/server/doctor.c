@@ -147,7 +147,7 @@ static unsigned controller_version(str mounts, str version_2, str name)
 {
 	str line;
 
-	if (lists(version_2, ' ', name) && geteuid() == 0)
+	if (lists(version_2, ' ', name))
 		return 2;
 	while (str_split(&mounts, '\n', &line)) {
 		ptrdiff_t at = str_find_str(line, STR(" - cgroup "));
@@ -159,15 +159,42 @@ static unsigned controller_version(str mounts, str version_2, str name)
 	return 0;
 }
 
+/* The v2 group that the launcher would use: the top one as root, else our own if it is handed to
+ * us. */
+static str group_version_2(struct arena *a, str mounts)
+{
+	ptrdiff_t at = str_find_str(mounts, STR(" - cgroup2 "));
+	str groups = read_text(a, "/proc/self/cgroup"), line, path = STR(""), folder, word;
+
+	if (at < 0)
+		return STR_NULL;
+	/* ID PARENT DEVICE ROOT POINT ... - TYPE */
+	line = str_sub(mounts, 0, (size_t)at);
+	line = str_from(line, (size_t)(str_find_last(line, '\n') + 1));
+	for (unsigned i = 0; i < 5; i++)
+		if (!str_split(&line, ' ', &folder))
+			return STR_NULL;
+	while (geteuid() != 0 && str_split(&groups, '\n', &word))
+		if (str_starts(word, STR("0::")))
+			path = str_from(word, 3);
+	folder = arena_printf(a, "%.*s%.*s", STR_ARG(folder), STR_ARG(path));
+	if (access(arena_c(a, ARENA_CONCAT(a, folder, STR("/cgroup.procs"))), W_OK) != 0)
+		return STR_NULL;
+	return folder;
+}
+
 static struct finding control_groups(struct arena *a)
 {
 	static const str names[] = {
 		STR_INIT("memory"), STR_INIT("cpu"), STR_INIT("pids"), STR_INIT("freezer")};
 	str mounts = read_text(a, "/proc/self/mountinfo");
-	str version_2 = str_trim(read_text(a, "/sys/fs/cgroup/cgroup.controllers"));
+	str group = group_version_2(a, mounts), version_2 = STR("");
 	struct buf b;
 	bool all = true;
 
+	if (group.p)
+		version_2 = read_text(
+			a, arena_c(a, ARENA_CONCAT(a, group, STR("/cgroup.controllers"))));
 	while (str_ends(version_2, STR("\n")))
 		version_2.n--;
 	buf_init(&b, a, 512);
@@ -175,7 +202,7 @@ static struct finding control_groups(struct arena *a)
 		unsigned v = controller_version(mounts, version_2, names[i]);
 
 		/* Every v2 group can be frozen. */
-		if (!v && version_2.n && geteuid() == 0 && str_eq(names[i], STR("freezer")))
+		if (!v && group.p && str_eq(names[i], STR("freezer")))
 			v = 2;
 		buf_printf(
 			&b, v ? "%s%.*s v%u" : "%s%.*s none", i ? ", " : "", STR_ARG(names[i]), v);
@@ -277,7 +304,7 @@ static void print_text(const struct finding *f, size_t n, bool good)
 static void print_json(struct arena *a, const struct finding *f, size_t n, bool good)
 {
 	struct json_writer w;
-	struct buf b;
+	struct buf b, detail;
 
 	buf_init(&b, a, 1 << 20);
 	json_writer_init(&w, &b);
@@ -294,7 +321,9 @@ static void print_json(struct arena *a, const struct finding *f, size_t n, bool 
 		json_put_key(&w, STR("required"));
 		json_put_bool(&w, f[i].required);
 		json_put_key(&w, STR("detail"));
-		json_put_quoted_lossy(&b, f[i].detail);
+		buf_init(&detail, a, 4096);
+		json_put_quoted_lossy(&detail, f[i].detail);
+		json_put_raw(&w, buf_str(&detail));
 		if (!f[i].ok)
 			json_put_key_string(&w, STR("remedy"), str_c(f[i].remedy));
 		json_put_object_end(&w);

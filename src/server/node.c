@@ -114,6 +114,7 @@ int node_new(struct rt *rt, const struct node_options *options, struct node **re
 		.options = options->options,
 		.data_folder = options->data_folder,
 		.strict = options->strict,
+		.after_crash = options->crashes > 0,
 		.ports = &n->ports,
 		.front = serve_container,
 		.front_arg = n,

@@ -73,6 +73,7 @@ static int new_lambda(struct services *s)
 		.pool = (unsigned)o->options->pool,
 		.burst = (unsigned)o->options->burst,
 		.auth_strict = o->strict,
+		.after_crash = o->after_crash,
 		.endpoint_suffix = ARENA_CONCAT(&s->arena, suffix, str_of("", 1)).p,
 		.url_key = o->url_key,
 		.front = o->front,

@@ -20,6 +20,7 @@ struct services_options {
 	const struct options *options;
 	const char *data_folder; /* absolute */
 	bool strict;
+	bool after_crash; /* of a worker, in whose place this one is */
 	struct ports *ports;
 	/* Serves a container's own endpoint (lambda_options.front). */
 	void (*front)(void *arg, struct http_exchange *x, const struct gate_trust *trust) mayyield;

@@ -150,7 +150,7 @@ TEST(sandbox, exits_are_reported)
 }
 
 static const char expected_isolation[] =
-	"top: bin dev etc home lib lib32 lib64 mnt opt proc root run sbin sys tmp usr var\n"
+	"top: bin dev etc home lib lib64 mnt opt proc root run sbin sys tmp usr var\n"
 	"etc: alternatives group host.conf hosts ld.so.cache nsswitch.conf os-release passwd "
 	"resolv.conf "
 	"ssl\n"

@@ -600,7 +600,7 @@ static int put_aside(struct events *ev, const struct event *e)
 	return kv_commit(txn, NULL);
 }
 
-/* What was running when the server ended without saying so. */
+/* What was running when the server ended without saying so; only a worker's crash blames it. */
 static int recover(struct events *ev)
 {
 	struct arena a cleanup(arena_done_p) = {0};
@@ -622,7 +622,7 @@ static int recover(struct events *ev)
 		e = event_copy(&a, &e);
 		next = e;
 		next.boot = 0;
-		next.crashes++;
+		next.crashes += ev->service->options.after_crash;
 		if (next.crashes >= CRASHES_MAX) {
 			TRY(put_aside(ev, &next));
 			atomic_fetch_sub(&ev->service->counters.events_waiting, 1);

@@ -7,7 +7,7 @@
  *     LAMBDA_META "quarantine" id       state of what was running at two crashes; its payload stays
  *
  * Before a run starts its state says so ("running since boot B"); what a start finds so marked was
- * running when the server crashed: it is run once more, and put aside when that happens again.
+ * running when the worker crashed: it is run once more, and put aside when that happens again.
  *
  * A run that fails is repeated twice, after 1 and 2 minutes (retry_base_ms); one that was throttled
  * is repeated with growing pauses up to 5 minutes, without counting; both only until the event is 6

@@ -51,6 +51,11 @@ struct lambda_options {
 	/* Function URLs are http://{id}.lambda-url.{region}.SUFFIX/: host and port; NULL:
 	 * localhost. */
 	const char *endpoint_suffix;
+	/*
+	 * This process is there in place of one that crashed: what that one was at counts a crash,
+	 * and is put aside at the second. After a kill of the whole server nothing counts.
+	 */
+	bool after_crash;
 	bool auth_strict; /* a role that IAM does not know is an error */
 	/* The key of download links (GetFunction); NULL: random, links end with the process. */
 	const uint8_t *url_key; /* 32 bytes */

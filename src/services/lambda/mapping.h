@@ -4,6 +4,7 @@
  *     LAMBDA_META "mapping" account region uuid              the mapping (mapping_encode())
  *     LAMBDA_META "mapping-of" account region source function    its uuid: one for such a pair
  *     LAMBDA_META "mapping-at" account region uuid shard     how far a shard has been processed
+ *     LAMBDA_META "mapping-run" account region uuid shard    what is being processed (a mark)
  *     LAMBDA_META "mapping-result" account region uuid       LastProcessingResult
  *
  * Every write to the first declares its key; the second is declared beside it. The others are
@@ -133,9 +134,26 @@ must_use int mapping_checkpoint(struct kv *kv, struct arena *a, str account, str
 /* All of a mapping: how many. */
 must_use int mapping_checkpoints(struct kv *kv, struct arena *a, str account, str region, str uuid,
 	struct mapping_checkpoint **ret_checkpoints) mayyield;
-/* Writes them all together, or (remove) removes them. */
+/* Writes them all together, or (remove) removes them and the shards' marks. */
 must_use int mapping_put_checkpoints(struct kv *kv, struct arena *a, str account, str region,
 	str uuid, const struct mapping_checkpoint *checkpoints, size_t count, bool remove,
 	int64_t deadline) mayyield;
+
+/*
+ * Written before records are given to a function. It is stale when the shard's position has moved
+ * on; a server that finds its own position in it was processing that when the one before ended.
+ */
+struct mapping_mark {
+	uint64_t boot;    /* of the server that was at it; 0: it stopped in between */
+	uint32_t crashes; /* so many workers have crashed meanwhile */
+	uint32_t records; /* 0: the end of a tumbling window */
+	str from;         /* the shard's position */
+	str last;         /* sequence of the last record */
+};
+/* 1, 0. */
+must_use int mapping_mark(struct kv *kv, struct arena *a, str account, str region, str uuid,
+	str shard, struct mapping_mark *ret_mark) mayyield;
+must_use int mapping_put_mark(struct kv *kv, str account, str region, str uuid, str shard,
+	const struct mapping_mark *mark, int64_t deadline) mayyield;
 
 #endif

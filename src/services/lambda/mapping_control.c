@@ -444,6 +444,9 @@ static int deliver(
 
 struct mapping_engine *mapping_control_engine(struct lambda_service *s)
 {
-	return mapping_engine_new(&(struct mapping_engine_options){
-		.rt = s->rt, .ports = s->ports, .deliver = deliver, .arg = s});
+	return mapping_engine_new(&(struct mapping_engine_options){.rt = s->rt,
+		.ports = s->ports,
+		.after_crash = s->options.after_crash,
+		.deliver = deliver,
+		.arg = s});
 }

@@ -50,6 +50,7 @@ static void free_reader(struct mapping_reader *r)
 	buf_done(&r->shard);
 	buf_done(&r->position);
 	buf_done(&r->state);
+	buf_done(&r->aside_last);
 	mem_free(r);
 }
 
@@ -128,6 +129,7 @@ static int start_reader(struct mapping_run *run, str shard)
 	buf_init(&r->shard, NULL, KEYSPACE_KEY_MAX);
 	buf_init(&r->position, NULL, KEYSPACE_KEY_MAX);
 	buf_init(&r->state, NULL, BATCH_STATE_BYTES_KEPT);
+	buf_init(&r->aside_last, NULL, KEYSPACE_KEY_MAX);
 	buf_put(&r->shard, shard);
 	list_push_back(&run->readers, &r->link);
 	if (rt_spawn(mapping_reader_fiber, r) < 0) {
@@ -435,6 +437,8 @@ struct mapping_engine *mapping_engine_new(const struct mapping_engine_options *o
 	struct mapping_engine *e = mem_new(struct mapping_engine);
 
 	e->options = *options;
+	while (!e->boot)
+		rt_random_bytes(&e->boot, sizeof(e->boot));
 	list_init(&e->runs);
 	rt_event_init(&e->wake);
 	rt_event_init(&e->stopped);

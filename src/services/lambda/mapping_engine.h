@@ -30,6 +30,7 @@ struct rt;
 struct mapping_engine_options {
 	struct rt *rt;
 	const struct ports *ports; /* invoke, records, metric */
+	bool after_crash;          /* of a worker, in whose place this one is */
 	/*
 	 * Hands a record to the on-failure destination of a function's mapping; durable when it
 	 * returns 0. *ret_why: of a failure in words, for the log.

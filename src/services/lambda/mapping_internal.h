@@ -1,6 +1,7 @@
 /*
  * What the files of the engine share: mapping_engine.c (engine and runs), mapping_reader.c
- * (shards), mapping_process.c (batches). See mapping_engine.h.
+ * (shards), mapping_process.c (batches), mapping_mark.c (what was present at crashes). See
+ * mapping_engine.h.
  */
 #ifndef SERVICES_LAMBDA_MAPPING_INTERNAL_H
 #define SERVICES_LAMBDA_MAPPING_INTERNAL_H
@@ -27,6 +28,7 @@ struct mapping_loop {
 struct mapping_engine {
 	struct mapping_engine_options options;
 	struct kv *kv;
+	uint64_t boot; /* random, of this engine */
 	struct mapping_loop loops[RT_LOOPS_MAX];
 	struct rt_event wake, stopped;
 	_Atomic bool stopping;
@@ -62,7 +64,13 @@ struct mapping_reader {
 	/* The tumbling window: 0, or when it began; its state is a JSON object. */
 	int64_t window_ms;
 	struct buf state;
-	bool early;     /* its state became too large */
+	bool early; /* its state became too large */
+	/* What begins at `position` was present at so many crashes; with CRASHES_MAX of them the
+	 * next `aside` records, up to the one with this sequence, or the end of the window, are put
+	 * aside. */
+	uint32_t crashes, aside;
+	struct buf aside_last;
+	bool aside_window;
 	bool unwritten; /* `position` is ahead of the store */
 	int64_t written_at;
 	bool done, ended;
@@ -106,12 +114,29 @@ void mapping_reader_fiber(void *arg);
  */
 must_use int mapping_write_position(struct mapping_reader *r, str position) mayyield;
 
+/* ---- mapping_mark.c ---- */
+
+/* For the reader's position: what does its mark say? */
+must_use int mapping_take_mark(struct mapping_reader *r) mayyield;
+/*
+ * Says durably that the round (NULL: the end of the window) is begun. Tries until it works or the
+ * run stops: ERR_CANCELLED.
+ */
+must_use int mapping_begin(struct mapping_reader *r, const struct mapping_round *round) mayyield;
+/* It is through (0), or was left in between (< 0). */
+void mapping_end(struct mapping_reader *r, int rc) mayyield;
+/* Gives up those of the round that have been present at too many crashes, and moves on. */
+must_use int mapping_put_aside(struct mapping_reader *r, struct mapping_round *round) mayyield;
+
 /* ---- mapping_process.c ---- */
 
 /* Processes all records of a round: 0, or ERR_CANCELLED. */
 must_use int mapping_process(struct mapping_reader *r, struct mapping_round *round) mayyield;
 /* Calls the function with the end of the open window until it succeeds, and closes it. */
 must_use int mapping_close_window(struct mapping_reader *r) mayyield;
+/* Records are given up: logged, counted, told to the on-failure destination. */
+void mapping_lose(struct mapping_reader *r, const struct record_of_source *const *records,
+	size_t count, const char *condition, unsigned invocations) mayyield;
 /* How many bytes of records fit into an event of this reader. */
 size_t mapping_event_room(const struct mapping_reader *r);
 

@@ -148,7 +148,8 @@ static void keep_state(struct mapping_reader *r, str state)
 	r->early = state.n > BATCH_STATE_BYTES_MAX;
 }
 
-int mapping_close_window(struct mapping_reader *r)
+/* The final call, until it succeeds. */
+static int call_final(struct mapping_reader *r)
 {
 	unsigned tries = 0;
 
@@ -165,8 +166,27 @@ int mapping_close_window(struct mapping_reader *r)
 		outcome = call(r, &a, NULL, 0, &window, &reply);
 		/* The state is dropped anyhow, so one that is missing here is no failure. */
 		if (outcome == OUTCOME_ANSWERED && reply.version.p && !reply.function_error.p)
-			break;
+			return 0;
 		TRY(mapping_pause(r, ++tries));
+	}
+}
+
+int mapping_close_window(struct mapping_reader *r)
+{
+	if (r->aside_window) {
+		log_error("lambda",
+			"the end of a window was being processed at two crashes and is "
+			"put aside",
+			"mapping=%.*s shard=%.*s window_ms=%lld", STR_ARG(r->run->uuid),
+			STR_ARG(buf_str(&r->shard)), (long long)r->window_ms);
+		r->aside_window = false;
+	} else {
+		int rc;
+
+		TRY(mapping_begin(r, NULL));
+		rc = call_final(r);
+		mapping_end(r, rc);
+		TRY(rc);
 	}
 	r->window_ms = 0;
 	r->early = false;
@@ -268,6 +288,14 @@ static void lose(struct mapping_reader *r, const struct record_of_source *const 
 	add_metric(run, STR("DestinationDeliveryFailures"), 1, METRIC_COUNT);
 }
 
+void mapping_lose(struct mapping_reader *r, const struct record_of_source *const *records,
+	size_t count, const char *condition, unsigned invocations)
+{
+	const struct reply none = {.version = STR_NULL};
+
+	lose(r, records, count, condition, invocations, &none);
+}
+
 /* How many of the first records are too old. */
 static size_t too_old(
 	const struct mapping_reader *r, const struct record_of_source *const *records, size_t count)
@@ -309,12 +337,11 @@ static int settle(
 static int drop_old(struct lane *lane, struct batch_work *w, const struct batch_part *part)
 {
 	struct mapping_reader *r = lane->reader;
-	const struct reply none = {.version = STR_NULL};
 	size_t from = w->from, n = too_old(r, lane->records + from, part->to - from);
 
 	if (!n)
 		return 0;
-	lose(r, lane->records + from, n, "RecordAgeExceeded", part->invocations, &none);
+	mapping_lose(r, lane->records + from, n, "RecordAgeExceeded", part->invocations);
 	batch_work_pass(w, from + n);
 	return progress(r, lane->round, lane->records + from, n);
 }

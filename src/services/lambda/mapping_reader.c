@@ -46,6 +46,8 @@ static int write_once(struct mapping_reader *r)
 
 static void set_position(struct mapping_reader *r, str position)
 {
+	if (!str_eq(position, buf_str(&r->position)))
+		r->crashes = 0; /* they were those of what has been passed */
 	buf_reset(&r->position);
 	buf_put(&r->position, position);
 	check(!r->position.over);
@@ -88,6 +90,19 @@ static int load_position(struct mapping_reader *r)
 		RECORDS_TRIM_HORIZON, 0, &position));
 	set_position(r, position);
 	return 0;
+}
+
+/* Processes all of it, marked, or puts aside what must not be tried again. */
+static int work(struct mapping_reader *r, struct mapping_round *round)
+{
+	int rc;
+
+	if (r->aside)
+		return mapping_put_aside(r, round);
+	TRY(mapping_begin(r, round));
+	rc = mapping_process(r, round);
+	mapping_end(r, rc);
+	return rc;
 }
 
 /* ---- room ---- */
@@ -341,7 +356,7 @@ static int process(struct mapping_reader *r, struct mapping_round *round)
 	if (over)
 		TRY(mapping_close_window(r));
 	if (round->count)
-		TRY(mapping_process(r, round));
+		TRY(work(r, round));
 	if (!round->count)
 		TRY(write_passed(r, round));
 	return round->end ? end_shard(r) : 0;
@@ -381,6 +396,8 @@ void mapping_reader_fiber(void *arg)
 	int rc;
 
 	rc = load_position(r);
+	if (rc >= 0)
+		rc = mapping_take_mark(r);
 	if (rc < 0) /* the run starts another one at once */
 		(void)!mapping_pause(r, 2);
 	while (rc >= 0 && !r->done && !mapping_stopping(r->run)) {

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "services/lambda/limits.h"
 
-enum { CHECKPOINT_FORMAT = 1, REMOVE_MAX = 200 };
+enum { CHECKPOINT_FORMAT = 1, MARK_FORMAT = 1, REMOVE_MAX = 200 };
 
 /* Parts that are STR_NULL are left out, so that it is a prefix. */
 static str key_of(struct arena *a, const char *kind, str account, str region, str one, str two)
@@ -306,16 +306,70 @@ int mapping_put_checkpoints(struct kv *kv, struct arena *a, str account, str reg
 	const struct mapping_checkpoint *checkpoints, size_t count, bool remove, int64_t deadline)
 {
 	struct kv_txn *txn cleanup(kv_txn_free_p) = NULL;
-	str *keys = arena_new_array(a, str, count);
+	size_t key_count = remove ? 2 * count : count;
+	str *keys = arena_new_array(a, str, key_count);
 
 	for (size_t i = 0; i < count; i++)
 		keys[i] = key_of(a, "mapping-at", account, region, uuid, checkpoints[i].shard);
-	TRY(kv_txn_begin(kv, keys, count, deadline, &txn));
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = count; i < key_count; i++)
+		keys[i] = key_of(
+			a, "mapping-run", account, region, uuid, checkpoints[i - count].shard);
+	TRY(kv_txn_begin(kv, keys, key_count, deadline, &txn));
+	for (size_t i = 0; i < key_count; i++) {
 		if (remove)
 			kv_txn_delete(txn, keys[i]);
 		else
 			kv_txn_put(txn, keys[i], checkpoint_encode(a, &checkpoints[i]));
 	}
 	return kv_commit(txn, NULL);
+}
+
+/* ---- marks ---- */
+
+static int mark_decode(str record, struct mapping_mark *ret)
+{
+	uint8_t format;
+
+	if (!str_take_u8(&record, &format))
+		return ERR_CORRUPT;
+	if (format != MARK_FORMAT)
+		return ERR_VERSION;
+	if (!str_take_be64(&record, &ret->boot) || !str_take_be32(&record, &ret->crashes) ||
+		!str_take_be32(&record, &ret->records) || !str_take_sized(&record, &ret->from) ||
+		!str_take_sized(&record, &ret->last) || record.n)
+		return ERR_CORRUPT;
+	return 0;
+}
+
+int mapping_mark(struct kv *kv, struct arena *a, str account, str region, str uuid, str shard,
+	struct mapping_mark *ret_mark)
+{
+	struct mapping_mark m = {.boot = 0};
+	str record;
+
+	if (TRY(kv_get(kv, key_of(a, "mapping-run", account, region, uuid, shard), a, &record)) ==
+		0)
+		return 0;
+	TRY(mark_decode(record, &m));
+	*ret_mark = m;
+	return 1;
+}
+
+int mapping_put_mark(struct kv *kv, str account, str region, str uuid, str shard,
+	const struct mapping_mark *mark, int64_t deadline)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct buf b;
+
+	arena_init(&a, SIZE_MAX);
+	buf_init(&b, &a, LAMBDA_RECORD_BYTES_MAX);
+	buf_put_char(&b, MARK_FORMAT);
+	buf_put_be64(&b, mark->boot);
+	buf_put_be32(&b, mark->crashes);
+	buf_put_be32(&b, mark->records);
+	buf_put_sized(&b, mark->from);
+	buf_put_sized(&b, mark->last);
+	check(!b.over);
+	return kv_put(
+		kv, key_of(&a, "mapping-run", account, region, uuid, shard), buf_str(&b), deadline);
 }

@@ -782,6 +782,7 @@ TEST(lambda_live, crashes)
 	struct live l;
 
 	live_init(&l);
+	l.options.after_crash = true;
 	live_run(&l, "lambda_live.crashes", crashes);
 	events_free(second);
 	events_free(third);
