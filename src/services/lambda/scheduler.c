@@ -641,15 +641,21 @@ static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 	return 0;
 }
 
-/* Queues for an instance: 0 with inv->instance or inv->over. */
+/*
+ * Queues for an instance: 0 with inv->instance or inv->over. The burst counts instances: who will be
+ * served by one that is being started already takes nothing of it.
+ */
 static int wait_instance(struct entry *e, struct invocation *inv)
 {
 	int64_t queue_end = rt_after_ms(LAMBDA_QUEUE_MS_MAX);
 
-	if (!quota_grow(e->quota, rt_now()))
-		return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"), "Rate Exceeded.");
 	list_push_back(&e->waiting, &inv->link);
 	e->waiting_count++;
+	if (wants_start(e) && !e->shard->scarce && !quota_grow(e->quota, rt_now())) {
+		list_remove(&inv->link);
+		e->waiting_count--;
+		return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"), "Rate Exceeded.");
+	}
 	start_wanted(e);
 	while (!inv->instance && !inv->over) {
 		/* While one is being started its own time-outs bound the wait. */
