@@ -642,8 +642,8 @@ static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 }
 
 /*
- * Queues for an instance: 0 with inv->instance or inv->over. The burst counts instances: who will be
- * served by one that is being started already takes nothing of it.
+ * Queues for an instance: 0 with inv->instance or inv->over. The burst counts instances: who will
+ * be served by one that is being started already takes nothing of it.
  */
 static int wait_instance(struct entry *e, struct invocation *inv)
 {
