@@ -22,6 +22,15 @@ LOAD = os.path.join(ROOT, "build", "release", "bench", "load")
 KV_BENCH = os.path.join(ROOT, "build", "release", "bench", "kv_bench")
 
 
+# --- the tables ---------------------------------------------------------------------------------
+
+rows = {}
+
+
+def row(title, *cells):
+    rows.setdefault(title, []).append(cells)
+
+
 # --- requests -------------------------------------------------------------------------------------
 
 def sign(service, host, target, body, path="/", content="application/x-amz-json-1.0",
@@ -100,6 +109,11 @@ def pss_mib(pids):
     return total / 1024
 
 
+def available_mib():
+    with open("/proc/meminfo", encoding="ascii") as f:
+        return int(re.search(r"MemAvailable:\s+(\d+)", f.read()).group(1)) / 1024
+
+
 # --- load -----------------------------------------------------------------------------------------
 
 def measured(server, command, environment=None, timeout=120):
@@ -166,11 +180,12 @@ class Foreign:
 
     key = ("test", "test")
 
-    def __init__(self, command, port):
+    def __init__(self, command, port, folder=None):
         self.port = port
         self.endpoint = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+                                        stderr=subprocess.DEVNULL,
+                                        cwd=folder or tempfile.gettempdir())
         wait_port(self.endpoint)
 
     def api(self, service):

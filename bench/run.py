@@ -12,7 +12,6 @@ have, are left out and named. --write puts the table into docs/benchmarks.md.
 """
 import argparse
 import datetime
-import http.client
 import os
 import re
 import shutil
@@ -22,20 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 
+import functions
 import rig
-from rig import dynamodb, harness, median, pss_mib, sign, tree, write_requests, wrk
+from rig import dynamodb, harness, median, pss_mib, row, rows, tree, write_requests, wrk
 
 ITEMS = 20000
 ITEMS_OF_PEER = 1000  # what a slow one can hold a load of
 ITEM_BYTES = 1024
 ROUNDS = 3
-rows = {}
-
-
-def row(title, *cells):
-    rows.setdefault(title, []).append(cells)
 
 
 def say(text):
@@ -324,143 +318,9 @@ def section_bulk(seconds, folder, items=1_000_000):
             f"{pss_mib(tree(server.process.pid)):.1f} MiB")
 
 
-# --- functions ------------------------------------------------------------------------------------------
-
-FUNCTIONS = {
-    "node": ("nodejs20.x", "index.handler",
-             [("index.js", "exports.handler = async (event) => event;", 0o644)]),
-    "python": ("python3.11", "index.handler",
-               [("index.py", "def handler(event, context):\n    return event\n", 0o644)]),
-}
-
-
-def functions():
-    found = dict(FUNCTIONS)
-    path = os.path.join(rig.ROOT, "build", "test", "lambda-bootstrap")
-    if os.path.exists(path):
-        with open(path, "rb") as f:
-            found["native"] = ("provided.al2023", "bootstrap", [("bootstrap", f.read(), 0o755)])
-    return found
-
-
-def make_zip(folder, files):
-    path = os.path.join(folder, "code.zip")
-    with zipfile.ZipFile(path, "w") as z:
-        for name, text, mode in files:
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = mode << 16
-            z.writestr(entry, text)
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def create_function(server, name, runtime, handler, code):
-    api = server.api("lambda")
-    api.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Timeout=30,
-                        MemorySize=1769,  # one processor: the share follows the memory
-                        Role="arn:aws:iam::000000000000:role/bench", Code={"ZipFile": code})
-    api.get_waiter("function_active_v2").wait(FunctionName=name)
-    return api
-
-
-def signed_invoke(server, name, payload):
-    return sign("lambda", f"127.0.0.1:{server.port}", None, payload,
-                f"/2015-03-31/functions/{name}/invocations", "application/json")
-
-
-def one_invoke(server, name):
-    """Microseconds, on a connection of its own that is there already."""
-    raw = signed_invoke(server, name, b"{}")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.connect()
-    started = time.perf_counter()
-    connection.sock.sendall(raw)
-    answer = connection.sock.recv(65536)
-    taken = (time.perf_counter() - started) * 1e6
-    connection.close()
-    if not answer.startswith(b"HTTP/1.1 200") or b"unction-error" in answer.lower():
-        raise RuntimeError(answer.decode(errors="replace"))
-    return taken
-
-
-def percentiles(taken):
-    taken = sorted(taken)
-    return f"{taken[len(taken) // 2]:.0f}", f"{taken[int(len(taken) * 0.99)]:.0f}"
-
-
-def cold_starts(server, api, name, count, pause):
-    """Each change of the environment makes the next Invoke a cold one."""
-    taken = []
-    for i in range(count):
-        api.update_function_configuration(FunctionName=name,
-                                          Environment={"Variables": {"ROUND": str(i)}})
-        api.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
-        time.sleep(pause)
-        taken.append(one_invoke(server, name))
-    return taken
-
-
-def after_pauses(server, name, count, pause):
-    taken = []
-    for _ in range(count):
-        time.sleep(pause)
-        taken.append(one_invoke(server, name))
-    return taken
-
-
-def invoke_pooled(server, folder, kinds, seconds):
-    title = "Invoke"
-    before = 0
-    for kind, (runtime, handler, files) in kinds.items():
-        name = "f" + kind
-        api = create_function(server, name, runtime, handler, make_zip(folder, files))
-        one = write_requests(folder, "invoke", [signed_invoke(server, name, b'{"k":"v"}')])
-        api.invoke(FunctionName=name, Payload=b"{}")
-        warm = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
-        row(title, f"warm Invoke, {kind}, 1 connection", f"{warm['rate']:,.0f}", f"{warm['p50']:.0f}",
-            f"{warm['p99']:.0f}")
-        rig.load(server, one, 16, seconds, 0)  # until there are as many instances
-        many = rig.load(server, one, 16, seconds, 0)
-        row(title, f"warm Invoke, {kind}, 16 connections", f"{many['rate']:,.0f}",
-            f"{many['p50']:.0f}", f"{many['p99']:.0f}")
-        row(title, f"warm Invoke, {kind}, thawed after 0.1 s of idleness", "",
-            *percentiles(after_pauses(server, name, 20, 0.1)))
-        row(title, f"warm Invoke, {kind}, after 1 s of idleness", "",
-            *percentiles(after_pauses(server, name, 5, 1)))
-        row(title, f"cold Invoke, {kind}, pool full", "",
-            *percentiles(cold_starts(server, api, name, 20, 0.5)))
-        row(title, f"cold Invoke, {kind}, one after another without a pause", "",
-            *percentiles(cold_starts(server, api, name, 20, 0)))
-        time.sleep(1)
-        now = pss_mib(tree(server.process.pid))
-        row("Memory with functions", f"all processes with one function of {kind} more, its instances "
-            "and its pool (PSS)", f"{now:.1f} MiB" + (f", {now - before:.1f} more" if before else ""))
-        before = now
-
-
-def section_invoke(seconds, folder):
-    """Warm and cold Invoke through the whole path: HTTP, scheduler, container and back."""
-    kinds = functions()
-    nginx = rig.Nginx()
-    host = nginx.endpoint.partition("//")[2]
-    hop_file = write_requests(folder, "hop", [sign("lambda", host, None, b"{}")])
-    hop = median([rig.load(nginx, hop_file, 1, seconds, 0) for _ in range(ROUNDS)])
-    row("Invoke", "floor: two loopback hops (twice nginx, 1 connection)", "", f"{2 * hop['p50']:.0f}",
-        f"{2 * hop['p99']:.0f}")
-    nginx.close()
-    with rig.Cirrus("--pool", "2", strict=False) as server:
-        invoke_pooled(server, folder, kinds, seconds)
-    with rig.Cirrus("--pool", "0", strict=False) as server:
-        for kind, (runtime, handler, files) in kinds.items():
-            api = create_function(server, "f" + kind, runtime, handler, make_zip(folder, files))
-            api.invoke(FunctionName="f" + kind, Payload=b"{}")
-            row("Invoke", f"cold Invoke, {kind}, pool empty", "",
-                *percentiles(cold_starts(server, api, "f" + kind, 20, 0.1)))
-
-
 # --- the page ---------------------------------------------------------------------------------------------
 
-HEADS = {"Start": ("what", "figure"), "Much": ("what", "figure"), "Memory": ("what", "figure"),
+HEADS = {"Start": ("what", "figure"), "Much": ("what", "figure"), "Functions": ("what", "figure"),
          "Invoke": ("what", "calls/s", "p50 us", "p99 us"),
          "Latency": ("what", "requests/s", "p50 us", "p99 us", "CPU us/request"),
          "Other": ("what", "server", "requests/s", "p50 us", "p99 us", "CPU us/request")}
@@ -478,7 +338,7 @@ def render():
 
 
 SECTIONS = {"start": section_start, "items": section_items, "operations": section_operations,
-            "bulk": section_bulk, "invoke": section_invoke}
+            "bulk": section_bulk, "invoke": functions.section}
 
 
 def write_page(text):
@@ -499,6 +359,8 @@ def main():
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections: " + ",".join(SECTIONS))
     parser.add_argument("--large", action="store_true",
                         help="the section bulk with 10,000,000 items (10 GB of disk, half an hour)")
+    parser.add_argument("--cold", type=int, default=500,
+                        help="cold starts of each kind in the section invoke [500]")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="cirrus-bench-")
@@ -507,6 +369,7 @@ def main():
             began = time.monotonic()
             say(f"{name}: {SECTIONS[name].__doc__}")
             more = {"items": 10_000_000} if name == "bulk" and arguments.large else {}
+            more.update({"count": arguments.cold} if name == "invoke" else {})
             SECTIONS[name](arguments.seconds, folder, **more)
             say(f"  {time.monotonic() - began:.0f} s")
     finally:

@@ -221,6 +221,10 @@ int gate_body(struct gate_pass *p, size_t max)
 		return gate_refuse(p, GATE_BODY_INCOMPLETE,
 			"The request's body did not arrive: %s.", rc_text(rc));
 	p->body_read = true;
+	/* What an operation with large bodies is sent does not count as what it makes of it: the
+	 * body, its growth when it came in chunks, and its binary values once more. */
+	if (p->call->body.n > GATE_BODY_DEFAULT)
+		p->call->arena->budget_bytes += 3 * p->call->body.n;
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 enum { GATE = 3, HIGH = 200, FDS_MAX = 2 + SANDBOX_TREES_MAX + SANDBOX_PIPES_MAX };
@@ -415,13 +416,18 @@ static void spawn(struct cell *c, int gate)
 static void give_environment(struct cell *c)
 {
 	const struct sandbox_spec *spec = &c->spec->spec;
+	struct iovec parts[SANDBOX_STRINGS_MAX];
+	size_t n = 0;
 
 	for (unsigned i = 0; i < spec->environment_count; i++) {
-		str one = {spec->environment[i].p, spec->environment[i].n + 1};
-
-		if (write(c->environment, one.p, one.n) != (ssize_t)one.n && errno != EPIPE)
-			fail("hand the environment over", errno);
+		parts[i].iov_base = (void *)(uintptr_t)spec->environment[i].p;
+		parts[i].iov_len = spec->environment[i].n + 1;
+		n += parts[i].iov_len;
 	}
+	/* One write: each would wake the runtime once more. */
+	if (writev(c->environment, parts, (int)spec->environment_count) != (ssize_t)n &&
+		errno != EPIPE)
+		fail("hand the environment over", errno);
 	sys_close(&c->environment);
 }
 

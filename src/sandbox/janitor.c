@@ -1,7 +1,8 @@
 /*
  * Prepares and destroys, one thing at a time: the launcher asks for cells (WIRE_MAKE) before it
- * needs them and names groups to be removed (WIRE_REMOVE). A group whose last process is not quite
- * gone is tried again each RETRY_MS.
+ * needs them, names groups to be removed (WIRE_REMOVE), and those whose processes were killed and
+ * may be frozen (WIRE_THAW). A group whose last process is not quite gone is tried again each
+ * RETRY_MS.
  */
 #include "sandbox/janitor.h"
 
@@ -130,6 +131,8 @@ static bool read_request(struct janitor *j)
 		return false;
 	if (head.kind == WIRE_MAKE) {
 		j->wanted += (unsigned)head.value;
+	} else if (head.kind == WIRE_THAW) {
+		cgroups_thaw(&j->context->cgroups, head.id);
 	} else if (head.kind == WIRE_REMOVE) {
 		struct removal *r = mem_new(struct removal);
 

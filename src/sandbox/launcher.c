@@ -178,11 +178,12 @@ static void add_cell(struct launcher *l, const struct wire_head *head, const int
 		l->ending = true;
 }
 
-/* Kills also what is frozen: v1 delivers the signal only after the thaw. */
+/* Kills also what is frozen: v1 delivers the signal only after the thaw, which takes milliseconds
+ * when the machine is busy. */
 void launcher_kill(struct launcher *l, struct cell_entry *e)
 {
 	pidfd_send_signal(e->pidfd, SIGKILL, NULL, 0);
-	cgroups_thaw(&l->context.cgroups, e->cell);
+	ask_janitor(l, WIRE_THAW, 0, e->cell);
 }
 
 struct cell_entry *launcher_find(struct launcher *l, uint64_t id)

@@ -16,10 +16,10 @@ enum wire_kind {
 	WIRE_START = 1, /* body: spec */
 	WIRE_ASSIGN,    /* body: spec */
 	WIRE_KILL,
-	WIRE_SIGNAL,  /* value: signal. Also launcher to cell */
-	WIRE_FREEZE,  /* also launcher to cell */
-	WIRE_THAW,    /* also launcher to cell */
-	WIRE_UNPACK,  /* body: struct wire_unpack; descriptors: archive, folder */
+	WIRE_SIGNAL, /* value: signal. Also launcher to cell */
+	WIRE_FREEZE, /* also launcher to cell */
+	WIRE_THAW,   /* also launcher to cell; launcher to janitor: id is the cell that is killed */
+	WIRE_UNPACK, /* body: struct wire_unpack; descriptors: archive, folder */
 	WIRE_CONNECT, /* value: port. Also launcher to cell */
 	/* launcher to worker */
 	WIRE_HELLO,   /* value: rc; body: struct wire_hello */

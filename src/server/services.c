@@ -72,6 +72,8 @@ static int new_lambda(struct services *s)
 		.ruby = runtimes_ruby(o->options),
 		.pool = (unsigned)o->options->pool,
 		.burst = (unsigned)o->options->burst,
+		.instances_max = services_instances(o->options),
+		.memory_bytes = (uint64_t)o->options->function_memory_mib << 20,
 		.auth_strict = o->strict,
 		.after_crash = o->after_crash,
 		.endpoint_suffix = ARENA_CONCAT(&s->arena, suffix, str_of("", 1)).p,

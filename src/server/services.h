@@ -16,6 +16,16 @@ struct services;
 /* What listens inside every container, in the order of launcher_options.listens. */
 enum { SERVICES_PORT_RUNTIME_API = 9001, SERVICES_PORT_ENDPOINT = 4566 };
 
+enum { SERVICES_INSTANCES_MAX = 4000, SERVICES_CONTAINERS_SPARE = 100 };
+
+/* The launcher takes this many containers and the spare ones, which are the pools'. */
+static inline unsigned services_instances(const struct options *o)
+{
+	long n = MIN(o->function_instances, (long)SERVICES_INSTANCES_MAX);
+
+	return (unsigned)MAX(n, 1L);
+}
+
 struct services_options {
 	const struct options *options;
 	const char *data_folder; /* absolute */

@@ -275,6 +275,7 @@ int worker_start_launcher(const struct supervised *s, pid_t *ret_pid, int *ret_f
 		.data_folder = s->data_folder,
 		.listens = {{.port = SERVICES_PORT_RUNTIME_API}, {.port = SERVICES_PORT_ENDPOINT}},
 		.listen_count = 2,
+		.containers_max = services_instances(s->options) + SERVICES_CONTAINERS_SPARE,
 	};
 
 	return launcher_start(&options, ret_pid, ret_fd);

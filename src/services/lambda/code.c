@@ -45,8 +45,9 @@ struct code_pin {
 	char path[sizeof(TREE_PREFIX) + CODE_HEX_BYTES];
 	char hex[CODE_HEX_BYTES + 1];
 	unsigned count;
-	bool removing; /* no new pins until it is gone */
-	bool orphan;   /* to be removed with its last pin */
+	bool removing;         /* no new pins until it is gone */
+	bool orphan;           /* to be removed with its last pin */
+	_Atomic bool unpacked; /* known: then it stays in the map without pins, too */
 };
 
 static str pin_hex(const struct code_pin *pin)
@@ -183,8 +184,10 @@ bool code_unpin(struct code_store *store, struct code_pin *pin)
 	check(pin->count > 0);
 	if (--pin->count == 0 && !pin->removing) {
 		orphan = pin->orphan;
-		map_remove(&store->pins, pin_hex(pin));
-		mem_free(pin);
+		if (orphan || !pin->unpacked) {
+			map_remove(&store->pins, pin_hex(pin));
+			mem_free(pin);
+		}
 	}
 	pthread_mutex_unlock(&store->lock);
 	return orphan;
@@ -334,12 +337,16 @@ static void ensure_job(void *arg)
 	close(fd);
 }
 
-int code_ensure(struct code_store *store, const struct code_pin *pin, int64_t deadline,
+int code_ensure(struct code_store *store, struct code_pin *pin, int64_t deadline,
 	struct sandbox_error *error)
 {
 	struct code_job j = {.store = store, .pin = pin, .error = error};
 
+	if (pin->unpacked)
+		return 0;
 	TRY(rt_pool_run(store->pool, ensure_job, &j, deadline));
+	if (j.rc >= 0)
+		pin->unpacked = true;
 	return j.rc;
 }
 

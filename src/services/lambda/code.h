@@ -44,8 +44,9 @@ must_use int code_pin(
 /* NULL: nothing. True when it was the last pin of code that code_remove() wanted to remove: the
  * caller calls it again when a fiber is at hand, or leaves it to the next start. */
 bool code_unpin(struct code_store *store, struct code_pin *pin);
-/* The tree is there: pinned code is unpacked again if need be. Errors as code_put(). */
-must_use int code_ensure(struct code_store *store, const struct code_pin *pin, int64_t deadline,
+/* The tree is there: pinned code is unpacked again if need be. Looks once in the life of the store,
+ * so that a cold start need not wait for a thread. Errors as code_put(). */
+must_use int code_ensure(struct code_store *store, struct code_pin *pin, int64_t deadline,
 	struct sandbox_error *error) mayyield;
 /* Does the tree have this file at its top (the bootstrap of provided runtimes)? 1, 0. */
 must_use int code_has_file(struct code_store *store, const struct code_pin *pin, const char *name,

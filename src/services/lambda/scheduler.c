@@ -641,15 +641,21 @@ static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 	return 0;
 }
 
-/* Queues for an instance: 0 with inv->instance or inv->over. */
+/*
+ * Queues for an instance: 0 with inv->instance or inv->over. The burst counts instances: who will
+ * be served by one that is being started already takes nothing of it.
+ */
 static int wait_instance(struct entry *e, struct invocation *inv)
 {
 	int64_t queue_end = rt_after_ms(LAMBDA_QUEUE_MS_MAX);
 
-	if (!quota_grow(e->quota, rt_now()))
-		return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"), "Rate Exceeded.");
 	list_push_back(&e->waiting, &inv->link);
 	e->waiting_count++;
+	if (wants_start(e) && !e->shard->scarce && !quota_grow(e->quota, rt_now())) {
+		list_remove(&inv->link);
+		e->waiting_count--;
+		return throttle(e, inv, STR("ConcurrentInvocationLimitExceeded"), "Rate Exceeded.");
+	}
 	start_wanted(e);
 	while (!inv->instance && !inv->over) {
 		/* While one is being started its own time-outs bound the wait. */
@@ -802,6 +808,8 @@ struct order {
 	struct rt_message message;
 	struct shard *shard;
 	str key; /* in `text`; empty: every function */
+	/* 0: the function is gone, with its versions. Else: this one remains of just this entry. */
+	uint64_t deployment;
 	char text[];
 };
 
@@ -828,7 +836,12 @@ static void on_order(struct rt_message *message)
 	struct order *o = container_of(message, struct order, message);
 	struct shard *shard = o->shard;
 
-	if (o->key.n) {
+	if (o->deployment) {
+		struct entry *e = map_get(&shard->entries, o->key);
+
+		if (e)
+			retire_idle(e, o->deployment);
+	} else if (o->key.n) {
 		map_for_each(slot, &shard->entries)
 			if (is_function_of(slot->value, o->key))
 				retire_idle(slot->value, 0);
@@ -841,13 +854,14 @@ static void on_order(struct rt_message *message)
 	mem_free(o);
 }
 
-static void order_all(struct scheduler *s, str key)
+static void order_all(struct scheduler *s, str key, uint64_t deployment)
 {
 	for (unsigned k = 0; k < s->loops; k++) {
 		struct order *o = mem_zero(sizeof(*o) + key.n);
 
 		o->message.fn = on_order;
 		o->shard = s->shards[k];
+		o->deployment = deployment;
 		if (key.n)
 			memcpy(o->text, key.p, key.n);
 		o->key = str_of(o->text, key.n);
@@ -872,7 +886,15 @@ void scheduler_forget(struct scheduler *s, str account, str region, str name, st
 		scheduler_reserve(s,
 			&(struct function){.account = account, .region = region, .name = name},
 			FUNCTION_UNRESERVED);
-	order_all(s, entry_key(&a, account, region, name, version));
+	order_all(s, entry_key(&a, account, region, name, version), 0);
+}
+
+void scheduler_deployed(struct scheduler *s, const struct function *f)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+
+	arena_init(&a, SIZE_MAX);
+	order_all(s, entry_key(&a, f->account, f->region, f->name, f->version), f->deployment);
 }
 
 void scheduler_stop(struct scheduler *s, int64_t deadline)
@@ -882,7 +904,7 @@ void scheduler_stop(struct scheduler *s, int64_t deadline)
 	while (atomic_load(&s->running) && rt_now() < deadline)
 		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)
 			break;
-	order_all(s, STR_NULL);
+	order_all(s, STR_NULL, 0);
 	end = rt_after_ms(STUCK_MS);
 	while (atomic_load(&s->instances) && rt_now() < end)
 		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)

@@ -112,6 +112,9 @@ must_use int scheduler_invoke(
 void scheduler_reserve(struct scheduler *s, const struct function *f, uint32_t reserved);
 /* The function (version STR_NULL: all of it) was deleted: its idle instances end, on every loop. */
 void scheduler_forget(struct scheduler *s, str account, str region, str name, str version) mayyield;
+/* This is the function now: idle instances of what it was end at once, not in the path of a call.
+ */
+void scheduler_deployed(struct scheduler *s, const struct function *f) mayyield;
 /*
  * The function's version is to have `count` instances kept ready, 0: none any more. Returns when
  * every loop knows; provision_figures() tells how far it is. ERR_NOT_FOUND, ERR_BUSY.

@@ -9,6 +9,7 @@
 #include "rt/rt.h"
 #include "services/lambda/credentials.h"
 #include "services/lambda/pool.h"
+#include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
 
@@ -81,7 +82,9 @@ static int transition(struct lambda_service *s, struct arena *a, str account, st
 		.change = write_end,
 		.arg = &end,
 		.deadline = deadline};
-	return lambda_store_change(s, a, &change, &f);
+	TRY(lambda_store_change(s, a, &change, &f));
+	scheduler_deployed(s->scheduler, &f);
+	return 0;
 }
 
 static void transition_fiber(void *arg)

@@ -15,6 +15,7 @@
  *     endpoint  GET / at 127.0.0.1:4566        stream    answers in chunks
  *     stream-error  fails behind a part     stream-flood  streams without end
  *     mute      answers, never asks again      connections  opens 2,000 connections to the API
+ *     wait      sleeps as many ms as its event, a number, says; then echo
  *     init-error, init-exit, init-hang, init-none: how its start fails
  *     internal  registers an internal extension, then echo
  *
@@ -237,6 +238,8 @@ static void work(const char *handler, unsigned count)
 		n = (size_t)snprintf(copy, sizeof(copy), "\"%s\"", trace);
 	} else if (!strcmp(handler, "nap")) {
 		poll(NULL, 0, 300);
+	} else if (!strcmp(handler, "wait")) {
+		poll(NULL, 0, (int)strtol(body, NULL, 10));
 	} else if (!strcmp(handler, "exit")) {
 		exit(3);
 	} else if (!strcmp(handler, "exit0")) {
