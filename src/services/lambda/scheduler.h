@@ -70,7 +70,8 @@ struct invocation {
 	struct arena *arena; /* of the results */
 	str request_id;
 	str payload, client_context, trace; /* STR_NULL: none */
-	str arn;                            /* as it was called; STR_NULL: the function's */
+	str tenant; /* whose instances may run it, of a function that isolates tenants; STR_NULL */
+	str arn;    /* as it was called; STR_NULL: the function's */
 	bool log_tail;
 	int64_t deadline_ns; /* when the caller gives up; the function runs on */
 	int (*begin)(void *arg, str content_type); /* as in ports/invoke.h */
