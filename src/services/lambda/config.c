@@ -7,6 +7,7 @@
 #include "aws/ports/identity.h"
 #include "base/check.h"
 #include "services/lambda/service.h"
+#include "services/lambda/tenant.h"
 
 enum { TAG_KEY_CHARS = 128, TAG_VALUE_CHARS = 256, RETENTION_DAYS = 14 };
 
@@ -378,6 +379,8 @@ int config_apply(struct call *c, bool created, struct function *f)
 	/* UpdateFunctionConfiguration has no such member: it never changes. */
 	if (created)
 		f->per_tenant = value_has(c->in, "TenancyConfig");
+	if (str_eq(value_str(value_get(c->in, "SnapStart"), "ApplyOn"), STR("PublishedVersions")))
+		TRY(tenant_refuse(c, f, "SnapStart is"));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
 	return apply_logging(c, created, f);

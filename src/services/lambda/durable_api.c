@@ -264,9 +264,13 @@ static int check_limits(struct checkpoint *cp, const struct durable_execution *x
 static int add_dirty(struct durable_txn *t, struct checkpoint *cp)
 {
 	struct durable_execution *x = t->x;
+	struct durable_operation *all =
+		arena_new_array(t->arena, struct durable_operation, cp->count + x->dirty_count + 1);
 	uint32_t kept = 0;
 	size_t bytes = 0;
 
+	memcpy(all, cp->changed, cp->changed_count * sizeof(*all));
+	cp->changed = all;
 	for (uint32_t i = 0; i < cp->changed_count; i++)
 		bytes += cp->changed[i].result.n + cp->changed[i].error.n;
 	for (uint32_t i = 0; i < x->dirty_count; i++) {
@@ -343,9 +347,7 @@ static int read_checkpoint(struct call *c, struct checkpoint *cp)
 		return REFUSE(
 			c, "A checkpoint has at most %d updates.", LAMBDA_DURABLE_OPERATIONS_MAX);
 	cp->updates = arena_new_array(c->arena, struct durable_update, n + 1);
-	/* What it changes, and what changed without it. */
-	cp->changed = arena_new_array(
-		c->arena, struct durable_operation, n + LAMBDA_DURABLE_OPERATIONS_MAX + 1);
+	cp->changed = arena_new_array(c->arena, struct durable_operation, n + 1);
 	cp->count = n;
 	for (uint32_t i = 0; i < n; i++)
 		TRY(read_update(c, value_at(updates, i), &cp->updates[i]));

@@ -88,6 +88,27 @@ static void spawn(struct durables *d, rt_fiber_fn *fn, void *arg)
 		fn(arg); /* no fiber to be had: in ours */
 }
 
+/* ---- figures ---- */
+
+static void count(struct lambda_service *s, const struct durable_key *key, const char *metric,
+	double value, enum metric_unit unit)
+{
+	const struct function f = {
+		.account = key->account, .region = key->region, .name = key->function};
+
+	lambda_metric(s, &f, metric, value, unit);
+}
+
+static void count_end(struct lambda_service *s, const struct durable_execution *x)
+{
+	static const char *const metrics[DURABLE_STATUSES] = {NULL, "DurableExecutionSucceeded",
+		"DurableExecutionFailed", "DurableExecutionTimedOut", "DurableExecutionStopped"};
+
+	count(s, &x->key, metrics[x->status], 1, METRIC_COUNT);
+	count(s, &x->key, "DurableExecutionDuration", (double)(x->end_ms - x->start_ms),
+		METRIC_MILLISECONDS);
+}
+
 /* ---- waiting callers ---- */
 
 int durable_wait(struct lambda_service *s, struct arena *a, const struct durable_key *key,
@@ -108,6 +129,8 @@ int durable_wait(struct lambda_service *s, struct arena *a, const struct durable
 		rc = rt_event_wait(&w->event, deadline);
 		if (rc >= 0)
 			rc = durable_load(s, a, key, ret);
+		if (rc > 0 && ret->status == DURABLE_RUNNING)
+			rc = ERR_CANCELLED; /* the server stops */
 	}
 	pthread_mutex_lock(&d->lock);
 	list_remove(&w->link);
@@ -197,6 +220,7 @@ int durable_start(struct lambda_service *s, struct arena *a, const struct durabl
 	TRY(durable_change(s, a, ret, c.name, create, &c, rt_after_ms(DURABLE_DEADLINE_MS)));
 	if (!c.exists) {
 		atomic_fetch_add(&d->open, 1);
+		count(s, &ret->key, "DurableExecutionStarted", 1, METRIC_COUNT);
 		durables_wake(d);
 		return 0;
 	}
@@ -214,6 +238,7 @@ int durable_start(struct lambda_service *s, struct arena *a, const struct durabl
 void durables_ended(struct durables *d, const struct durable_execution *x, str tail)
 {
 	atomic_fetch_sub(&d->open, 1);
+	count_end(d->service, x);
 	pthread_mutex_lock(&d->lock);
 	list_for_each(at, &d->waiters) {
 		struct waiter *w = list_entry(at, struct waiter, link);
@@ -772,15 +797,19 @@ int durables_start(struct durables *d)
 
 void durables_stop(struct durables *d, int64_t deadline)
 {
-	if (!d->started)
-		return;
-	atomic_store(&d->stopping, true);
-	durables_wake(d);
-	rt_event_wait_sure(&d->stopped);
-	d->started = false;
+	if (d->started) {
+		atomic_store(&d->stopping, true);
+		durables_wake(d);
+		rt_event_wait_sure(&d->stopped);
+		d->started = false;
+	}
 	while (atomic_load(&d->running) && rt_now() < deadline)
 		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)
 			break;
+	pthread_mutex_lock(&d->lock);
+	list_for_each(at, &d->waiters)
+		rt_event_set(&list_entry(at, struct waiter, link)->event);
+	pthread_mutex_unlock(&d->lock);
 }
 
 void durables_free(struct durables *d)

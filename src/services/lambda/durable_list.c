@@ -122,7 +122,7 @@ int durable_history(struct call *c)
 {
 	bool reverse = value_bool(c->in, "ReverseOrder", false);
 	struct history h = {.call = c,
-		.data = value_bool(c->in, "IncludeExecutionData", false),
+		.data = value_bool(c->in, "IncludeExecutionData", true),
 		.input = STR_NULL,
 		.result = STR_NULL};
 	struct durable_execution x;

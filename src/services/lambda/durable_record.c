@@ -194,48 +194,56 @@ str durable_encode(struct arena *a, const struct durable_execution *x)
 	return buf_str(&b);
 }
 
+/* Room for one more of `n` elements in an array that doubles. */
+static void *room(struct arena *a, void *items, uint32_t n, uint32_t *capacity, size_t size)
+{
+	void *more;
+
+	if (n < *capacity)
+		return items;
+	*capacity = *capacity ? 2 * *capacity : 16;
+	more = arena_zero_array(a, *capacity, size);
+	if (n)
+		memcpy(more, items, n * size);
+	return more;
+}
+
 static int get_open(struct arena *a, struct json_reader *r, struct durable_execution *x)
 {
-	uint32_t n = 0, capacity = LAMBDA_DURABLE_OPERATIONS_MAX;
 	uint64_t kind, due;
 
-	x->open = NULL;
+	x->open_count = x->open_capacity = 0;
 	TRY(json_array_begin(r));
 	while (TRY(json_array_next(r))) {
-		if (n == capacity)
+		struct durable_open *open;
+
+		if (x->open_count == LAMBDA_DURABLE_OPERATIONS_MAX)
 			return ERR_INVALID;
-		if (!x->open)
-			x->open = arena_new_array(a, struct durable_open, capacity);
-		TRY(get_number(r, INT64_MAX, &x->open[n].seq));
+		x->open = room(a, x->open, x->open_count, &x->open_capacity, sizeof(*x->open));
+		open = &x->open[x->open_count++];
+		TRY(get_number(r, INT64_MAX, &open->seq));
 		if (TRY(json_array_next(r)) == 0)
 			return ERR_INVALID;
 		TRY(get_number(r, DURABLE_KINDS - 1, &kind));
 		if (TRY(json_array_next(r)) == 0)
 			return ERR_INVALID;
 		TRY(get_number(r, INT64_MAX, &due));
-		x->open[n].kind = (enum durable_kind)kind;
-		x->open[n++].due_ms = (int64_t)due;
+		open->kind = (enum durable_kind)kind;
+		open->due_ms = (int64_t)due;
 	}
-	x->open_count = n;
-	x->open_capacity = x->open ? capacity : 0;
 	return 0;
 }
 
 static int get_dirty(struct arena *a, struct json_reader *r, struct durable_execution *x)
 {
-	uint32_t n = 0, capacity = LAMBDA_DURABLE_OPERATIONS_MAX;
-
-	x->dirty = NULL;
+	x->dirty_count = x->dirty_capacity = 0;
 	TRY(json_array_begin(r));
 	while (TRY(json_array_next(r))) {
-		if (n == capacity)
+		if (x->dirty_count == LAMBDA_DURABLE_OPERATIONS_MAX)
 			return ERR_INVALID;
-		if (!x->dirty)
-			x->dirty = arena_new_array(a, uint64_t, capacity);
-		TRY(get_number(r, INT64_MAX, &x->dirty[n++]));
+		x->dirty = room(a, x->dirty, x->dirty_count, &x->dirty_capacity, sizeof(*x->dirty));
+		TRY(get_number(r, INT64_MAX, &x->dirty[x->dirty_count++]));
 	}
-	x->dirty_count = n;
-	x->dirty_capacity = x->dirty ? capacity : 0;
 	return 0;
 }
 

@@ -184,7 +184,7 @@ static struct outcome outcome_of(
 					      "execution does not exist any more."));
 		return o;
 	}
-	if (rc < 0)
+	if (rc < 0 || (inv->function_error.p && r->service->stopping))
 		return o; /* throttled, no room, the server stops: not the function's fault */
 	if (inv->function_error.p) {
 		o.kind = OUTCOME_ERROR;

@@ -56,6 +56,13 @@ static str tenant_key(struct arena *a, str key, str tenant)
 	return tenant.p ? ARENA_CONCAT(a, key, STR("\t"), tenant) : key;
 }
 
+static str tenant_of_key(str key)
+{
+	ptrdiff_t tab = str_find(key, '\t');
+
+	return tab < 0 ? STR_NULL : str_from(key, (size_t)tab + 1);
+}
+
 static void retire_idle(struct entry *e, uint64_t deployment)
 {
 	list_for_each_safe(at, &e->idle) {
@@ -83,6 +90,7 @@ static struct entry *entry_new(struct shard *shard, str key, struct function_ref
 	e->shard = shard;
 	e->key = str_of(mem_alloc(key.n), key.n);
 	memcpy((char *)e->key.p, key.p, key.n);
+	e->tenant = tenant_of_key(e->key);
 	e->function = function_ref(f);
 	e->quota = quota_get(shard_service(shard)->quotas, f->function.account, f->function.region,
 		f->function.name);

@@ -51,7 +51,8 @@ static inline struct function_ref *function_ref(struct function_ref *ref)
 /* Runs and waiting invocations of one function on one loop. */
 struct entry {
 	struct shard *shard;
-	str key; /* account, region, name and version, in one text */
+	str key;    /* account, region, name, version and tenant, in one text */
+	str tenant; /* in it; STR_NULL: the function does not isolate tenants */
 	struct function_ref *function;
 	struct quota *quota;
 	struct list idle;    /* instances, the one used last first */

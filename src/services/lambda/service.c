@@ -238,6 +238,7 @@ void lambda_service_stop(struct lambda_service *s, int64_t deadline)
 	durables_stop(s->durables, deadline);
 	scheduler_stop(s->scheduler, deadline);
 	/* Those whose invocations were cut off just now. */
+	durables_stop(s->durables, rt_after_ms(DRAIN_MS));
 	mapping_engine_stop(s->mappings, rt_after_ms(DRAIN_MS));
 	pool_stop(s->pool);
 	transitions_wait(s);
