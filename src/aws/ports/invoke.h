@@ -20,6 +20,8 @@ struct invoke_request {
 	str client_context;  /* JSON (not base64), or STR_NULL */
 	str trace;           /* X-Amzn-Trace-Id value, or STR_NULL: a new root */
 	bool log_tail;       /* ret->log_tail wanted */
+	str durable_name;    /* of the execution of a durable function; STR_NULL: none */
+	str tenant;          /* of a function that isolates its tenants; STR_NULL: none */
 	int64_t deadline_ns; /* monotonic: when the caller gives up (the function runs on) */
 	/*
 	 * Streaming: parts of the response as they come, before the call returns; then ret->payload
@@ -40,6 +42,7 @@ struct invoke_result {
 	bool streamed;        /* parts were written */
 	str log_tail;         /* the last 4 KiB, not base64; STR_NULL unless asked for */
 	str executed_version; /* "$LATEST", "7" */
+	str durable_arn;      /* of the execution of a durable function; STR_NULL: it is none */
 	struct fault fault;   /* kind set when the call returns ERR_FAULT: lambda's own error */
 };
 

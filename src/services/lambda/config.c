@@ -7,8 +7,9 @@
 #include "aws/ports/identity.h"
 #include "base/check.h"
 #include "services/lambda/service.h"
+#include "services/lambda/tenant.h"
 
-enum { TAG_KEY_CHARS = 128, TAG_VALUE_CHARS = 256 };
+enum { TAG_KEY_CHARS = 128, TAG_VALUE_CHARS = 256, RETENTION_DAYS = 14 };
 
 #if defined(__x86_64__)
 #define HOST_ARCHITECTURE "x86_64"
@@ -74,8 +75,6 @@ static const struct refusal {
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
 	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
-	{"DurableConfig", harmless_never, "durable functions are not there yet"},
-	{"TenancyConfig", harmless_never, "tenant isolation is not there yet"},
 	{"PublishTo", harmless_never, "there are no managed instances"},
 };
 
@@ -83,6 +82,7 @@ static const struct refusal code_refusals[] = {
 	{"S3Bucket", harmless_never, "send the archive as ZipFile"},
 	{"S3Key", harmless_never, "send the archive as ZipFile"},
 	{"S3ObjectVersion", harmless_never, "send the archive as ZipFile"},
+	{"S3ObjectStorageMode", harmless_never, "send the archive as ZipFile"},
 	{"SourceKMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 };
 
@@ -339,6 +339,33 @@ static int apply_logging(struct call *c, bool created, struct function *f)
 	return 0;
 }
 
+/* A function is durable from its creation on, or never. */
+static int apply_durable(struct call *c, bool created, struct function *f)
+{
+	const struct value *config = member(c, c->in, "DurableConfig");
+
+	if (!config)
+		return 0;
+	if (value_str(config, "KMSKeyArn").n)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"DurableConfig.KMSKeyArn is not implemented by this server: there are no "
+			"KMS keys.");
+	if (!created && !function_is_durable(f))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"You cannot enable durable execution on an existing function: "
+			"DurableConfig "
+			"is given when the function is created.");
+	if (created && !value_has(config, "ExecutionTimeout"))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"You cannot create a function with a durable configuration without an "
+			"executionTimeout");
+	f->durable_timeout_s =
+		(uint32_t)value_int(config, "ExecutionTimeout", f->durable_timeout_s);
+	f->durable_retention_days = (uint32_t)value_int(config, "RetentionPeriodInDays",
+		created ? RETENTION_DAYS : f->durable_retention_days);
+	return 0;
+}
+
 int config_apply(struct call *c, bool created, struct function *f)
 {
 	if (value_has(c->in, "Role"))
@@ -348,6 +375,12 @@ int config_apply(struct call *c, bool created, struct function *f)
 	TRY(apply_environment(c, f));
 	TRY(apply_dead_letters(c, f));
 	TRY(apply_image_config(c, f));
+	TRY(apply_durable(c, created, f));
+	/* UpdateFunctionConfiguration has no such member: it never changes. */
+	if (created)
+		f->per_tenant = value_has(c->in, "TenancyConfig");
+	if (str_eq(value_str(value_get(c->in, "SnapStart"), "ApplyOn"), STR("PublishedVersions")))
+		TRY(tenant_refuse(c, f, "SnapStart is"));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
 	return apply_logging(c, created, f);

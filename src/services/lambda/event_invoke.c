@@ -79,6 +79,12 @@ struct config_change {
 	struct value *config;
 };
 
+static bool has_destination(const struct value *config)
+{
+	return value_str(value_get(config, "OnSuccess"), "Destination").n ||
+	       value_str(value_get(config, "OnFailure"), "Destination").n;
+}
+
 static int put(void *arg, struct kv_txn *txn, struct arena *a, const struct function *f, str *text)
 {
 	static const char *const members[] = {
@@ -91,6 +97,10 @@ static int put(void *arg, struct kv_txn *txn, struct arena *a, const struct func
 
 	if (x->merge && !text->p)
 		return fault_missing(c, x->function);
+	if (function_is_durable(f) && has_destination(value_get(c->in, "DestinationConfig")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Durable functions do not support destinations: configure a dead-letter "
+			"queue.");
 	if (TRY(store_txn_has_qualifier(txn, a, f, part_qualifier(x->function->qualifier))) == 0)
 		return ERR_NOT_FOUND;
 	if (x->merge)

@@ -23,7 +23,7 @@
 #include "services/lambda/store.h"
 
 enum {
-	STATE_FORMAT = 2, /* 1 had no qualifier */
+	STATE_FORMAT = 3, /* 1 had no qualifier, 2 no tenant */
 	KEY_STATE = 1,
 	KEY_PAYLOAD = 2,
 	ID_BYTES = 36,
@@ -53,6 +53,7 @@ struct event {
 	uint32_t attempts, throttles, crashes;
 	uint64_t boot;                        /* that runs it; 0: it waits */
 	str account, region, name, qualifier; /* qualifier STR_NULL: none */
+	str tenant;                           /* empty: none */
 };
 
 /* ---- records ---- */
@@ -106,7 +107,7 @@ static bool take_text(str *in, str *ret)
 
 static bool decode_state(str key, str value, struct event *ret)
 {
-	struct event e = {0};
+	struct event e = {.tenant = STR("")};
 	uint64_t due, created;
 	uint8_t format;
 
@@ -117,7 +118,7 @@ static bool decode_state(str key, str value, struct event *ret)
 		!str_take_be32(&value, &e.throttles) || !str_take_be32(&value, &e.crashes) ||
 		!take_text(&value, &e.account) || !take_text(&value, &e.region) ||
 		!take_text(&value, &e.name) || (format > 1 && !take_text(&value, &e.qualifier)) ||
-		value.n)
+		(format > 2 && !take_text(&value, &e.tenant)) || value.n)
 		return false;
 	if (!e.qualifier.n)
 		e.qualifier = STR_NULL;
@@ -144,6 +145,7 @@ static str encode_state(struct arena *a, const struct event *e)
 	put_text(&b, e->region);
 	put_text(&b, e->name);
 	put_text(&b, e->qualifier);
+	put_text(&b, e->tenant);
 	check(!b.over && decode_state(state_key(a, e->due_ms, e->id), buf_str(&b), &back));
 	return buf_str(&b);
 }
@@ -157,6 +159,7 @@ static struct event event_copy(struct arena *a, const struct event *from)
 	e.account = arena_str(a, e.account);
 	e.region = arena_str(a, e.region);
 	e.name = arena_str(a, e.name);
+	e.tenant = arena_str(a, e.tenant);
 	if (e.qualifier.p)
 		e.qualifier = arena_str(a, e.qualifier);
 	return e;
@@ -285,6 +288,7 @@ static int run_once(struct event_run *r, struct invocation *inv)
 			r->event.qualifier),
 		.client_context = client_context.n ? client_context : STR_NULL,
 		.trace = trace.n ? trace : STR_NULL,
+		.tenant = r->event.tenant.n ? r->event.tenant : STR_NULL,
 		.deadline_ns = RT_NEVER,
 	};
 	if (TRY(invoke_find(s, &r->arena, r->event.account, r->event.region, r->event.name,
@@ -464,8 +468,8 @@ static int write_new(struct events *ev, const struct event *e, str payload, str 
 	return kv_commit(txn, NULL);
 }
 
-int events_add(
-	struct events *ev, str arn, str payload, str client_context, str trace, str request_id)
+int events_add(struct events *ev, str arn, str payload, str client_context, str trace, str tenant,
+	str request_id)
 {
 	int64_t now = rt_wall() / RT_NS_MS;
 	bool place = place_take(ev);
@@ -475,6 +479,7 @@ int events_add(
 		.due_ms = now,
 		.created_ms = now,
 		.boot = place ? ev->boot : 0,
+		.tenant = tenant.p ? tenant : STR(""),
 	};
 	struct event_run *r;
 	int rc;

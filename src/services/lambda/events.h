@@ -33,6 +33,6 @@ void events_free(struct events *e);
 
 /* For the function of an ARN, with or without a qualifier. Durable when it returns 0. */
 must_use int events_add(struct events *e, str arn, str payload, str client_context, str trace,
-	str request_id) mayyield;
+	str tenant, str request_id) mayyield;
 
 #endif

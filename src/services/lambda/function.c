@@ -56,37 +56,40 @@ const struct lambda_runtime *lambda_runtime_find(str name)
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
 
 /* Those that decide whether there is something new to publish come first. */
-enum { PUBLISHED_FIELDS = 17 };
+enum { PUBLISHED_FIELDS = 20 };
 
-#define FIELDS(X)                                       \
-	X("dead-letters", FIELD_TEXT, dead_letters)     \
-	X("image", FIELD_TEXT, image)                   \
-	X("image-config", FIELD_TEXT, image_config)     \
-	X("description", FIELD_TEXT, description)       \
-	X("role", FIELD_TEXT, role)                     \
-	X("runtime", FIELD_TEXT, runtime_name)          \
-	X("handler", FIELD_TEXT, handler)               \
-	X("architecture", FIELD_TEXT, architecture)     \
-	X("timeout", FIELD_U32, timeout_s)              \
-	X("memory", FIELD_U32, memory_mb)               \
-	X("ephemeral", FIELD_U32, ephemeral_mb)         \
-	X("log-group", FIELD_TEXT, log_group)           \
-	X("log-format", FIELD_TEXT, log_format)         \
-	X("log-level", FIELD_TEXT, application_level)   \
-	X("system-log-level", FIELD_TEXT, system_level) \
-	X("code", FIELD_TEXT, code_hex)                 \
-	X("code-bytes", FIELD_U64, code_bytes)          \
-	X("name", FIELD_TEXT, name)                     \
-	X("version", FIELD_TEXT, version)               \
-	X("revision", FIELD_TEXT, revision_id)          \
-	X("deployment", FIELD_U64, deployment)          \
-	X("modified", FIELD_U64, modified_ms)           \
-	X("reason", FIELD_TEXT, reason)                 \
-	X("reason-code", FIELD_TEXT, reason_code)       \
-	X("last", FIELD_U64, version_last)              \
-	X("published", FIELD_TEXT, published)           \
-	X("reserved", FIELD_U32, reserved)              \
-	X("recursion", FIELD_U32, recursion_allow)      \
+#define FIELDS(X)                                            \
+	X("dead-letters", FIELD_TEXT, dead_letters)          \
+	X("image", FIELD_TEXT, image)                        \
+	X("image-config", FIELD_TEXT, image_config)          \
+	X("description", FIELD_TEXT, description)            \
+	X("role", FIELD_TEXT, role)                          \
+	X("runtime", FIELD_TEXT, runtime_name)               \
+	X("handler", FIELD_TEXT, handler)                    \
+	X("architecture", FIELD_TEXT, architecture)          \
+	X("timeout", FIELD_U32, timeout_s)                   \
+	X("memory", FIELD_U32, memory_mb)                    \
+	X("ephemeral", FIELD_U32, ephemeral_mb)              \
+	X("log-group", FIELD_TEXT, log_group)                \
+	X("log-format", FIELD_TEXT, log_format)              \
+	X("log-level", FIELD_TEXT, application_level)        \
+	X("system-log-level", FIELD_TEXT, system_level)      \
+	X("code", FIELD_TEXT, code_hex)                      \
+	X("code-bytes", FIELD_U64, code_bytes)               \
+	X("durable", FIELD_U32, durable_timeout_s)           \
+	X("durable-days", FIELD_U32, durable_retention_days) \
+	X("per-tenant", FIELD_U32, per_tenant)               \
+	X("name", FIELD_TEXT, name)                          \
+	X("version", FIELD_TEXT, version)                    \
+	X("revision", FIELD_TEXT, revision_id)               \
+	X("deployment", FIELD_U64, deployment)               \
+	X("modified", FIELD_U64, modified_ms)                \
+	X("reason", FIELD_TEXT, reason)                      \
+	X("reason-code", FIELD_TEXT, reason_code)            \
+	X("last", FIELD_U64, version_last)                   \
+	X("published", FIELD_TEXT, published)                \
+	X("reserved", FIELD_U32, reserved)                   \
+	X("recursion", FIELD_U32, recursion_allow)           \
 	X("signing", FIELD_TEXT, signing_arn)
 
 static const struct field {
@@ -448,6 +451,14 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 			v, "SystemLogLevel", f->system_level.n ? f->system_level : STR("INFO"));
 	}
 	value_put_str(v, "LogGroup", f->log_group);
+	if (function_is_durable(f)) {
+		v = value_put_struct(out, "DurableConfig");
+		value_put_int(v, "ExecutionTimeout", f->durable_timeout_s);
+		value_put_int(v, "RetentionPeriodInDays", f->durable_retention_days);
+	}
+	if (f->per_tenant)
+		value_put_str(value_put_struct(out, "TenancyConfig"), "TenantIsolationMode",
+			STR("PER_TENANT"));
 }
 
 /* ---- rules of members ---- */

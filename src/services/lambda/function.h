@@ -72,7 +72,10 @@ struct function {
 	uint64_t code_bytes;
 	const struct function_layer *layers; /* in the order of the request */
 	uint32_t layer_count;
-	str revision_id; /* UUID */
+	uint32_t durable_timeout_s;      /* DurableConfig; 0: not a durable function */
+	uint32_t durable_retention_days; /* 0 where that is 0 */
+	uint32_t per_tenant;             /* TenancyConfig PER_TENANT; never changes */
+	str revision_id;                 /* UUID */
 	uint64_t deployment;
 	int64_t modified_ms;
 	enum function_state state;
@@ -97,6 +100,11 @@ static inline bool function_is_image(const struct function *f)
 static inline bool function_is_latest(const struct function *f)
 {
 	return !f->version.n || f->version.p[0] == '$';
+}
+
+static inline bool function_is_durable(const struct function *f)
+{
+	return f->durable_timeout_s > 0;
 }
 
 static inline bool function_logs_json(const struct function *f)

@@ -277,7 +277,7 @@ static int wait_poll(struct instance *i)
 	return i->state == INSTANCE_IDLE ? 0 : ERR_BUSY;
 }
 
-enum { DELIVERY_HEADERS = 6 };
+enum { DELIVERY_HEADERS = 7 };
 
 /* The caller's trace, or a new root; with the functions that this chain of requests has run. */
 static str trace_of(struct invocation *inv, struct arena *a)
@@ -315,6 +315,9 @@ static unsigned delivery_headers(struct invocation *inv, struct arena *a,
 	if (inv->client_context.p)
 		headers[n++] = (struct http_header){
 			STR("Lambda-Runtime-Client-Context"), inv->client_context, 0};
+	if (inv->tenant.p)
+		headers[n++] =
+			(struct http_header){STR("Lambda-Runtime-Aws-Tenant-Id"), inv->tenant, 0};
 	return n;
 }
 

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "rt/rt.h"
+#include "services/lambda/durable_api.h"
 #include "services/lambda/events.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/scheduler.h"
@@ -108,6 +109,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 		.arn = arn,
 		.client_context = r->client_context,
 		.trace = r->trace,
+		.tenant = r->tenant,
 		.log_tail = r->log_tail,
 		.deadline_ns = r->deadline_ns ? r->deadline_ns : RT_NEVER,
 		.begin = r->begin,
@@ -126,28 +128,54 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	return rc;
 }
 
+/* What only a durable function, or only one with tenants, takes. */
+static int check_members(struct arena *a, const struct invoke_request *r, const struct function *f,
+	struct fault *fault)
+{
+	if (r->durable_name.p && !function_is_durable(f))
+		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
+			"DurableExecutionName is only valid for a durable function.");
+	if (f->per_tenant && !r->tenant.p)
+		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
+			"The invoked function is enabled with tenancy configuration. Add a valid "
+			"tenant ID in your request and try again.");
+	if (!f->per_tenant && r->tenant.p)
+		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
+			"The invoked function is not enabled with tenancy configuration. Remove "
+			"the tenant ID from your request and try again.");
+	return 0;
+}
+
+static int invoke_function(struct lambda_service *s, struct arena *a,
+	const struct invoke_request *r, struct function_ref *f, str arn, str payload,
+	str request_id, struct invoke_result *ret)
+{
+	TRY(check_members(a, r, &f->function, &ret->fault));
+	if (r->type == INVOKE_DRY_RUN) {
+		ret->status = 204;
+		return 0;
+	}
+	if (function_is_durable(&f->function))
+		return durable_invoke(s, a, r, f, arn, payload, ret);
+	if (r->type == INVOKE_WAIT)
+		return run(s, a, r, f, arn, payload, request_id, ret);
+	ret->status = 202;
+	return events_add(
+		s->events, arn, payload, r->client_context, r->trace, r->tenant, request_id);
+}
+
 static int invoke(struct lambda_service *s, struct arena *a, const struct invoke_request *r,
 	str request_id, struct invoke_result *ret)
 {
 	struct function_ref *f = NULL;
-	str payload, arn;
+	str payload = STR_NULL, arn = STR_NULL;
 	int rc;
 
 	*ret = (struct invoke_result){0};
 	TRY(check_payload(a, r, &payload, &ret->fault));
 	TRY(resolve(s, a, r, &f, &arn, &ret->fault));
 	ret->executed_version = arena_str(a, f->function.version);
-	switch (r->type) {
-	case INVOKE_DRY_RUN:
-		ret->status = 204;
-		rc = 0;
-		break;
-	case INVOKE_EVENT:
-		ret->status = 202;
-		rc = events_add(s->events, arn, payload, r->client_context, r->trace, request_id);
-		break;
-	default: rc = run(s, a, r, f, arn, payload, request_id, ret); break;
-	}
+	rc = invoke_function(s, a, r, f, arn, payload, request_id, ret);
 	function_unref(f);
 	return rc;
 }
@@ -198,18 +226,6 @@ static int client_context(struct call *c, str *ret_context)
 	return 0;
 }
 
-static int refuse_members(struct call *c)
-{
-	static const char *const members[] = {"DurableExecutionName", "TenantId"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		if (model_member(c->service->model, c->in->shape, str_c(members[i])) >= 0 &&
-			value_has(c->in, members[i]))
-			return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-				"%s is not implemented by this server.", members[i]);
-	return 0;
-}
-
 static str tail_text(struct arena *a, str tail)
 {
 	char *text = arena_bytes(a, base64_text_bytes(tail.n));
@@ -221,6 +237,7 @@ static void render(struct call *c, const struct invoke_result *r)
 {
 	c->status = r->status;
 	value_put_int(c->out, "StatusCode", r->status);
+	value_put_str(c->out, "DurableExecutionArn", r->durable_arn);
 	if (r->status != 200)
 		return;
 	value_put_str(c->out, "ExecutedVersion", r->executed_version);
@@ -248,9 +265,9 @@ static int read_request(struct call *c, struct invoke_request *ret)
 {
 	str type = value_str(c->in, "InvocationType");
 
-	TRY(refuse_members(c));
 	TRY(read_target(c, true, ret));
 	ret->payload = value_str(c->in, "Payload");
+	ret->tenant = value_str(c->in, "TenantId");
 	ret->trace = call_header_get(c, STR("X-Amzn-Trace-Id"));
 	ret->log_tail = str_eq(value_str(c->in, "LogType"), STR("Tail"));
 	if (str_eq(type, STR("Event")))
@@ -278,6 +295,7 @@ int invoke_operation(struct call *c)
 	struct invoke_result result;
 
 	TRY(read_request(c, &r));
+	r.durable_name = value_str(c->in, "DurableExecutionName");
 	TRY(invoke_for(c, &r, &result));
 	render(c, &result);
 	return 0;

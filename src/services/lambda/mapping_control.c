@@ -9,6 +9,7 @@
 #include "services/lambda/role.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
+#include "services/lambda/tenant.h"
 
 enum { DELIVER_MS = 30000 };
 
@@ -184,6 +185,7 @@ int mapping_control_create(struct call *c)
 	TRY(mapping_check(c, source));
 	TRY(tags_lay_over(c, c->arena, value_get(c->in, "Tags"), &tags));
 	TRY(find_function(c, &f, &arn));
+	TRY(tenant_refuse(c, &f, "Event source mappings are"));
 	TRY(check_access(c, &f, source));
 	TRY(check_stream(c, source));
 	m.uuid = lambda_uuid(c->arena);

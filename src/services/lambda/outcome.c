@@ -115,6 +115,7 @@ void outcome_say(struct instance *i, struct platform_event e)
 	e.wall_ms = rt_wall() / RT_NS_MS;
 	e.function = f;
 	e.provisioned = i->provisioned;
+	e.tenant = i->entry ? i->entry->tenant : STR_NULL;
 	if (!function_logs_json(f)) {
 		log_feed_line(i->feed, platform_text(&a, &e));
 		if (!i->subscribers)

@@ -118,9 +118,17 @@ static void put_init(struct json_writer *w, const struct platform_event *e)
 	json_put_object_end(w);
 }
 
-static void put_start(struct json_writer *w, const struct platform_event *e)
+/* Of what is said about a run. */
+static void put_run(struct json_writer *w, const struct platform_event *e)
 {
 	json_put_key_string(w, STR("requestId"), e->request_id);
+	if (e->tenant.p)
+		json_put_key_string(w, STR("tenantId"), e->tenant);
+}
+
+static void put_start(struct json_writer *w, const struct platform_event *e)
+{
+	put_run(w, e);
 	json_put_key_string(w, STR("version"), e->function->version);
 	if (!e->trace.p)
 		return;
@@ -133,7 +141,7 @@ static void put_start(struct json_writer *w, const struct platform_event *e)
 
 static void put_runtime_done(struct json_writer *w, const struct platform_event *e)
 {
-	json_put_key_string(w, STR("requestId"), e->request_id);
+	put_run(w, e);
 	put_status(w, e);
 	json_put_key(w, STR("metrics"));
 	json_put_object_begin(w);
@@ -147,7 +155,7 @@ static void put_report(struct json_writer *w, const struct platform_event *e)
 	const struct run_report *r = e->report;
 	uint64_t mib = UINT64_C(1024) * 1024;
 
-	json_put_key_string(w, STR("requestId"), e->request_id);
+	put_run(w, e);
 	put_status(w, e);
 	json_put_key(w, STR("metrics"));
 	json_put_object_begin(w);

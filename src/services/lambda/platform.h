@@ -44,6 +44,7 @@ struct platform_event {
 	int64_t duration_ns;               /* INIT_REPORT, RUNTIME_DONE */
 	uint64_t produced_bytes;           /* RUNTIME_DONE */
 	str request_id;                    /* of a run */
+	str tenant;                        /* it is of; STR_NULL: none */
 	str trace;                         /* START; STR_NULL: none */
 	const struct run_report *report;   /* REPORT */
 	const struct extension *extension; /* EXTENSION */

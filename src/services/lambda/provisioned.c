@@ -17,6 +17,7 @@
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
+#include "services/lambda/tenant.h"
 
 enum { BUSY_MS = 20, BUSY_TRIES = 100 };
 
@@ -345,6 +346,7 @@ static int put(void *arg, struct kv_txn *txn, struct arena *a, const struct func
 	struct buf b;
 	str now = str_sub(lambda_time_text(a, c->wall_ms), 0, sizeof("2019-12-30T21:00:13") - 1);
 
+	TRY(tenant_refuse(c, f, "Provisioned concurrency is"));
 	TRY(check_qualifier(c, txn, a, f, x->qualifier));
 	TRY(store_txn_provisioned(txn, a, f, x->qualifier, &before));
 	TRY(store_txn_provisioned(txn, a, f, STR_NULL, &all));

@@ -49,6 +49,20 @@ static str entry_key(struct arena *a, str account, str region, str name, str ver
 		latest ? STR("") : STR(":"), latest ? STR("") : version);
 }
 
+/* Of a function that isolates its tenants each tenant has an entry, and so instances, of its own.
+ */
+static str tenant_key(struct arena *a, str key, str tenant)
+{
+	return tenant.p ? ARENA_CONCAT(a, key, STR("\t"), tenant) : key;
+}
+
+static str tenant_of_key(str key)
+{
+	ptrdiff_t tab = str_find(key, '\t');
+
+	return tab < 0 ? STR_NULL : str_from(key, (size_t)tab + 1);
+}
+
 static void retire_idle(struct entry *e, uint64_t deployment)
 {
 	list_for_each_safe(at, &e->idle) {
@@ -76,6 +90,7 @@ static struct entry *entry_new(struct shard *shard, str key, struct function_ref
 	e->shard = shard;
 	e->key = str_of(mem_alloc(key.n), key.n);
 	memcpy((char *)e->key.p, key.p, key.n);
+	e->tenant = tenant_of_key(e->key);
 	e->function = function_ref(f);
 	e->quota = quota_get(shard_service(shard)->quotas, f->function.account, f->function.region,
 		f->function.name);
@@ -99,6 +114,14 @@ static void entry_free_if_unused(struct entry *e)
 	quota_put(e->quota);
 	mem_free((char *)e->key.p);
 	mem_free(e);
+}
+
+/* The function is this now: instances of what it was end when they are idle. */
+static void entry_renew(struct entry *e, struct function_ref *f)
+{
+	function_unref(e->function);
+	e->function = function_ref(f);
+	retire_idle(e, f->function.deployment);
 }
 
 static int load(str account, str region, str record, str latest, struct function_ref **ret_function)
@@ -151,11 +174,8 @@ int scheduler_function(struct scheduler *s, str account, str region, str name, s
 		return 1;
 	}
 	TRY(load(account, region, record, latest, ret_function));
-	if (e) {
-		function_unref(e->function);
-		e->function = function_ref(*ret_function);
-		retire_idle(e, e->function->function.deployment);
-	}
+	if (e)
+		entry_renew(e, *ret_function);
 	return 1;
 }
 
@@ -778,11 +798,15 @@ int scheduler_invoke(struct scheduler *s, struct function_ref *f, struct invocat
 	int rc;
 
 	arena_init(&a, SIZE_MAX);
-	key = entry_key(
-		&a, f->function.account, f->function.region, f->function.name, f->function.version);
+	key = tenant_key(&a,
+		entry_key(&a, f->function.account, f->function.region, f->function.name,
+			f->function.version),
+		inv->tenant);
 	e = map_get(&shard->entries, key);
 	if (!e)
 		e = entry_new(shard, key, f);
+	else if (inv->tenant.p && !str_eq(e->function->record, f->record))
+		entry_renew(e, f); /* scheduler_function() knows no tenants */
 	rt_event_init(&inv->event);
 	list_init(&inv->link);
 	e->users++;
@@ -828,7 +852,8 @@ static void fail_waiting(struct entry *e)
 /* Is the key the entry's, or that of a function whose version the entry is? */
 static bool is_function_of(const struct entry *e, str key)
 {
-	return str_starts(e->key, key) && (e->key.n == key.n || e->key.p[key.n] == ':');
+	return str_starts(e->key, key) &&
+	       (e->key.n == key.n || e->key.p[key.n] == ':' || e->key.p[key.n] == '\t');
 }
 
 static void on_order(struct rt_message *message)

@@ -51,7 +51,8 @@ static inline struct function_ref *function_ref(struct function_ref *ref)
 /* Runs and waiting invocations of one function on one loop. */
 struct entry {
 	struct shard *shard;
-	str key; /* account, region, name and version, in one text */
+	str key;    /* account, region, name, version and tenant, in one text */
+	str tenant; /* in it; STR_NULL: the function does not isolate tenants */
 	struct function_ref *function;
 	struct quota *quota;
 	struct list idle;    /* instances, the one used last first */
@@ -70,7 +71,8 @@ struct invocation {
 	struct arena *arena; /* of the results */
 	str request_id;
 	str payload, client_context, trace; /* STR_NULL: none */
-	str arn;                            /* as it was called; STR_NULL: the function's */
+	str tenant; /* whose instances may run it, of a function that isolates tenants; STR_NULL */
+	str arn;    /* as it was called; STR_NULL: the function's */
 	bool log_tail;
 	int64_t deadline_ns; /* when the caller gives up; the function runs on */
 	int (*begin)(void *arg, str content_type); /* as in ports/invoke.h */

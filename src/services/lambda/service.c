@@ -11,6 +11,8 @@
 #include "kv/kv.h"
 #include "rt/rt.h"
 #include "services/lambda/credentials.h"
+#include "services/lambda/durable_api.h"
+#include "services/lambda/durable_engine.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
 #include "services/lambda/layer.h"
@@ -100,6 +102,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
 	s->scheduler = scheduler_new(s);
 	s->events = events_new(s);
+	s->durables = durables_new(s);
 	s->mappings = mapping_control_engine(s);
 	s->credentials = credentials_new(ports);
 	s->rows = (struct service){
@@ -136,6 +139,7 @@ void lambda_service_free(struct lambda_service *s)
 		return;
 	credentials_free(s->credentials);
 	mapping_engine_free(s->mappings);
+	durables_free(s->durables);
 	events_free(s->events);
 	scheduler_free(s->scheduler);
 	quota_books_free(s->quotas);
@@ -220,6 +224,7 @@ int lambda_service_start(struct lambda_service *s, struct kv *kv)
 	pool_start(s->pool);
 	TRY(store_each(s, keep_provisioned, s));
 	TRY(events_start(s->events));
+	TRY(durables_start(s->durables));
 	return mapping_engine_start(s->mappings, kv);
 }
 
@@ -230,8 +235,10 @@ void lambda_service_stop(struct lambda_service *s, int64_t deadline)
 	atomic_store(&s->stopping, true);
 	mapping_engine_stop(s->mappings, deadline);
 	events_stop(s->events, deadline);
+	durables_stop(s->durables, deadline);
 	scheduler_stop(s->scheduler, deadline);
 	/* Those whose invocations were cut off just now. */
+	durables_stop(s->durables, rt_after_ms(DRAIN_MS));
 	mapping_engine_stop(s->mappings, rt_after_ms(DRAIN_MS));
 	pool_stop(s->pool);
 	transitions_wait(s);

@@ -22,6 +22,7 @@
 #define LAMBDA_SERVICE_MAGIC 0x6c616d62u
 
 struct credentials;
+struct durables;
 struct events;
 struct function_ref;
 struct http_server;
@@ -53,6 +54,7 @@ struct lambda_service {
 	struct quota_books *quotas;
 	struct scheduler *scheduler;
 	struct events *events;
+	struct durables *durables;
 	struct mapping_engine *mappings;
 	struct credentials *credentials;
 	uint8_t url_key[32];

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "rt/rt.h"
 #include "services/lambda/store.h"
+#include "services/lambda/tenant.h"
 #include "services/lambda/url.h"
 
 enum { ID_BYTES = 32 };
@@ -108,6 +109,7 @@ static int create(
 	struct value *config = value_new(a, c->service->model, "FunctionUrlConfig");
 	str id = new_id(a), now = lambda_time_zulu(a, c->wall_ms);
 
+	TRY(tenant_refuse(c, f, "Function URLs are"));
 	if (text->p)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
 			"Failed to create function url config for [functionArn = %.*s]. Error "

@@ -1,0 +1,413 @@
+#!/usr/bin/python3
+"""Durable functions: AWS's own SDK for them in the function, the operations from outside."""
+import base64
+import functools
+import http.client
+import io
+import json
+import os
+import threading
+import time
+import urllib.error
+import urllib.parse
+import zipfile
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+
+import harness
+from harness import expect, main, options, own_server
+
+ROLE = "arn:aws:iam::000000000000:role/none"
+MODULES = os.path.join(harness.ROOT, "build", "js", "node_modules")
+# What @aws/durable-execution-sdk-js loads.
+NEEDED = ("@aws/", "@smithy/", "tslib", "bowser", "@aws-sdk/client-lambda", "@aws-sdk/core",
+          "@aws-sdk/credential-provider", "@aws-sdk/nested-clients", "@aws-sdk/token-providers",
+          "@aws-sdk/types", "@aws-sdk/xml-builder", "@aws-sdk/signature-v4")
+
+FLOW = """
+const { withDurableExecution } = require('@aws/durable-execution-sdk-js');
+let invocations = 0, attempts = 0;
+const flows = {
+    async steps(event, context) {
+        const a = await context.step('first', async () => event.n + 1);
+        await context.wait('pause', { seconds: 1 });
+        const b = await context.step('second', async () => a * 2);
+        return { a, b, invocations };
+    },
+    async retries(event, context) {
+        return await context.step('flaky', async (step) => {
+            attempts++;
+            if (attempts < 3)
+                throw new Error(`attempt ${attempts}`);
+            return attempts;
+        }, { retryStrategy: (error, n) => ({ shouldRetry: n < 5, delay: { seconds: 1 } }) });
+    },
+    async fails(event, context) {
+        await context.step('bad', async () => { throw new RangeError('no good'); },
+            { retryStrategy: () => ({ shouldRetry: false }) });
+    },
+    async approval(event, context) {
+        const answer = await context.waitForCallback('approve', async (id) => {
+            console.log(`CALLBACK ${id} END`);
+        }, { timeout: { seconds: event.timeout ?? 60 },
+             heartbeatTimeout: event.heartbeat ? { seconds: event.heartbeat } : undefined });
+        return { answer };
+    },
+    async chain(event, context) {
+        const one = await context.invoke('plain', event.plain ?? 'plain', { n: 20 });
+        const two = await context.invoke('durable', 'flow:$LATEST', { flow: 'steps', n: one.n });
+        return { one, two: two.b };
+    },
+    async fan(event, context) {
+        const all = await context.map([1, 2, 3], async (child, n) => {
+            await child.wait('nap', { seconds: 1 });
+            return await child.step('square', async () => n * n);
+        });
+        return all.getResults();
+    },
+    async large(event, context) {
+        for (let i = 0; i < event.count; i++)
+            await context.step(`s${i}`, async () => 'x'.repeat(event.bytes));
+        await context.wait({ seconds: 1 });
+        return 'done';
+    },
+    async long(event, context) {
+        await context.wait('long', { seconds: event.seconds });
+        return 'waited';
+    },
+    async crash(event, context) {
+        await context.step('once', async () => 'kept');
+        process.exit(3);
+    },
+    async slow(event, context) {
+        for (let i = 0; i < event.count; i++)
+            await context.step(`s${i}`, async () => new Promise((r) => setTimeout(r, 200)));
+        return 'slow';
+    },
+};
+exports.handler = withDurableExecution(async (event, context) => {
+    invocations++;
+    return await flows[event.flow](event, context);
+});
+exports.plain = async (event) => ({ n: event.n + 1 });
+exports.broken = async () => { throw new TypeError('broken callee'); };
+"""
+
+
+@functools.cache
+def package():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        z.writestr("index.js", FLOW)
+        for folder, folders, files in os.walk(MODULES):
+            inside = os.path.relpath(folder, MODULES)
+            if inside != "." and not any(inside.startswith(n.split("/")[0]) for n in NEEDED):
+                folders.clear()
+                continue
+            for file in files:
+                name = os.path.normpath(os.path.join(inside, file))
+                if name.startswith(NEEDED) and file.endswith((".js", ".cjs", ".json")) and not any(
+                        part in name for part in ("/dist-es/", "/dist-types/")):
+                    z.write(os.path.join(folder, file), "node_modules/" + name)
+    return out.getvalue()
+
+
+def call(server, method, path, body=None, headers=None):
+    """A signed request of lambda: (status, headers, parsed body)."""
+    data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+    request = botocore.awsrequest.AWSRequest(method, server.endpoint + path, data=data,
+                                             headers=headers or {})
+    botocore.auth.SigV4Auth(botocore.credentials.Credentials("test", "test"), "lambda",
+                            "us-east-1").add_auth(request)
+    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=60)
+    connection.request(method, path, body=data, headers=dict(request.headers))
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, answer.headers, json.loads(text) if text else None
+
+
+def create(server, name="flow", handler="index.handler", timeout=300, durable=True, **more):
+    body = {"FunctionName": name, "Runtime": "nodejs22.x", "Handler": handler, "Role": ROLE,
+            "Code": {"ZipFile": base64.b64encode(package()).decode()}, "Timeout": 30,
+            "MemorySize": 1024, **more}
+    if durable:
+        body["DurableConfig"] = {"ExecutionTimeout": timeout, "RetentionPeriodInDays": 1}
+    status, _, answer = call(server, "POST", "/2015-03-31/functions", body)
+    expect((status, answer.get("message")), (201, None))
+    for _ in range(400):
+        if call(server, "GET", f"/2015-03-31/functions/{name}/configuration")[2]["State"] == "Active":
+            return answer
+        time.sleep(0.05)
+    raise AssertionError("never active")
+
+
+def invoke(server, name="flow:$LATEST", kind="RequestResponse", execution=None, **event):
+    headers = {"X-Amz-Invocation-Type": kind}
+    if execution:
+        headers["X-Amz-Durable-Execution-Name"] = execution
+    return call(server, "POST", f"/2015-03-31/functions/{urllib.parse.quote(name)}/invocations",
+                event, headers)
+
+
+def execution(server, arn, what="", **query):
+    path = f"/2025-12-01/durable-executions/{urllib.parse.quote(arn, safe='')}{what}"
+    return call(server, "GET", path + ("?" + urllib.parse.urlencode(query) if query else ""))[2]
+
+
+def wait_for(server, arn, wanted="SUCCEEDED", seconds=30):
+    end = time.monotonic() + seconds
+    while True:
+        seen = execution(server, arn)
+        if seen["Status"] == wanted:
+            return seen
+        if time.monotonic() > end or seen["Status"] != "RUNNING":
+            raise AssertionError(f"never {wanted}: {seen}\n{history(server, arn)}")
+        time.sleep(0.05)
+
+
+def history(server, arn, **query):
+    query.setdefault("IncludeExecutionData", "true")
+    return execution(server, arn, "/history", **query)["Events"]
+
+
+def kinds(events):
+    return [e["EventType"] for e in events]
+
+
+@own_server
+def test_steps_and_a_wait(server):
+    created = create(server)
+    expect(created["DurableConfig"], {"ExecutionTimeout": 300, "RetentionPeriodInDays": 1})
+    status, headers, answer = invoke(server, flow="steps", n=4)
+    expect((status, answer), (200, {"a": 5, "b": 10, "invocations": 2}))
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    seen = execution(server, arn)
+    expect((seen["Status"], json.loads(seen["Result"]), json.loads(seen["InputPayload"])),
+           ("SUCCEEDED", answer, {"flow": "steps", "n": 4}))
+    expect(seen["Version"], "$LATEST")
+    expect(kinds(history(server, arn)),
+           ["ExecutionStarted", "StepStarted", "StepSucceeded", "WaitStarted",
+            "InvocationCompleted", "WaitSucceeded", "StepStarted", "StepSucceeded",
+            "InvocationCompleted", "ExecutionSucceeded"])
+
+
+@own_server
+def test_retries_failures_and_children(server):
+    create(server)
+    status, headers, answer = invoke(server, flow="retries")
+    expect((status, answer), (200, 3))
+    events = history(server, headers["X-Amz-Durable-Execution-Arn"])
+    failed = [e["StepFailedDetails"] for e in events if e["EventType"] == "StepFailed"]
+    expect([f["RetryDetails"] for f in failed],
+           [{"CurrentAttempt": n, "NextAttemptDelaySeconds": 1} for n in (1, 2)])
+    expect([f["Error"]["Payload"]["ErrorMessage"] for f in failed], ["attempt 1", "attempt 2"])
+    status, headers, answer = invoke(server, flow="fails")
+    expect((status, headers["X-Amz-Function-Error"]), (200, "Unhandled"))
+    assert "no good" in answer["errorMessage"], answer
+    seen = execution(server, headers["X-Amz-Durable-Execution-Arn"])
+    expect((seen["Status"], seen.get("Result")), ("FAILED", None))
+    assert "no good" in seen["Error"]["ErrorMessage"], seen
+    status, headers, answer = invoke(server, flow="fan")
+    expect((status, answer), (200, [1, 4, 9]))
+    events = history(server, headers["X-Amz-Durable-Execution-Arn"])
+    contexts = [e["Id"] for e in events if e["EventType"] == "ContextStarted"]
+    inside = [e for e in events if e["EventType"] == "StepSucceeded"]
+    expect(len(inside), 3)
+    assert all(e["ParentId"] in contexts for e in inside), events
+
+
+@own_server
+def test_more_than_an_event_holds(server):
+    """Operations beyond the invocation's event are asked for by GetDurableExecutionState."""
+    create(server)
+    status, _, answer = invoke(server, flow="large", count=12, bytes=700000)
+    expect((status, answer), (200, "done"))
+
+
+def callback_of(server, arn):
+    for _ in range(400):
+        for e in history(server, arn):
+            if e["EventType"] == "CallbackStarted":
+                return e["CallbackStartedDetails"]["CallbackId"]
+        time.sleep(0.05)
+    raise AssertionError("no callback")
+
+
+def send(server, callback, what, body=b""):
+    path = f"/2025-12-01/durable-execution-callbacks/{urllib.parse.quote(callback, safe='')}/{what}"
+    return call(server, "POST", path, body)
+
+
+@own_server
+def test_callbacks(server):
+    create(server)
+    status, headers, _ = invoke(server, kind="Event", flow="approval")
+    expect(status, 202)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    callback = callback_of(server, arn)
+    expect(send(server, callback, "heartbeat")[0], 200)
+    expect(send(server, callback[:-8] + "AAAAAAA=", "succeed", b'"x"')[2]["Type"], "User")
+    expect(send(server, callback, "succeed", b'{"yes":1}')[0], 200)
+    seen = wait_for(server, arn)
+    expect(json.loads(seen["Result"]), {"answer": '{"yes":1}'})
+    status, _, answer = send(server, callback, "succeed", b'"again"')
+    expect((status, answer["message"]), (400, "The callback has already been completed."))
+    # One that fails, one that nobody answers, one whose heart stops.
+    _, headers, _ = invoke(server, kind="Event", flow="approval")
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    send(server, callback_of(server, arn), "fail", {"ErrorMessage": "denied", "ErrorType": "No"})
+    assert "denied" in wait_for(server, arn, "FAILED")["Error"]["ErrorMessage"]
+    for event, text in (({"timeout": 1}, "timed out"), ({"timeout": 60, "heartbeat": 1}, "heartbeat")):
+        _, headers, _ = invoke(server, kind="Event", flow="approval", **event)
+        arn = headers["X-Amz-Durable-Execution-Arn"]
+        callback = callback_of(server, arn)
+        assert text in wait_for(server, arn, "FAILED")["Error"]["ErrorMessage"]
+        status, _, answer = send(server, callback, "succeed", b"1")
+        expect((status, answer["Message"]), (400, "The callback has timed out."))
+        assert "CallbackTimedOut" in kinds(history(server, arn))
+
+
+@own_server
+def test_chained_invocations(server):
+    create(server)
+    create(server, "plain", "index.plain", durable=False)
+    create(server, "broken", "index.broken", durable=False)
+    status, headers, answer = invoke(server, flow="chain")
+    expect((status, answer), (200, {"one": {"n": 21}, "two": 44}))
+    events = history(server, headers["X-Amz-Durable-Execution-Arn"])
+    started = [e["ChainedInvokeStartedDetails"] for e in events
+               if e["EventType"] == "ChainedInvokeStarted"]
+    expect([s["FunctionName"] for s in started], ["plain", "flow:$LATEST"])
+    expect(json.loads(started[0]["Input"]["Payload"]), {"n": 20})
+    status, headers, answer = invoke(server, flow="chain", plain="broken")
+    expect(headers["X-Amz-Function-Error"], "Unhandled")
+    assert "broken callee" in answer["errorMessage"], answer
+    status, headers, answer = invoke(server, flow="chain", plain="nobody")
+    assert "Function not found" in answer["errorMessage"], answer
+    # The executions of the children are the function's too.
+    listed = call(server, "GET", "/2025-12-01/functions/flow/durable-executions")[2]
+    expect(sorted(e["Status"] for e in listed["DurableExecutions"]),
+           ["FAILED", "FAILED", "SUCCEEDED", "SUCCEEDED"])
+
+
+@own_server
+def test_names_lists_and_stop(server):
+    create(server)
+    status, headers, _ = invoke(server, kind="Event", execution="order-1", flow="long", seconds=250)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    assert "/durable-execution/order-1/" in arn, arn
+    # The same once more is the same execution; another payload is refused.
+    status, headers, _ = invoke(server, kind="Event", execution="order-1", flow="long", seconds=250)
+    expect((status, headers["X-Amz-Durable-Execution-Arn"]), (202, arn))
+    status, headers, answer = invoke(server, kind="Event", execution="order-1", flow="long", seconds=9)
+    expect((status, headers["x-amzn-ErrorType"]), (409, "DurableExecutionAlreadyStartedException"))
+    # A synchronous caller joins the running one, and hears that it was stopped.
+    joined = []
+    thread = threading.Thread(target=lambda: joined.append(invoke(
+        server, execution="order-1", flow="long", seconds=250)))
+    thread.start()
+    while "WaitStarted" not in kinds(history(server, arn)):
+        time.sleep(0.05)
+    status, _, answer = call(
+        server, "POST", f"/2025-12-01/durable-executions/{urllib.parse.quote(arn, safe='')}/stop",
+        {"ErrorMessage": "enough", "ErrorType": "Test"})
+    expect(status, 200)
+    thread.join(30)
+    status, headers, answer = joined[0]
+    expect((status, headers["X-Amz-Function-Error"], answer),
+           (200, "Unhandled", {"errorMessage": "enough", "errorType": "Test"}))
+    expect(kinds(history(server, arn, ReverseOrder="true"))[0], "ExecutionStopped")
+    for n in range(4):
+        expect(invoke(server, execution=f"order-{n + 2}", flow="steps", n=n)[0], 200)
+    path = "/2025-12-01/functions/flow/durable-executions"
+    names, marker = [], ""
+    while True:
+        page = call(server, "GET", f"{path}?MaxItems=2&Marker={marker}"
+                    if marker else f"{path}?MaxItems=2")[2]
+        assert len(page["DurableExecutions"]) <= 2
+        names += [e["DurableExecutionName"] for e in page["DurableExecutions"]]
+        marker = page.get("NextMarker")
+        if not marker:
+            break
+    expect(names, ["order-5", "order-4", "order-3", "order-2", "order-1"])
+    for query, wanted in (("Statuses=STOPPED", ["order-1"]), ("DurableExecutionName=order-3", ["order-3"]),
+                          ("ReverseOrder=true&MaxItems=2", ["order-1", "order-2"]),
+                          ("Statuses=RUNNING&Statuses=FAILED", []),
+                          ("StartedAfter=2100-01-01T00:00:00Z", [])):
+        page = call(server, "GET", f"{path}?{query}")[2]
+        expect([e["DurableExecutionName"] for e in page["DurableExecutions"]], wanted)
+
+
+@own_server
+def test_refusals_of_invoke(server):
+    create(server, timeout=1000)
+    status, _, answer = invoke(server, flow="steps")
+    expect((status, answer["message"]), (400, "You cannot synchronously invoke a durable function "
+                                              "with an executionTimeout greater than 15 minutes."))
+    status, _, answer = invoke(server, "flow", kind="Event", flow="steps")
+    assert status == 400 and "qualifier" in answer["message"], answer
+    status, _, answer = invoke(server, kind="Event", execution="has space", flow="steps")
+    expect(status, 400)
+    status, _, answer = call(server, "PUT", "/2015-03-31/functions/flow/configuration",
+                             {"DurableConfig": {"ExecutionTimeout": 60}})
+    expect((status, answer["DurableConfig"]), (200, {"ExecutionTimeout": 60, "RetentionPeriodInDays": 1}))
+    create(server, "plain", "index.plain", durable=False)
+    status, _, answer = call(server, "PUT", "/2015-03-31/functions/plain/configuration",
+                             {"DurableConfig": {"ExecutionTimeout": 60}})
+    assert status == 400 and "existing function" in answer["message"], answer
+    status, _, answer = invoke(server, "plain", execution="named", n=1)
+    assert status == 400 and "DurableExecutionName" in answer["message"], answer
+
+
+@own_server
+def test_execution_timeout_and_crashing_runtime(server):
+    create(server, timeout=2)
+    status, headers, answer = invoke(server, flow="long", seconds=60)
+    expect((status, headers["X-Amz-Function-Error"]), (200, "Unhandled"))
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    expect((execution(server, arn)["Status"], kinds(history(server, arn))[-1]),
+           ("TIMED_OUT", "ExecutionTimedOut"))
+    # A runtime that exits is started again; the step that was recorded does not run twice.
+    create(server, "again", timeout=6)
+    _, headers, _ = invoke(server, "again:$LATEST", flow="crash")
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    events = history(server, arn)
+    ends = [e["InvocationCompletedDetails"] for e in events if e["EventType"] == "InvocationCompleted"]
+    assert len(ends) >= 2 and "exit status 3" in ends[0]["Error"]["Payload"]["ErrorMessage"], events
+    expect(len([e for e in events if e["EventType"] == "StepSucceeded"]), 1)
+
+
+@own_server
+def test_kill_minus_nine(server):
+    """Whatever was acknowledged goes on: waits, callbacks, an invocation that was cut off."""
+    create(server)
+    arns = {}
+    for name, event in (("waits", {"flow": "long", "seconds": 4}), ("asks", {"flow": "approval"}),
+                        ("works", {"flow": "slow", "count": 15})):
+        status, headers, _ = invoke(server, kind="Event", execution=name, **event)
+        expect(status, 202)
+        arns[name] = headers["X-Amz-Durable-Execution-Arn"]
+    callback = callback_of(server, arns["asks"])
+    while len([k for k in kinds(history(server, arns["works"])) if k == "StepSucceeded"]) < 3:
+        time.sleep(0.05)
+    # One more that nobody has looked at when the server dies.
+    status, headers, _ = invoke(server, kind="Event", execution="fresh", flow="steps", n=1)
+    arns["fresh"] = headers["X-Amz-Durable-Execution-Arn"]
+    server.stop(kill=True)
+    server.start()
+    before = [e["Id"] for e in history(server, arns["works"]) if e["EventType"] == "StepSucceeded"]
+    assert len(before) >= 3, before
+    expect(send(server, callback, "succeed", b'"yes"')[0], 200)
+    expect(json.loads(wait_for(server, arns["asks"])["Result"]), {"answer": '"yes"'})
+    expect(json.loads(wait_for(server, arns["works"])["Result"]), "slow")
+    expect(json.loads(wait_for(server, arns["waits"])["Result"]), "waited")
+    expect(json.loads(wait_for(server, arns["fresh"])["Result"])["b"], 4)
+    after = [e["Id"] for e in history(server, arns["works"]) if e["EventType"] == "StepSucceeded"]
+    expect((len(after), after[:len(before)]), (15, before))
+
+
+if __name__ == "__main__":
+    main(globals())
