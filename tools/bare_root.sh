@@ -40,9 +40,15 @@ mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mkdir -p "$root/src"
 git -C "$here" archive HEAD | tar -x -C "$root/src"
+# The root of the mount namespace, not only of this process: behind chroot(2) the kernel makes no user
+# namespaces, and functions of an ordinary user need them.
+mkdir -p "$root/old"
+cd "$root"
+pivot_root . old
 # What a fresh machine has: no compiler, no make. README's first line is what installs them.
-chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 sh -c '
+exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 sh -c '
 	set -e
+	umount -l /old && rmdir /old
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make git ca-certificates >/dev/null
 	cd /src && git init -q . && git add -A && make --no-print-directory deps deps-run &&

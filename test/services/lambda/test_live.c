@@ -279,7 +279,7 @@ struct invoke_result live_invoke(struct live *l, const char *name, const char *p
 		.function = str_c(name),
 		.payload = str_c(payload),
 		.log_tail = true,
-		.deadline_ns = rt_after_ms(30000),
+		.deadline_ns = rt_after_ms(120000),
 	};
 	struct invoke_result result;
 	int rc = l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &result);
