@@ -197,15 +197,10 @@ def test_kill_under_load(server):
         for thread in threads:
             thread.start()
         time.sleep(0.5 + random.random())
-        for pid in [server.process.pid] + server.children():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        server.kill_all()
         stop.set()
         for thread in threads:
             thread.join()
-        server.stop(kill=True)
         server.start()
         if not acknowledged:
             raise AssertionError("nothing was written before the kill")
@@ -453,12 +448,7 @@ def test_kill_while_an_index_is_made(server):
             TableName="filled", AttributeDefinitions=[{"AttributeName": "ten", "AttributeType": "S"}],
             GlobalSecondaryIndexUpdates=[{"Create": index_of(name, "ten")}])
         time.sleep(round_number * 0.04)
-        for pid in [server.process.pid] + server.children():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        server.stop(kill=True)
+        server.kill_all()
         server.start()
         client.put_item(TableName="filled", Item={"pk": {"S": name}, "ten": {"S": "t3"}})
         client.delete_item(TableName="filled", Key={"pk": {"S": f"k{round_number * 10 + 3}"}})

@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 """DynamoDB Streams and time to live through boto3 against the real binary."""
-import os
 import random
-import signal
 import threading
 import time
 
@@ -130,15 +128,10 @@ def test_kill_under_load(server):
         for thread in threads:
             thread.start()
         time.sleep(0.5 + random.random())
-        for pid in [server.process.pid] + server.children():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        server.kill_all()
         stop.set()
         for thread in threads:
             thread.join()
-        server.stop(kill=True)
         server.start()
     if not acknowledged:
         raise AssertionError("nothing was written before the kill")

@@ -4,9 +4,7 @@
 Debian's client does not know them: requests are signed here (harness.Server.json).
 """
 import math
-import os
 import random
-import signal
 import struct
 import time
 
@@ -135,12 +133,7 @@ def test_kill_while_a_vector_index_is_made(server):
                  name, "EUCLIDEAN",
                  [{"AttributeName": "t", "SearchSchemaElementType": "HASH"}])}])
         time.sleep(round_number * 0.04)
-        for pid in [server.process.pid] + server.children():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        server.stop(kill=True)
+        server.kill_all()
         server.start()
         moved, gone = f"k1{round_number}5", f"k1{round_number}7"
         vectors[moved] = [round_number] * DIMENSIONS
