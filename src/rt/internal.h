@@ -85,6 +85,7 @@ struct rt_loop {
 	uint64_t fiber_id_last;
 	struct rt_timer trim;
 	int64_t turn_at; /* rt_now() at the beginning of this turn */
+	bool slept;      /* since then: turn_at is old */
 	struct rt_heap_entry *heap;
 	size_t heap_count, heap_capacity;
 	struct list streams;

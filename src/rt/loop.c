@@ -252,7 +252,13 @@ int64_t rt_now(void)
 
 int64_t rt_now_coarse(void)
 {
-	return loop_here()->turn_at;
+	struct rt_loop *l = loop_here();
+
+	if (unlikely(l->slept)) {
+		l->turn_at = rt_now();
+		l->slept = false;
+	}
+	return l->turn_at;
 }
 
 int64_t rt_wall(void)

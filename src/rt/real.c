@@ -125,6 +125,9 @@ static void sleep_until(struct rt_loop *l, struct real_loop *r, int64_t until)
 		atomic_store(&l->sleeping, 0);
 		uv_run(&r->uv, UV_RUN_NOWAIT);
 	} else {
+		/* Whatever wakes the loop is run in here, maybe hours behind the turn's beginning.
+		 */
+		l->slept = true;
 		uv_run(&r->uv, UV_RUN_ONCE);
 		atomic_store(&l->sleeping, 0);
 	}
@@ -136,6 +139,7 @@ static void loop_turn(struct rt_loop *l, struct real_loop *r)
 	int64_t next;
 
 	l->turn_at = clock_ns(CLOCK_MONOTONIC);
+	l->slept = false;
 	rt_count(&l->figures.turns, 1);
 	if (loop_take_messages(l))
 		while (l->pending)

@@ -124,7 +124,10 @@ const struct rt_label *rt_label(void);
 
 /* Any thread. Monotonic ns; simulated: virtual, and only a loop's thread may ask. */
 int64_t rt_now(void);
-/* The time at which this turn of the loop began: free of cost, good for time-outs. */
+/*
+ * The time at which this turn of the loop began, or at which it was asked for first after the loop
+ * has slept in it: free of cost, good for time-outs.
+ */
 int64_t rt_now_coarse(void);
 /* Any thread. Nanoseconds since 1970; simulated: starts at a fixed date. */
 int64_t rt_wall(void);

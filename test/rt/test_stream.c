@@ -143,6 +143,7 @@ TEST(rt_stream, abort_wakes_reader)
 struct echo {
 	struct rt_listener *listener;
 	_Atomic unsigned accepted, refused, per_loop[4];
+	_Atomic int64_t lag_ns[4]; /* of the coarse clock, at the last one accepted */
 	int tag;
 };
 
@@ -169,6 +170,7 @@ static void echo_accept(struct rt_stream *s, void *arg)
 	EXPECT(rt_stream_tag(s) == &e->tag);
 	e->accepted++;
 	e->per_loop[rt_loop_index()]++;
+	e->lag_ns[rt_loop_index()] = rt_now() - rt_now_coarse();
 	rt_stream_watch(s, echo_readable, e);
 }
 
@@ -236,6 +238,37 @@ static void listens(void *arg)
 TEST(rt_stream, listen_two_loops)
 {
 	run(2, listens, NULL);
+}
+
+/* What wakes a loop that has slept sees the time of the waking: a time-out begins then. */
+static void wakes(void *arg)
+{
+	struct echo e = {0};
+	struct rt_listen_options o = {.address = STR("127.0.0.1:0"),
+		.tag = &e.tag,
+		.on_accept = echo_accept,
+		.on_refuse = echo_refuse,
+		.arg = &e};
+	char text[RT_ADDRESS_TEXT];
+	struct rt_address at;
+
+	(void)arg;
+	ASSERT_INT(rt_listen(&o, &e.listener), 0);
+	rt_listener_address(e.listener, &at);
+	for (int i = 0; i < 50 && !e.per_loop[1]; i++) {
+		EXPECT_INT(rt_sleep_until(rt_after_ms(300)), 0);
+		talk(rt_address_text(&at, text), &e, 1);
+	}
+	EXPECT(e.per_loop[1] > 0);
+	EXPECT(e.lag_ns[1] < 150 * RT_NS_MS);
+	rt_listener_close(e.listener);
+	EXPECT_INT(rt_sleep_until(rt_after_ms(20)), 0);
+	rt_stop(rt_self());
+}
+
+TEST(rt_stream, a_loop_that_slept_knows_the_time)
+{
+	run(2, wakes, NULL);
 }
 
 static void refuses(void *arg)
