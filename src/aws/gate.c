@@ -197,6 +197,11 @@ static int unpack(struct gate_pass *p, size_t max)
 	return 0;
 }
 
+static void budget_add(struct arena *a, size_t bytes)
+{
+	a->budget_bytes += MIN(bytes, SIZE_MAX - a->budget_bytes); /* one without end stays so */
+}
+
 int gate_body(struct gate_pass *p, size_t max)
 {
 	const struct gate_request *r = p->request;
@@ -224,7 +229,7 @@ int gate_body(struct gate_pass *p, size_t max)
 	/* What an operation with large bodies is sent does not count as what it makes of it: the
 	 * body, its growth when it came in chunks, and its binary values once more. */
 	if (p->call->body.n > GATE_BODY_DEFAULT)
-		p->call->arena->budget_bytes += 3 * p->call->body.n;
+		budget_add(p->call->arena, 3 * p->call->body.n);
 	return 0;
 }
 
