@@ -665,5 +665,91 @@ def test_tenants(server):
     expect(for_tenant(server, "blue")[2]["calls"], 1)
 
 
+@own_server
+def test_roles_are_held_to_their_policies(server):
+    """A role needs the two operations on its executions, and InvokeFunction for what it calls."""
+    iam = server.client("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+
+    def role(name, *statements):
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": list(statements)}))
+        return arn
+
+    own = {"Effect": "Allow", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:*:*",
+           "Action": ["lambda:CheckpointDurableExecution", "lambda:GetDurableExecutionState"]}
+    logs = {"Effect": "Allow", "Resource": "*", "Action": "logs:*"}
+    create(server, "none", Role=role("logs-only", logs))
+    create(server, "own", Role=role("own", logs, own))
+    create(server, "all", Role=role("all", logs, own, {
+        "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}))
+    create(server, "plain", "index.plain", durable=False)
+    create(server)
+    status, headers, answer = invoke(server, "none:$LATEST", flow="steps", n=1)
+    expect(headers["X-Amz-Function-Error"], "Unhandled")
+    assert "not authorized" in answer["errorMessage"], answer
+    expect(invoke(server, "own:$LATEST", flow="steps", n=1)[2]["b"], 4)
+    _, headers, answer = invoke(server, "own:$LATEST", flow="chain")
+    expect(headers["X-Amz-Function-Error"], "Unhandled")
+    assert "lambda:InvokeFunction" in answer["errorMessage"], answer
+    _, headers, answer = invoke(server, "all:$LATEST", flow="chain")
+    expect((headers.get("X-Amz-Function-Error"), answer), (None, {"one": {"n": 21}, "two": 44}))
+
+
+@own_server
+def test_deleted_functions_and_versions(server):
+    create(server)
+    version = call(server, "POST", "/2015-03-31/functions/flow/versions", {})[2]["Version"]
+    call(server, "POST", "/2015-03-31/functions/flow/aliases",
+         {"Name": "live", "FunctionVersion": version})
+    _, headers, answer = invoke(server, "flow:live", flow="steps", n=2)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    assert f":function:flow:{version}/durable-execution/" in arn, arn
+    expect((answer["b"], headers["X-Amz-Executed-Version"]), (6, version))
+    assert execution(server, arn)["FunctionArn"].endswith(":flow:live")
+    # Those of one version.
+    path = "/2025-12-01/functions/flow/durable-executions"
+    expect(len(call(server, "GET", f"{path}?Qualifier={version}")[2]["DurableExecutions"]), 1)
+    expect(call(server, "GET", f"{path}?Qualifier=$LATEST")[2]["DurableExecutions"], [])
+    _, headers, _ = invoke(server, kind="Event", flow="long", seconds=200)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    expect(call(server, "DELETE", "/2015-03-31/functions/flow")[0], 204)
+    seen = wait_for(server, arn, "STOPPED")
+    expect(seen["Error"]["ErrorMessage"], "The function was deleted.")
+
+
+@own_server
+def test_resource_policies(server):
+    """The newest operations on a function's policy: it is the one that AddPermission edits."""
+    create(server, "plain", "index.plain", durable=False)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:plain"
+    path = f"/2026-07-09/resource-policy/{urllib.parse.quote(arn, safe='')}"
+    expect(call(server, "GET", path)[0], 404)
+    functions = server.client("lambda")
+    functions.add_permission(FunctionName="plain", StatementId="one", Action="lambda:InvokeFunction",
+                             Principal="111122223333")
+    first = call(server, "GET", path)[2]
+    expect(json.loads(first["Policy"]), json.loads(functions.get_policy(FunctionName="plain")["Policy"]))
+    document = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Sid": "two", "Effect": "Allow", "Principal": {"AWS": "111122223333"},
+         "Action": "lambda:InvokeFunction", "Resource": arn}]})
+    expect(call(server, "PUT", path, {"Policy": document, "RevisionId": "0" * 36})[0], 412)
+    put = call(server, "PUT", path, {"Policy": document, "RevisionId": first["RevisionId"]})[2]
+    expect((put["Policy"], call(server, "GET", path)[2]), (document, put))
+    functions.add_permission(FunctionName="plain", StatementId="three", Action="lambda:InvokeFunction",
+                             Principal="s3.amazonaws.com")
+    expect([s["Sid"] for s in json.loads(call(server, "GET", path)[2]["Policy"])["Statement"]],
+           ["two", "three"])
+    for bad in ("no", "{}", '{"Statement":[{"Effect":"Allow"}]}', '{"Statement":{}}'):
+        status, headers, _ = call(server, "PUT", path, {"Policy": bad})
+        expect((status, headers["x-amzn-ErrorType"]), (400, "InvalidParameterValueException"))
+    expect(call(server, "DELETE", path + "?RevisionId=" + put["RevisionId"])[0], 412)
+    expect(call(server, "DELETE", path)[0], 204)
+    expect(call(server, "GET", path)[0], 404)
+    expect(call(server, "PUT", path + ":nobody", {"Policy": document})[0], 404)
+
+
 if __name__ == "__main__":
     main(globals())

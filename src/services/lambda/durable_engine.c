@@ -25,8 +25,8 @@ enum {
 	TROUBLE_MS = 1000,
 	STOP_STEP_MS = 5,
 	CALLS_OF_A_STEP = 64,
-	TOKEN_BYTES = 24,
-	LABEL_BYTES = 320
+	FORGET_PAGE = 500,
+	TOKEN_BYTES = 24
 };
 
 struct waiter {
@@ -315,6 +315,49 @@ int durable_stop(struct lambda_service *s, struct arena *a, struct durable_execu
 	durables_ended(s->durables, x, STR_NULL);
 	stop_children(s, a, &st.children);
 	return 1;
+}
+
+struct forgetting {
+	struct lambda_service *service;
+	struct arena *arena;
+	str error;
+	unsigned seen;
+	char last[DURABLE_RUN_BYTES];
+};
+
+static int forget_one(void *arg, const struct durable_execution *x)
+{
+	struct forgetting *f = arg;
+	struct durable_execution stopped = {.key = x->key};
+
+	if (x->status == DURABLE_RUNNING)
+		TRY(durable_stop(f->service, f->arena, &stopped, f->error));
+	memcpy(f->last, x->key.run.p, sizeof(f->last));
+	return ++f->seen < FORGET_PAGE;
+}
+
+void durables_forget(struct lambda_service *s, str account, str region, str function)
+{
+	struct forgetting f = {.service = s, .seen = FORGET_PAGE};
+	int rc = 0;
+
+	/* In pages, because a function may have run for years. */
+	for (bool first = true; rc >= 0 && f.seen == FORGET_PAGE; first = false) {
+		struct arena a cleanup(arena_done_p) = {0};
+		str after = STR_NULL;
+
+		arena_init(&a, SIZE_MAX);
+		f.arena = &a;
+		f.seen = 0;
+		f.error = durable_error(
+			&a, STR("ResourceNotFoundException"), STR("The function was deleted."));
+		if (!first)
+			after = arena_str(&a, str_of(f.last, sizeof(f.last)));
+		rc = durable_each(s, &a, account, region, function, after, false, forget_one, &f);
+	}
+	if (rc < 0)
+		log_error("lambda", "executions of a deleted function were not stopped",
+			"function=%.*s error=%s", STR_ARG(function), rc_text(rc));
 }
 
 /* ---- who is told ---- */

@@ -17,6 +17,7 @@
 #include "services/lambda/role.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
+#include "services/lambda/tenant.h"
 
 enum {
 	EVENT_BYTES = 64 * 1024 * 1024,
@@ -290,8 +291,11 @@ static int call_durable(struct lambda_service *s, struct arena *a, const struct 
 	};
 	struct durable_execution child;
 	struct fault fault = {0};
-	int rc = durable_start(s, a, &start, &child, &fault);
+	int rc = tenant_check(
+		&fault, a, &f->function, c->op.tenant.n ? c->op.tenant : STR_NULL);
 
+	if (rc >= 0)
+		rc = durable_start(s, a, &start, &child, &fault);
 	if (rc == ERR_FAULT)
 		return refuse(a, c, &fault);
 	TRY(rc);
