@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "rt/rt.h"
+#include "services/lambda/event_invoke.h"
 #include "services/lambda/role.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
@@ -429,7 +430,9 @@ static int tell_dead_letters(
 		const struct deliver_attribute attributes[] = {
 			{"RequestID", "String", x->key.run},
 			{"ErrorCode", "Number", STR("200")},
-			{"ErrorMessage", "String", durable_status_name(x->status)},
+			{"ErrorMessage", "String",
+				x->error.n ? event_invoke_error(a, durable_error_payload(a, x))
+					   : durable_status_name(x->status)},
 		};
 
 		rc = durable_text(s, a, x, DURABLE_INPUT, &input);

@@ -69,8 +69,7 @@ must_use int durable_stop(
  * The function was deleted: its executions that have not ended stop, and what waits for them is
  * told. Trouble is logged: they end at their next invocation at the latest.
  */
-void durables_forget(
-	struct lambda_service *s, str account, str region, str function) mayyield;
+void durables_forget(struct lambda_service *s, str account, str region, str function) mayyield;
 
 /* ---- between the engine and durable_run.c ---- */
 

@@ -291,8 +291,7 @@ static int call_durable(struct lambda_service *s, struct arena *a, const struct 
 	};
 	struct durable_execution child;
 	struct fault fault = {0};
-	int rc = tenant_check(
-		&fault, a, &f->function, c->op.tenant.n ? c->op.tenant : STR_NULL);
+	int rc = tenant_check(&fault, a, &f->function, c->op.tenant.n ? c->op.tenant : STR_NULL);
 
 	if (rc >= 0)
 		rc = durable_start(s, a, &start, &child, &fault);
