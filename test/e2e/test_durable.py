@@ -8,7 +8,6 @@ import json
 import os
 import threading
 import time
-import urllib.error
 import urllib.parse
 import zipfile
 
@@ -17,7 +16,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 import harness
-from harness import expect, main, options, own_server
+from harness import expect, main, own_server
 
 ROLE = "arn:aws:iam::000000000000:role/none"
 MODULES = os.path.join(harness.ROOT, "build", "js", "node_modules")
@@ -426,14 +425,20 @@ def zip_of(name, text):
     return base64.b64encode(out.getvalue()).decode()
 
 
-def raw_event(server, name):
+def log_lines(server, name):
+    """Messages of a function's log group so far."""
     logs = server.client("logs")
+    groups = [g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]]
+    group = f"/aws/lambda/{name}"
+    return [e["message"] for e in logs.filter_log_events(logGroupName=group)["events"]] \
+        if group in groups else []
+
+
+def raw_event(server, name):
     for _ in range(400):
-        for event in logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"] if any(
-                g["logGroupName"] == f"/aws/lambda/{name}"
-                for g in logs.describe_log_groups()["logGroups"]) else []:
-            if event["message"].startswith("RAW "):
-                return json.loads(event["message"][4:])
+        for message in log_lines(server, name):
+            if message.startswith("RAW "):
+                return json.loads(message[4:])
         time.sleep(0.05)
     raise AssertionError("it did not start")
 
@@ -620,24 +625,22 @@ def test_tenants(server):
     expect(for_tenant(server, "blue", name="p")[0], 400)
     # An event keeps its tenant on its way through the store.
     expect(for_tenant(server, "later", "Event")[0], 202)
-    logs, tenants = server.client("logs"), {}
+    tenants = {}
     for _ in range(200):
-        for event in logs.filter_log_events(logGroupName="/aws/lambda/t")["events"]:
-            line = json.loads(event["message"])
+        for line in map(json.loads, log_lines(server, "t")):
             tenants.setdefault(line.get("type", "line"), set()).add(
                 line.get("tenantId") or line.get("record", {}).get("tenantId"))
         if "later" in tenants.get("platform.report", ()):
             break
         time.sleep(0.1)
     for kind in ("line", "platform.start", "platform.report"):
-        assert {"blue", "green", "later"} <= tenants[kind], (tenants, line)
+        assert {"blue", "green", "later"} <= tenants[kind], tenants
     create(server, "j", durable=False, Code={"ZipFile": zip_of("index.js", TENANTS_JS)},
            LoggingConfig={"LogFormat": "JSON"}, **isolated)
     for tenant in ("blue", "green"):
         expect(for_tenant(server, tenant, name="j")[2], {"tenant": tenant, "calls": 1})
     for _ in range(100):
-        lines = [json.loads(e["message"]) for e in logs.filter_log_events(
-            logGroupName="/aws/lambda/j")["events"]]
+        lines = [json.loads(message) for message in log_lines(server, "j")]
         if {"blue", "green"} <= {x.get("tenantId") for x in lines if x.get("message") == "from node"}:
             break
         time.sleep(0.1)

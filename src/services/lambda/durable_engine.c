@@ -2,7 +2,9 @@
  * The dispatcher and the steps.
  *
  * What a step decides it writes first; invocations and chained calls then run in fibers of their
- * own. At most LAMBDA_DURABLE_RUNNING_MAX of all these run at once, others wait in the store.
+ * own. Steps are short and have places of their own, so that timers come whatever runs; so do
+ * invocations. A chained call needs no place: an invocation that it waits for could lack it then.
+ * The function's concurrency bounds it, and what is throttled comes again.
  */
 #include "services/lambda/durable_engine.h"
 
@@ -40,8 +42,9 @@ struct waiter {
 
 struct durables {
 	struct lambda_service *service;
-	uint64_t boot; /* of this start; never 0 */
-	_Atomic unsigned running;
+	uint64_t boot;            /* of this start; never 0 */
+	_Atomic unsigned running; /* steps, invocations and calls */
+	_Atomic unsigned steps, invocations;
 	_Atomic uint64_t open; /* executions that have not ended */
 	_Atomic bool stopping;
 	bool started;
@@ -65,20 +68,22 @@ void durables_wake(struct durables *d)
 
 /* ---- places ---- */
 
-static bool place_take(struct durables *d)
+static bool place_take(struct durables *d, _Atomic unsigned *places, unsigned max)
 {
 	if (atomic_load(&d->stopping))
 		return false;
-	if (atomic_fetch_add(&d->running, 1) < LAMBDA_DURABLE_RUNNING_MAX)
+	if (atomic_fetch_add(places, 1) < max) {
+		atomic_fetch_add(&d->running, 1);
 		return true;
-	atomic_fetch_sub(&d->running, 1);
+	}
+	atomic_fetch_sub(places, 1);
 	return false;
 }
 
-static void place_free(struct durables *d)
+static void place_free(struct durables *d, _Atomic unsigned *places)
 {
+	atomic_fetch_sub(places, 1);
 	atomic_fetch_sub(&d->running, 1);
-	durables_wake(d);
 }
 
 static void spawn(struct durables *d, rt_fiber_fn *fn, void *arg)
@@ -476,7 +481,8 @@ struct step {
 	struct durables *durables;
 	struct arena arena;
 	struct durable_key key;
-	str label; /* in the map */
+	str label;    /* in the map */
+	bool may_run; /* it has a place for an invocation */
 	/* What the transaction decided. */
 	bool run, over;
 	struct children children;
@@ -567,7 +573,9 @@ static int step(struct durable_txn *t, void *arg)
 		return 1;
 	}
 	TRY(expire(t, st));
-	if (durable_wants_run(x, t->now_ms)) {
+	if (durable_wants_run(x, t->now_ms) && !st->may_run) {
+		x->run_ms = t->now_ms + TROUBLE_MS;
+	} else if (durable_wants_run(x, t->now_ms)) {
 		st->run = true;
 		TRY(note_updated(t, st));
 		durable_invoked(x, st->durables->boot, lambda_uuid(t->arena),
@@ -584,7 +592,7 @@ static void invoke_fiber(void *arg)
 	durable_run_invoke(r);
 	arena_done(&r->arena);
 	mem_free(r);
-	place_free(d);
+	place_free(d, &d->invocations);
 }
 
 struct chained_call {
@@ -608,11 +616,10 @@ static void call_fiber(void *arg)
 	durable_run_chained(d, d->service, &c->key, c->seq);
 	arena_done(&c->arena);
 	mem_free(c);
-	place_free(d);
+	atomic_fetch_sub(&d->running, 1);
 }
 
-/* Begins what the step decided. Each has a place of its own, over the limit if need be: it is
- * marked as begun. */
+/* Begins what the step decided, and has marked as begun. */
 static void begin(struct step *st, struct durable_execution *x)
 {
 	struct durables *d = st->durables;
@@ -637,34 +644,43 @@ static void begin(struct step *st, struct durable_execution *x)
 		r->x = *x;
 		r->updated = st->updated;
 		r->updated_count = st->updated_count;
-		atomic_fetch_add(&d->running, 1);
 		spawn(d, invoke_fiber, r);
 	}
 }
 
-static int take_step(struct step *st)
+/* It has ended, or is gone. */
+static int take_end(struct step *st)
 {
 	struct lambda_service *s = st->durables->service;
-	struct durable_execution x = {.key = st->key};
-	int rc;
+	struct durable_execution x;
 
-	rc = TRY(durable_change(
-		s, &st->arena, &x, STR_NULL, step, st, rt_after_ms(DURABLE_DEADLINE_MS)));
-	if (rc > 0) {
-		if (st->over) {
-			durables_ended(st->durables, &x, STR_NULL);
-			stop_children(s, &st->arena, &st->children);
-		}
-		begin(st, &x);
-		return 0;
-	}
-	/* It has ended, or is gone. */
 	if (TRY(durable_load(s, &st->arena, &st->key, &x)) == 0 || x.status == DURABLE_RUNNING)
 		return 0;
 	if (!x.told)
 		return tell(s, &st->arena, &x);
 	if (durable_delete_ms(&x) <= rt_wall() / RT_NS_MS)
 		return durable_delete(s, &st->arena, &st->key, rt_after_ms(DURABLE_DEADLINE_MS));
+	return 0;
+}
+
+static int take_step(struct step *st)
+{
+	struct durables *d = st->durables;
+	struct durable_execution x = {.key = st->key};
+	int rc;
+
+	st->may_run = place_take(d, &d->invocations, LAMBDA_DURABLE_RUNNING_MAX);
+	rc = durable_change(
+		d->service, &st->arena, &x, STR_NULL, step, st, rt_after_ms(DURABLE_DEADLINE_MS));
+	if (st->may_run && (rc <= 0 || !st->run))
+		place_free(d, &d->invocations);
+	if (rc <= 0)
+		return rc < 0 ? rc : take_end(st);
+	if (st->over) {
+		durables_ended(d, &x, STR_NULL);
+		stop_children(d->service, &st->arena, &st->children);
+	}
+	begin(st, &x);
 	return 0;
 }
 
@@ -678,7 +694,8 @@ static void step_end(struct step *st)
 	mem_free((char *)st->label.p);
 	arena_done(&st->arena);
 	mem_free(st);
-	place_free(d);
+	place_free(d, &d->steps);
+	durables_wake(d);
 }
 
 static void step_fiber(void *arg)
@@ -727,7 +744,7 @@ static int dispatch_one(void *arg, int64_t due_ms, const struct durable_key *key
 		p->due_ms = MIN(p->due_ms, due_ms);
 		return 0;
 	}
-	if (!place_take(d)) {
+	if (!place_take(d, &d->steps, LAMBDA_DURABLE_STEPS_MAX)) {
 		p->due_ms = p->now_ms + TROUBLE_MS; /* or when a place becomes free */
 		return 0;
 	}
@@ -746,7 +763,7 @@ static int dispatch_one(void *arg, int64_t due_ms, const struct durable_key *key
 	mem_free((char *)st->label.p);
 	arena_done(&st->arena);
 	mem_free(st);
-	atomic_fetch_sub(&d->running, 1); /* its end wakes us */
+	place_free(d, &d->steps); /* its end wakes us */
 	return 1;
 }
 

@@ -426,6 +426,9 @@ void durable_run_chained(
 			"execution=%.*s error=%s", STR_ARG(key->run), rc_text(rc));
 		c.again = true;
 	}
+	if (c.error.n > LAMBDA_DURABLE_TEXT_BYTES_MAX)
+		c.error = durable_error(
+			&a, STR("Runtime.Unknown"), STR("The error is larger than 1 MB."));
 	rc = durable_change(s, &a, &x, STR_NULL, take_call, &c, rt_after_ms(DURABLE_DEADLINE_MS));
 	if (rc < 0)
 		log_error("lambda", "the end of a chained invocation could not be written",

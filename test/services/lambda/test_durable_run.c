@@ -35,8 +35,7 @@ static int take(void *self, struct arena *a unused_arg, const struct deliver_req
 
 static void queue_begin(struct live *l, struct queue *q)
 {
-	*q = (struct queue){
-		.live = l, .port = {q, STR("arn:aws:sqs:"), "sqs:SendMessage", take}};
+	*q = (struct queue){.live = l, .port = {q, STR("arn:aws:sqs:"), "sqs:SendMessage", take}};
 	port_deliver_add(&l->ports, &q->port);
 }
 
@@ -47,8 +46,7 @@ static bool create(struct live *l, const char *name, const char *handler, bool d
 
 	value_put_int(value_put_struct(in, "DurableConfig"), "ExecutionTimeout", 60);
 	if (dead_letters)
-		value_put_str(
-			value_put_struct(in, "DeadLetterConfig"), "TargetArn", STR(QUEUE));
+		value_put_str(value_put_struct(in, "DeadLetterConfig"), "TargetArn", STR(QUEUE));
 	if (!EXPECT_INT(live_call(l, "CreateFunction", in), 0))
 		return false;
 	EXPECT_INT(value_int(value_get(l->out, "DurableConfig"), "RetentionPeriodInDays", 0), 14);
