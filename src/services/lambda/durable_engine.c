@@ -162,13 +162,14 @@ static int create(struct durable_txn *t, void *arg)
 	struct durable_execution *x = t->x;
 	struct durable_key other = x->key;
 	str run;
+	int found;
 
 	c->exists = false;
 	if (start->name.p && TRY(durable_txn_name(t, c->name, &run))) {
 		other.run = run;
-		c->exists = TRY(durable_txn_other(t, &other, c->existing))
-		> 0;
-		if (c->exists)
+		found = TRY(durable_txn_other(t, &other, c->existing));
+		c->exists = found;
+		if (found)
 			return 0;
 	}
 	check(!t->found);
