@@ -127,7 +127,7 @@ function errorText(error) {
 /* --- the log ------------------------------------------------------------------------------------ */
 
 const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
-const log = { fd: -1, requestId: undefined, json: false, level: LEVELS.TRACE };
+const log = { fd: -1, requestId: undefined, tenantId: undefined, json: false, level: LEVELS.TRACE };
 
 function writeAll(fd, bytes) {
 	for (let at = 0; at < bytes.length;) {
@@ -165,7 +165,7 @@ function errorFields(error) {
 }
 
 function jsonRecord(timestamp, level, args) {
-	const record = { timestamp, level, requestId: log.requestId };
+	const record = { timestamp, level, requestId: log.requestId, tenantId: log.tenantId };
 	if (args.length === 1) {
 		try {
 			record.message = args[0];
@@ -682,6 +682,7 @@ function begin(answer) {
 	const headers = answer.headers;
 	const id = headers['lambda-runtime-aws-request-id'];
 	log.requestId = id;
+	log.tenantId = headers['lambda-runtime-aws-tenant-id'];
 	if (headers['lambda-runtime-trace-id'])
 		process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
 	else
@@ -705,7 +706,7 @@ async function serve(api, handler) {
 			console.error('Invoke Error', errorText(error));
 			request = api.error(`invocation/${id}/error`, error);
 		}
-		log.requestId = undefined;
+		log.requestId = log.tenantId = undefined;
 		const sent = api.send(request ? [request, api.next()] : [api.next()]);
 		polled = sent[sent.length - 1];
 		/* What it answers changes nothing here: the platform tells the caller. */

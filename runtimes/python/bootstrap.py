@@ -155,6 +155,8 @@ class Log:
                       "stackTrace": report.get("stackTrace", [])}
             if self.request_id:
                 record["requestId"] = self.request_id
+            if self.tenant_id:
+                record["tenantId"] = self.tenant_id
             self.write(Encoder().encode(record) + "\n")
             return
         text = f"[ERROR] {kind}: {message}" if kind and message else f"[ERROR] {kind or message}"
@@ -197,6 +199,7 @@ def set_up_logging(logging, log):
                 shown["errorType"] = kind.__name__ if kind else None
                 shown["errorMessage"] = str(value)
             shown["requestId"] = record.aws_request_id or None
+            shown["tenantId"] = record.tenant_id
             for name, value in record.__dict__.items():
                 if name not in RECORD_FIELDS:
                     shown[name] = value

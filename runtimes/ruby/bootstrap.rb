@@ -125,12 +125,13 @@ module CirrusRuntime
 
   class Context
     attr_reader :aws_request_id, :invoked_function_arn, :log_group_name, :log_stream_name, :function_name,
-                :memory_limit_in_mb, :function_version, :identity, :client_context, :deadline_ms
+                :memory_limit_in_mb, :function_version, :identity, :client_context, :deadline_ms, :tenant_id
 
     def initialize(headers)
       @deadline_ms = headers['lambda-runtime-deadline-ms'].to_i
       @aws_request_id = headers['lambda-runtime-aws-request-id']
       @invoked_function_arn = headers['lambda-runtime-invoked-function-arn']
+      @tenant_id = headers['lambda-runtime-aws-tenant-id']
       @log_group_name = ENV['AWS_LAMBDA_LOG_GROUP_NAME']
       @log_stream_name = ENV['AWS_LAMBDA_LOG_STREAM_NAME']
       @function_name = ENV['AWS_LAMBDA_FUNCTION_NAME']

@@ -97,6 +97,7 @@ class Server:
     def stop(self, kill=False):
         if self.process is None:
             return None
+        below = self.children() if kill and self.process.poll() is None else []
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
@@ -107,6 +108,10 @@ class Server:
                 raise RuntimeError("the server did not stop:\n" + self.log()) from None
         code = self.process.returncode
         self.process = None
+        # The worker outlives a killed supervisor for a moment, and has the port.
+        end = time.monotonic() + 10
+        while any(os.path.exists(f"/proc/{pid}") for pid in below) and time.monotonic() < end:
+            time.sleep(0.01)
         return code
 
     def kill_all(self):

@@ -8,7 +8,6 @@ import json
 import os
 import threading
 import time
-import urllib.error
 import urllib.parse
 import zipfile
 
@@ -17,7 +16,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 import harness
-from harness import expect, main, options, own_server
+from harness import expect, main, own_server
 
 ROLE = "arn:aws:iam::000000000000:role/none"
 MODULES = os.path.join(harness.ROOT, "build", "js", "node_modules")
@@ -407,6 +406,352 @@ def test_kill_minus_nine(server):
     expect(json.loads(wait_for(server, arns["fresh"])["Result"])["b"], 4)
     after = [e["Id"] for e in history(server, arns["works"]) if e["EventType"] == "StepSucceeded"]
     expect((len(after), after[:len(before)]), (15, before))
+
+
+# Tells its token and does nothing, so that a test can speak for it.
+RAW = """
+import json, time
+def handler(event, context):
+    print('RAW ' + json.dumps(event))
+    time.sleep(9)
+    return {'Status': 'PENDING'}
+"""
+
+
+def zip_of(name, text):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr(name, text)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def log_lines(server, name):
+    """Messages of a function's log group so far."""
+    logs = server.client("logs")
+    groups = [g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]]
+    group = f"/aws/lambda/{name}"
+    return [e["message"] for e in logs.filter_log_events(logGroupName=group)["events"]] \
+        if group in groups else []
+
+
+def raw_event(server, name):
+    for _ in range(400):
+        for message in log_lines(server, name):
+            if message.startswith("RAW "):
+                return json.loads(message[4:])
+        time.sleep(0.05)
+    raise AssertionError("it did not start")
+
+
+class Speaker:
+    """Checkpoints of one execution."""
+
+    def __init__(self, server, event):
+        self.server, self.arn, self.token = server, event["DurableExecutionArn"], event["CheckpointToken"]
+
+    def send(self, *updates, token=None, client=None):
+        body = {"CheckpointToken": token or self.token, "Updates": list(updates)}
+        if client:
+            body["ClientToken"] = client
+        path = f"/2025-12-01/durable-executions/{urllib.parse.quote(self.arn, safe='')}/checkpoint"
+        return call(self.server, "POST", path, body)
+
+    def take(self, *updates, **more):
+        status, _, answer = self.send(*updates, **more)
+        expect((status, answer.get("message")), (200, None))
+        self.token = answer.get("CheckpointToken")
+        return answer["NewExecutionState"]["Operations"]
+
+    def refused(self, message, *updates, **more):
+        status, headers, answer = self.send(*updates, **more)
+        expect((status, headers["x-amzn-ErrorType"], answer.get("message")),
+               (400, "InvalidParameterValueException", message))
+
+
+def update(kind, action, identity, **more):
+    return {"Id": identity, "Type": kind, "Action": action, **more}
+
+
+@own_server
+def test_checkpoints(server):
+    create(server, "raw", Runtime="python3.11",
+           Code={"ZipFile": zip_of("index.py", RAW)})
+    status, headers, _ = invoke(server, "raw:$LATEST", kind="Event", text="hello")
+    expect(status, 202)
+    event = raw_event(server, "raw")
+    expect(event["DurableExecutionArn"], headers["X-Amz-Durable-Execution-Arn"])
+    state = event["InitialExecutionState"]
+    expect((state["NextMarker"], len(state["Operations"])), ("", 1))
+    first = state["Operations"][0]
+    expect((first["Type"], first["Status"], json.loads(first["ExecutionDetails"]["InputPayload"])),
+           ("EXECUTION", "STARTED", {"text": "hello"}))
+    x = Speaker(server, event)
+    # Nothing of a refused request is done: the same token is good afterwards.
+    x.refused("Invalid Checkpoint Token", token="QUJD")
+    x.refused("Invalid parent operation id.", update("STEP", "START", "a"),
+              update("STEP", "START", "b", ParentId="a"))
+    x.refused("Cannot update the same operation twice in a single request.",
+              update("STEP", "START", "a"), update("STEP", "START", "a"))
+    x.refused("Cannot checkpoint multiple EXECUTION updates.", update("EXECUTION", "FAIL", "x"),
+              update("EXECUTION", "SUCCEED", "y"))
+    x.refused("EXECUTION checkpoint must be the last update.", update("EXECUTION", "SUCCEED", "x"),
+              update("STEP", "START", "a"))
+    x.refused("Invalid action for the given operation type.", update("WAIT", "SUCCEED", "w"))
+    x.refused("Invalid StepOptions for the given action.", update("STEP", "RETRY", "a"))
+    first_token = x.token
+    done = x.take(update("CONTEXT", "START", "c"), update("STEP", "START", "a", ParentId="c"),
+                  update("STEP", "SUCCEED", "a", ParentId="c", Payload="1"), client="one")
+    expect([(o["Id"], o["Status"]) for o in done], [("c", "STARTED"), ("a", "SUCCEEDED")])
+    expect(done[1]["StepDetails"], {"Attempt": 1, "Result": "1"})
+    # The request once more, as a client that missed the answer sends it.
+    again = x.take(update("CONTEXT", "START", "c"), update("STEP", "START", "a", ParentId="c"),
+                   update("STEP", "SUCCEED", "a", ParentId="c", Payload="1"), client="one",
+                   token=first_token)
+    expect(again, done)
+    x.refused("Invalid Checkpoint Token", token=first_token, client="two")
+    x.refused("Inconsistent operation type.", update("WAIT", "START", "a", ParentId="c",
+                                                     WaitOptions={"WaitSeconds": 1}))
+    x.refused("Invalid current STEP state to close.",
+              update("STEP", "FAIL", "a", ParentId="c", Error={"ErrorMessage": "late"}))
+    operations = x.take(update("WAIT", "START", "w", WaitOptions={"WaitSeconds": 1}),
+                        update("CALLBACK", "START", "k", CallbackOptions={"TimeoutSeconds": 60}),
+                        update("STEP", "RETRY", "r", Error={"ErrorMessage": "no"},
+                               StepOptions={"NextAttemptDelaySeconds": 1}))
+    expect([o["Status"] for o in operations], ["STARTED", "STARTED", "PENDING"])
+    callback = operations[1]["CallbackDetails"]["CallbackId"]
+    x.refused("Cannot start a WAIT that already exist.",
+              update("WAIT", "START", "w", WaitOptions={"WaitSeconds": 1}))
+    expect(send(server, callback, "succeed", b'"answer"')[0], 200)
+    # What ends while the function runs is in the answer to its next checkpoint.
+    seen = {}
+    for _ in range(100):
+        seen.update((o["Id"], o) for o in x.take())
+        if len(seen) == 3:
+            break
+        time.sleep(0.05)
+    expect({k: o["Status"] for k, o in seen.items()},
+           {"w": "SUCCEEDED", "k": "SUCCEEDED", "r": "READY"})
+    expect(seen["k"]["CallbackDetails"]["Result"], '"answer"')
+    x.take(update("STEP", "START", "r"))
+    x.take(update("STEP", "SUCCEED", "r"), update("WAIT", "START", "v", WaitOptions={"WaitSeconds": 99}))
+    expect([o["Status"] for o in x.take(update("WAIT", "CANCEL", "v"))], ["CANCELLED"])
+    # Pages of the state; what is inside a completed context is left out.
+    def page(**more):
+        return execution(server, x.arn, "/state", CheckpointToken=x.token, **more)
+    one = page(MaxItems=2)
+    expect([o["Id"] for o in one["Operations"]][1:], ["c"])
+    two = page(Marker=one["NextMarker"])
+    expect(([o["Id"] for o in two["Operations"]], two.get("NextMarker")), (["a", "w", "k", "r", "v"], None))
+    x.take(update("CONTEXT", "SUCCEED", "c", Payload="[]"))
+    expect([o["Id"] for o in page()["Operations"]][1:], ["c", "w", "k", "r", "v"])
+    x.take(update("CONTEXT", "START", "d"), update("STEP", "SUCCEED", "e", ParentId="d"))
+    x.take(update("CONTEXT", "SUCCEED", "d", ContextOptions={"ReplayChildren": True}))
+    expect([o["Id"] for o in page()["Operations"]][-2:], ["d", "e"])
+    x.refused("Cannot provide a Payload for FAIL action.", update("EXECUTION", "FAIL", "x", Payload="1"))
+    expect(x.take(update("EXECUTION", "SUCCEED", "x", Payload='"the end"')), [])
+    expect(x.token, None)
+    seen = execution(server, x.arn)
+    expect((seen["Status"], seen["Result"]), ("SUCCEEDED", '"the end"'))
+    expect(execution(server, x.arn, IncludeExecutionData="false").get("Result"), None)
+    # The history in pages, from both ends, with and without its data.
+    everything, marker = [], None
+    while True:
+        got = execution(server, x.arn, "/history", MaxItems=4, **({"Marker": marker} if marker else {}))
+        everything += got["Events"]
+        marker = got.get("NextMarker")
+        if not marker:
+            break
+    expect([e["EventId"] for e in everything], list(range(1, len(everything) + 1)))
+    expect(history(server, x.arn, ReverseOrder="true"), everything[::-1])
+    assert "WaitCancelled" in kinds(everything) and "ContextSucceeded" in kinds(everything)
+    for e in history(server, x.arn, IncludeExecutionData="false"):
+        assert "Payload" not in json.dumps(e), e
+
+
+TENANTS = """
+import logging, os, uuid
+me, calls = str(uuid.uuid4()), 0
+def handler(event, context):
+    global calls
+    calls += 1
+    before = os.listdir('/tmp')
+    open('/tmp/' + context.tenant_id, 'w').close()
+    logging.getLogger().warning('working')
+    return {'me': me, 'calls': calls, 'tmp': before, 'tenant': context.tenant_id}
+"""
+
+
+TENANTS_JS = """
+let calls = 0;
+exports.handler = async (event, context) => {
+    console.log('from node');
+    return { tenant: context.tenantId, calls: ++calls };
+};
+"""
+
+
+def for_tenant(server, tenant, kind="RequestResponse", name="t"):
+    headers = {"X-Amz-Invocation-Type": kind}
+    if tenant:
+        headers["X-Amz-Tenant-Id"] = tenant
+    return call(server, "POST", f"/2015-03-31/functions/{name}/invocations", {}, headers)
+
+
+@own_server
+def test_tenants(server):
+    isolated = {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}
+    created = create(server, "t", durable=False, Runtime="python3.11",
+                     Code={"ZipFile": zip_of("index.py", TENANTS)},
+                     LoggingConfig={"LogFormat": "JSON"}, **isolated)
+    expect(created["TenancyConfig"], isolated["TenancyConfig"])
+    seen = {}
+    for round_ in range(3):
+        for tenant in ("blue", "green", "dark red@x:1"):
+            status, _, answer = for_tenant(server, tenant)
+            expect((status, answer["tenant"]), (200, tenant))
+            if tenant.startswith("dark"):
+                continue
+            expect(answer["calls"], round_ + 1)
+            expect(answer["tmp"], [tenant] if round_ else [])
+            expect(seen.setdefault(tenant, answer["me"]), answer["me"])
+    expect(len(set(seen.values())), 2)
+    status, _, answer = for_tenant(server, None)
+    expect((status, answer["message"]), (400, "The invoked function is enabled with tenancy "
+                                              "configuration. Add a valid tenant ID in your request "
+                                              "and try again."))
+    expect(for_tenant(server, "no#good")[0], 400)
+    create(server, "p", durable=False, Runtime="python3.11",
+           Code={"ZipFile": zip_of("index.py", "def handler(e, c): return c.tenant_id")})
+    expect(for_tenant(server, "blue", name="p")[0], 400)
+    # An event keeps its tenant on its way through the store.
+    expect(for_tenant(server, "later", "Event")[0], 202)
+    tenants = {}
+    for _ in range(200):
+        for line in map(json.loads, log_lines(server, "t")):
+            tenants.setdefault(line.get("type", "line"), set()).add(
+                line.get("tenantId") or line.get("record", {}).get("tenantId"))
+        if "later" in tenants.get("platform.report", ()):
+            break
+        time.sleep(0.1)
+    for kind in ("line", "platform.start", "platform.report"):
+        assert {"blue", "green", "later"} <= tenants[kind], tenants
+    create(server, "j", durable=False, Code={"ZipFile": zip_of("index.js", TENANTS_JS)},
+           LoggingConfig={"LogFormat": "JSON"}, **isolated)
+    for tenant in ("blue", "green"):
+        expect(for_tenant(server, tenant, name="j")[2], {"tenant": tenant, "calls": 1})
+    for _ in range(100):
+        lines = [json.loads(message) for message in log_lines(server, "j")]
+        if {"blue", "green"} <= {x.get("tenantId") for x in lines if x.get("message") == "from node"}:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(lines)
+    # What it cannot have.
+    version = call(server, "POST", "/2015-03-31/functions/t/versions", {})[2]["Version"]
+    for method, path, body in (
+            ("POST", "/2021-10-31/functions/t/url", {"AuthType": "NONE"}),
+            ("PUT", f"/2019-09-30/functions/t/provisioned-concurrency?Qualifier={version}",
+             {"ProvisionedConcurrentExecutions": 1}),
+            ("POST", "/2015-03-31/event-source-mappings/",
+             {"FunctionName": "t", "StartingPosition": "LATEST", "EventSourceArn":
+              "arn:aws:dynamodb:us-east-1:000000000000:table/a/stream/2026-01-01T00:00:00.000"})):
+        status, _, answer = call(server, method, path, body)
+        assert status == 400 and "tenancy configuration" in answer["message"], (path, answer)
+    # The version has the mode too, and its own instances.
+    expect(for_tenant(server, "blue", name=f"t:{version}")[2]["calls"], 1)
+    # New code: instances of every tenant are new.
+    call(server, "PUT", "/2015-03-31/functions/t/configuration", {"Timeout": 20})
+    for _ in range(200):
+        if call(server, "GET", "/2015-03-31/functions/t/configuration")[2]["LastUpdateStatus"] == "Successful":
+            break
+        time.sleep(0.05)
+    expect(for_tenant(server, "blue")[2]["calls"], 1)
+
+
+@own_server
+def test_roles_are_held_to_their_policies(server):
+    """A role needs the two operations on its executions, and InvokeFunction for what it calls."""
+    iam = server.client("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+
+    def role(name, *statements):
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": list(statements)}))
+        return arn
+
+    own = {"Effect": "Allow", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:*:*",
+           "Action": ["lambda:CheckpointDurableExecution", "lambda:GetDurableExecutionState"]}
+    logs = {"Effect": "Allow", "Resource": "*", "Action": "logs:*"}
+    create(server, "none", Role=role("logs-only", logs))
+    create(server, "own", Role=role("own", logs, own))
+    create(server, "all", Role=role("all", logs, own, {
+        "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}))
+    create(server, "plain", "index.plain", durable=False)
+    create(server)
+    status, headers, answer = invoke(server, "none:$LATEST", flow="steps", n=1)
+    expect(headers["X-Amz-Function-Error"], "Unhandled")
+    assert "not authorized" in answer["errorMessage"], answer
+    expect(invoke(server, "own:$LATEST", flow="steps", n=1)[2]["b"], 4)
+    _, headers, answer = invoke(server, "own:$LATEST", flow="chain")
+    expect(headers["X-Amz-Function-Error"], "Unhandled")
+    assert "lambda:InvokeFunction" in answer["errorMessage"], answer
+    _, headers, answer = invoke(server, "all:$LATEST", flow="chain")
+    expect((headers.get("X-Amz-Function-Error"), answer), (None, {"one": {"n": 21}, "two": 44}))
+
+
+@own_server
+def test_deleted_functions_and_versions(server):
+    create(server)
+    version = call(server, "POST", "/2015-03-31/functions/flow/versions", {})[2]["Version"]
+    call(server, "POST", "/2015-03-31/functions/flow/aliases",
+         {"Name": "live", "FunctionVersion": version})
+    _, headers, answer = invoke(server, "flow:live", flow="steps", n=2)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    assert f":function:flow:{version}/durable-execution/" in arn, arn
+    expect((answer["b"], headers["X-Amz-Executed-Version"]), (6, version))
+    assert execution(server, arn)["FunctionArn"].endswith(":flow:live")
+    # Those of one version.
+    path = "/2025-12-01/functions/flow/durable-executions"
+    expect(len(call(server, "GET", f"{path}?Qualifier={version}")[2]["DurableExecutions"]), 1)
+    expect(call(server, "GET", f"{path}?Qualifier=$LATEST")[2]["DurableExecutions"], [])
+    _, headers, _ = invoke(server, kind="Event", flow="long", seconds=200)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    expect(call(server, "DELETE", "/2015-03-31/functions/flow")[0], 204)
+    seen = wait_for(server, arn, "STOPPED")
+    expect(seen["Error"]["ErrorMessage"], "The function was deleted.")
+
+
+@own_server
+def test_resource_policies(server):
+    """The newest operations on a function's policy: it is the one that AddPermission edits."""
+    create(server, "plain", "index.plain", durable=False)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:plain"
+    path = f"/2026-07-09/resource-policy/{urllib.parse.quote(arn, safe='')}"
+    expect(call(server, "GET", path)[0], 404)
+    functions = server.client("lambda")
+    functions.add_permission(FunctionName="plain", StatementId="one", Action="lambda:InvokeFunction",
+                             Principal="111122223333")
+    first = call(server, "GET", path)[2]
+    expect(json.loads(first["Policy"]), json.loads(functions.get_policy(FunctionName="plain")["Policy"]))
+    document = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Sid": "two", "Effect": "Allow", "Principal": {"AWS": "111122223333"},
+         "Action": "lambda:InvokeFunction", "Resource": arn}]})
+    expect(call(server, "PUT", path, {"Policy": document, "RevisionId": "0" * 36})[0], 412)
+    put = call(server, "PUT", path, {"Policy": document, "RevisionId": first["RevisionId"]})[2]
+    expect((put["Policy"], call(server, "GET", path)[2]), (document, put))
+    functions.add_permission(FunctionName="plain", StatementId="three", Action="lambda:InvokeFunction",
+                             Principal="s3.amazonaws.com")
+    expect([s["Sid"] for s in json.loads(call(server, "GET", path)[2]["Policy"])["Statement"]],
+           ["two", "three"])
+    for bad in ("no", "{}", '{"Statement":[{"Effect":"Allow"}]}', '{"Statement":{}}'):
+        status, headers, _ = call(server, "PUT", path, {"Policy": bad})
+        expect((status, headers["x-amzn-ErrorType"]), (400, "InvalidParameterValueException"))
+    expect(call(server, "DELETE", path + "?RevisionId=" + put["RevisionId"])[0], 412)
+    expect(call(server, "DELETE", path)[0], 204)
+    expect(call(server, "GET", path)[0], 404)
+    expect(call(server, "PUT", path + ":nobody", {"Policy": document})[0], 404)
 
 
 if __name__ == "__main__":

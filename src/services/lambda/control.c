@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "rt/rt.h"
 #include "services/lambda/config.h"
+#include "services/lambda/durable_engine.h"
 #include "services/lambda/layer.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
@@ -409,6 +410,7 @@ int control_delete_function(struct call *c)
 		TRY(store_delete(s, account, c->region, name.name, c->deadline_ns, &codes)) == 0)
 		return fault_not_found(&c->fault, c->arena, account, c->region, &name, false);
 	provisioned_apply(s, account, c->region, name.name);
+	durables_forget(s, account, c->region, name.name);
 	scheduler_forget(s->scheduler, account, c->region, name.name, STR_NULL);
 	for (size_t i = 0; i < codes.count; i++)
 		code_release(s, codes.hex[i]);

@@ -2,7 +2,9 @@
  * The dispatcher and the steps.
  *
  * What a step decides it writes first; invocations and chained calls then run in fibers of their
- * own. At most LAMBDA_DURABLE_RUNNING_MAX of all these run at once, others wait in the store.
+ * own. Steps are short and have places of their own, so that timers come whatever runs; so do
+ * invocations. A chained call needs no place: an invocation that it waits for could lack it then.
+ * The function's concurrency bounds it, and what is throttled comes again.
  */
 #include "services/lambda/durable_engine.h"
 
@@ -13,6 +15,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "rt/rt.h"
+#include "services/lambda/event_invoke.h"
 #include "services/lambda/role.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
@@ -25,8 +28,8 @@ enum {
 	TROUBLE_MS = 1000,
 	STOP_STEP_MS = 5,
 	CALLS_OF_A_STEP = 64,
-	TOKEN_BYTES = 24,
-	LABEL_BYTES = 320
+	FORGET_PAGE = 500,
+	TOKEN_BYTES = 24
 };
 
 struct waiter {
@@ -39,8 +42,9 @@ struct waiter {
 
 struct durables {
 	struct lambda_service *service;
-	uint64_t boot; /* of this start; never 0 */
-	_Atomic unsigned running;
+	uint64_t boot;            /* of this start; never 0 */
+	_Atomic unsigned running; /* steps, invocations and calls */
+	_Atomic unsigned steps, invocations;
 	_Atomic uint64_t open; /* executions that have not ended */
 	_Atomic bool stopping;
 	bool started;
@@ -64,20 +68,22 @@ void durables_wake(struct durables *d)
 
 /* ---- places ---- */
 
-static bool place_take(struct durables *d)
+static bool place_take(struct durables *d, _Atomic unsigned *places, unsigned max)
 {
 	if (atomic_load(&d->stopping))
 		return false;
-	if (atomic_fetch_add(&d->running, 1) < LAMBDA_DURABLE_RUNNING_MAX)
+	if (atomic_fetch_add(places, 1) < max) {
+		atomic_fetch_add(&d->running, 1);
 		return true;
-	atomic_fetch_sub(&d->running, 1);
+	}
+	atomic_fetch_sub(places, 1);
 	return false;
 }
 
-static void place_free(struct durables *d)
+static void place_free(struct durables *d, _Atomic unsigned *places)
 {
+	atomic_fetch_sub(places, 1);
 	atomic_fetch_sub(&d->running, 1);
-	durables_wake(d);
 }
 
 static void spawn(struct durables *d, rt_fiber_fn *fn, void *arg)
@@ -156,13 +162,14 @@ static int create(struct durable_txn *t, void *arg)
 	struct durable_execution *x = t->x;
 	struct durable_key other = x->key;
 	str run;
+	int found;
 
 	c->exists = false;
 	if (start->name.p && TRY(durable_txn_name(t, c->name, &run))) {
 		other.run = run;
-		c->exists = TRY(durable_txn_other(t, &other, c->existing))
-		> 0;
-		if (c->exists)
+		found = TRY(durable_txn_other(t, &other, c->existing));
+		c->exists = found;
+		if (found)
 			return 0;
 	}
 	check(!t->found);
@@ -317,6 +324,49 @@ int durable_stop(struct lambda_service *s, struct arena *a, struct durable_execu
 	return 1;
 }
 
+struct forgetting {
+	struct lambda_service *service;
+	struct arena *arena;
+	str error;
+	unsigned seen;
+	char last[DURABLE_RUN_BYTES];
+};
+
+static int forget_one(void *arg, const struct durable_execution *x)
+{
+	struct forgetting *f = arg;
+	struct durable_execution stopped = {.key = x->key};
+
+	if (x->status == DURABLE_RUNNING)
+		TRY(durable_stop(f->service, f->arena, &stopped, f->error));
+	memcpy(f->last, x->key.run.p, sizeof(f->last));
+	return ++f->seen < FORGET_PAGE;
+}
+
+void durables_forget(struct lambda_service *s, str account, str region, str function)
+{
+	struct forgetting f = {.service = s, .seen = FORGET_PAGE};
+	int rc = 0;
+
+	/* In pages, because a function may have run for years. */
+	for (bool first = true; rc >= 0 && f.seen == FORGET_PAGE; first = false) {
+		struct arena a cleanup(arena_done_p) = {0};
+		str after = STR_NULL;
+
+		arena_init(&a, SIZE_MAX);
+		f.arena = &a;
+		f.seen = 0;
+		f.error = durable_error(
+			&a, STR("ResourceNotFoundException"), STR("The function was deleted."));
+		if (!first)
+			after = arena_str(&a, str_of(f.last, sizeof(f.last)));
+		rc = durable_each(s, &a, account, region, function, after, false, forget_one, &f);
+	}
+	if (rc < 0)
+		log_error("lambda", "executions of a deleted function were not stopped",
+			"function=%.*s error=%s", STR_ARG(function), rc_text(rc));
+}
+
 /* ---- who is told ---- */
 
 static enum durable_state state_of(enum durable_status status)
@@ -386,7 +436,9 @@ static int tell_dead_letters(
 		const struct deliver_attribute attributes[] = {
 			{"RequestID", "String", x->key.run},
 			{"ErrorCode", "Number", STR("200")},
-			{"ErrorMessage", "String", durable_status_name(x->status)},
+			{"ErrorMessage", "String",
+				x->error.n ? event_invoke_error(a, durable_error_payload(a, x))
+					   : durable_status_name(x->status)},
 		};
 
 		rc = durable_text(s, a, x, DURABLE_INPUT, &input);
@@ -430,7 +482,8 @@ struct step {
 	struct durables *durables;
 	struct arena arena;
 	struct durable_key key;
-	str label; /* in the map */
+	str label;    /* in the map */
+	bool may_run; /* it has a place for an invocation */
 	/* What the transaction decided. */
 	bool run, over;
 	struct children children;
@@ -521,7 +574,9 @@ static int step(struct durable_txn *t, void *arg)
 		return 1;
 	}
 	TRY(expire(t, st));
-	if (durable_wants_run(x, t->now_ms)) {
+	if (durable_wants_run(x, t->now_ms) && !st->may_run) {
+		x->run_ms = t->now_ms + TROUBLE_MS;
+	} else if (durable_wants_run(x, t->now_ms)) {
 		st->run = true;
 		TRY(note_updated(t, st));
 		durable_invoked(x, st->durables->boot, lambda_uuid(t->arena),
@@ -538,7 +593,7 @@ static void invoke_fiber(void *arg)
 	durable_run_invoke(r);
 	arena_done(&r->arena);
 	mem_free(r);
-	place_free(d);
+	place_free(d, &d->invocations);
 }
 
 struct chained_call {
@@ -562,11 +617,10 @@ static void call_fiber(void *arg)
 	durable_run_chained(d, d->service, &c->key, c->seq);
 	arena_done(&c->arena);
 	mem_free(c);
-	place_free(d);
+	atomic_fetch_sub(&d->running, 1);
 }
 
-/* Begins what the step decided. Each has a place of its own, over the limit if need be: it is
- * marked as begun. */
+/* Begins what the step decided, and has marked as begun. */
 static void begin(struct step *st, struct durable_execution *x)
 {
 	struct durables *d = st->durables;
@@ -591,34 +645,43 @@ static void begin(struct step *st, struct durable_execution *x)
 		r->x = *x;
 		r->updated = st->updated;
 		r->updated_count = st->updated_count;
-		atomic_fetch_add(&d->running, 1);
 		spawn(d, invoke_fiber, r);
 	}
 }
 
-static int take_step(struct step *st)
+/* It has ended, or is gone. */
+static int take_end(struct step *st)
 {
 	struct lambda_service *s = st->durables->service;
-	struct durable_execution x = {.key = st->key};
-	int rc;
+	struct durable_execution x;
 
-	rc = TRY(durable_change(
-		s, &st->arena, &x, STR_NULL, step, st, rt_after_ms(DURABLE_DEADLINE_MS)));
-	if (rc > 0) {
-		if (st->over) {
-			durables_ended(st->durables, &x, STR_NULL);
-			stop_children(s, &st->arena, &st->children);
-		}
-		begin(st, &x);
-		return 0;
-	}
-	/* It has ended, or is gone. */
 	if (TRY(durable_load(s, &st->arena, &st->key, &x)) == 0 || x.status == DURABLE_RUNNING)
 		return 0;
 	if (!x.told)
 		return tell(s, &st->arena, &x);
 	if (durable_delete_ms(&x) <= rt_wall() / RT_NS_MS)
 		return durable_delete(s, &st->arena, &st->key, rt_after_ms(DURABLE_DEADLINE_MS));
+	return 0;
+}
+
+static int take_step(struct step *st)
+{
+	struct durables *d = st->durables;
+	struct durable_execution x = {.key = st->key};
+	int rc;
+
+	st->may_run = place_take(d, &d->invocations, LAMBDA_DURABLE_RUNNING_MAX);
+	rc = durable_change(
+		d->service, &st->arena, &x, STR_NULL, step, st, rt_after_ms(DURABLE_DEADLINE_MS));
+	if (st->may_run && (rc <= 0 || !st->run))
+		place_free(d, &d->invocations);
+	if (rc <= 0)
+		return rc < 0 ? rc : take_end(st);
+	if (st->over) {
+		durables_ended(d, &x, STR_NULL);
+		stop_children(d->service, &st->arena, &st->children);
+	}
+	begin(st, &x);
 	return 0;
 }
 
@@ -632,7 +695,8 @@ static void step_end(struct step *st)
 	mem_free((char *)st->label.p);
 	arena_done(&st->arena);
 	mem_free(st);
-	place_free(d);
+	place_free(d, &d->steps);
+	durables_wake(d);
 }
 
 static void step_fiber(void *arg)
@@ -681,7 +745,7 @@ static int dispatch_one(void *arg, int64_t due_ms, const struct durable_key *key
 		p->due_ms = MIN(p->due_ms, due_ms);
 		return 0;
 	}
-	if (!place_take(d)) {
+	if (!place_take(d, &d->steps, LAMBDA_DURABLE_STEPS_MAX)) {
 		p->due_ms = p->now_ms + TROUBLE_MS; /* or when a place becomes free */
 		return 0;
 	}
@@ -700,7 +764,7 @@ static int dispatch_one(void *arg, int64_t due_ms, const struct durable_key *key
 	mem_free((char *)st->label.p);
 	arena_done(&st->arena);
 	mem_free(st);
-	atomic_fetch_sub(&d->running, 1); /* its end wakes us */
+	place_free(d, &d->steps); /* its end wakes us */
 	return 1;
 }
 

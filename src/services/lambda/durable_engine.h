@@ -65,6 +65,12 @@ void durables_ended(struct durables *d, const struct durable_execution *x, str t
 must_use int durable_stop(
 	struct lambda_service *s, struct arena *a, struct durable_execution *x, str error) mayyield;
 
+/*
+ * The function was deleted: its executions that have not ended stop, and what waits for them is
+ * told. Trouble is logged: they end at their next invocation at the latest.
+ */
+void durables_forget(struct lambda_service *s, str account, str region, str function) mayyield;
+
 /* ---- between the engine and durable_run.c ---- */
 
 struct durable_run {

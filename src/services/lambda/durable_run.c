@@ -17,13 +17,34 @@
 #include "services/lambda/role.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
+#include "services/lambda/tenant.h"
 
 enum {
 	EVENT_BYTES = 64 * 1024 * 1024,
 	PAGE_BYTES = LAMBDA_PAYLOAD_BYTES_MAX,
 	CALL_RETRY_MS = 1000,
+	WRITE_RETRY_MS = 1000,
 	CALL_SHIFT_MAX = 6 /* about a minute */
 };
+
+/*
+ * A change that must not be lost while the server runs: nobody else would make it. A try that
+ * failed may have been done all the same, so `fn` sees what it did itself.
+ */
+static int change_surely(struct lambda_service *s, struct arena *a, struct durable_execution *x,
+	durable_change_fn *fn, void *arg)
+{
+	for (;;) {
+		int rc = durable_change(
+			s, a, x, STR_NULL, fn, arg, rt_after_ms(DURABLE_DEADLINE_MS));
+
+		if (rc >= 0 || rc == ERR_CORRUPT || rc == ERR_VERSION || s->stopping)
+			return rc;
+		log_error("lambda", "a durable execution could not be written and will be",
+			"execution=%.*s error=%s", STR_ARG(x->key.run), rc_text(rc));
+		TRY(rt_sleep_until(rt_after_ms(WRITE_RETRY_MS)));
+	}
+}
 
 /* ---- the event ---- */
 
@@ -141,13 +162,14 @@ static int take_outcome(struct durable_txn *t, void *arg)
 {
 	struct outcome *o = arg;
 
-	o->ended = false;
+	/* It was deleted, or a try that seemed to fail has done it. */
 	if (!t->found || !t->x->boot || !str_eq(t->x->invocation, o->invocation))
-		return 0; /* it was deleted, or another start took it over */
+		return 0;
 	if (o->kind != OUTCOME_AGAIN)
 		durable_txn_invocation(t, o->error);
 	if (t->x->status != DURABLE_RUNNING) {
 		/* A checkpoint, a stop or its time ended it meanwhile. */
+		o->ended = false;
 		t->x->boot = 0;
 		t->x->invocation = STR("");
 		return 1;
@@ -237,8 +259,7 @@ void durable_run_invoke(struct durable_run *r)
 	int rc = invoke(r, &inv);
 
 	o = outcome_of(r, rc, &inv, x->invocation);
-	rc = durable_change(
-		s, &r->arena, &after, STR_NULL, take_outcome, &o, rt_after_ms(DURABLE_DEADLINE_MS));
+	rc = change_surely(s, &r->arena, &after, take_outcome, &o);
 	if (rc < 0)
 		log_error("lambda", "the end of an invocation could not be written",
 			"execution=%.*s error=%s", STR_ARG(x->key.run), rc_text(rc));
@@ -290,8 +311,10 @@ static int call_durable(struct lambda_service *s, struct arena *a, const struct 
 	};
 	struct durable_execution child;
 	struct fault fault = {0};
-	int rc = durable_start(s, a, &start, &child, &fault);
+	int rc = tenant_check(&fault, a, &f->function, c->op.tenant.n ? c->op.tenant : STR_NULL);
 
+	if (rc >= 0)
+		rc = durable_start(s, a, &start, &child, &fault);
 	if (rc == ERR_FAULT)
 		return refuse(a, c, &fault);
 	TRY(rc);
@@ -423,7 +446,10 @@ void durable_run_chained(
 			"execution=%.*s error=%s", STR_ARG(key->run), rc_text(rc));
 		c.again = true;
 	}
-	rc = durable_change(s, &a, &x, STR_NULL, take_call, &c, rt_after_ms(DURABLE_DEADLINE_MS));
+	if (c.error.n > LAMBDA_DURABLE_TEXT_BYTES_MAX)
+		c.error = durable_error(
+			&a, STR("Runtime.Unknown"), STR("The error is larger than 1 MB."));
+	rc = change_surely(s, &a, &x, take_call, &c);
 	if (rc < 0)
 		log_error("lambda", "the end of a chained invocation could not be written",
 			"execution=%.*s error=%s", STR_ARG(key->run), rc_text(rc));

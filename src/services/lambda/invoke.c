@@ -20,6 +20,7 @@
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
+#include "services/lambda/tenant.h"
 
 enum { PENDING_MS = 5000 };
 
@@ -128,29 +129,14 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	return rc;
 }
 
-/* What only a durable function, or only one with tenants, takes. */
-static int check_members(struct arena *a, const struct invoke_request *r, const struct function *f,
-	struct fault *fault)
-{
-	if (r->durable_name.p && !function_is_durable(f))
-		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
-			"DurableExecutionName is only valid for a durable function.");
-	if (f->per_tenant && !r->tenant.p)
-		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
-			"The invoked function is enabled with tenancy configuration. Add a valid "
-			"tenant ID in your request and try again.");
-	if (!f->per_tenant && r->tenant.p)
-		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
-			"The invoked function is not enabled with tenancy configuration. Remove "
-			"the tenant ID from your request and try again.");
-	return 0;
-}
-
 static int invoke_function(struct lambda_service *s, struct arena *a,
 	const struct invoke_request *r, struct function_ref *f, str arn, str payload,
 	str request_id, struct invoke_result *ret)
 {
-	TRY(check_members(a, r, &f->function, &ret->fault));
+	TRY(tenant_check(&ret->fault, a, &f->function, r->tenant));
+	if (r->durable_name.p && !function_is_durable(&f->function))
+		return lambda_fault_set(&ret->fault, a, LAMBDA_INVALID_PARAMETER,
+			"DurableExecutionName is only valid for a durable function.");
 	if (r->type == INVOKE_DRY_RUN) {
 		ret->status = 204;
 		return 0;

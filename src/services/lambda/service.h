@@ -139,6 +139,8 @@ operation_handler control_create_function, control_get_function, control_get_fun
 operation_handler version_publish, version_list;
 operation_handler alias_create, alias_get, alias_update, alias_delete, alias_list;
 operation_handler policy_add_permission, policy_get_policy, policy_remove_permission;
+operation_handler resource_policy_put, resource_policy_get, resource_policy_delete;
+operation_resource resource_policy_resource;
 operation_handler concurrency_put, concurrency_get, concurrency_delete;
 operation_handler provisioned_put, provisioned_get, provisioned_list, provisioned_delete;
 operation_handler event_invoke_put, event_invoke_update, event_invoke_get, event_invoke_list,

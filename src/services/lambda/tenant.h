@@ -11,10 +11,17 @@
 
 #include "aws/gate.h"
 
+struct fault;
 struct function;
 
 /* InvalidParameterValueException when the function isolates its tenants; `what`: "Function URLs".
  */
 must_use int tenant_refuse(struct call *c, const struct function *f, const char *what);
+/*
+ * Does a call name a tenant (STR_NULL: none) exactly when the function isolates them? 0, or
+ * ERR_FAULT: InvalidParameterValueException.
+ */
+must_use int tenant_check(
+	struct fault *fault, struct arena *a, const struct function *f, str tenant);
 
 #endif

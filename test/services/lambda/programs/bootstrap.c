@@ -16,6 +16,7 @@
  *     stream-error  fails behind a part     stream-flood  streams without end
  *     mute      answers, never asks again      connections  opens 2,000 connections to the API
  *     wait      sleeps as many ms as its event, a number, says; then echo
+ *     answer:X  answers X
  *     init-error, init-exit, init-hang, init-none: how its start fails
  *     internal  registers an internal extension, then echo
  *
@@ -290,6 +291,8 @@ static void work(const char *handler, unsigned count)
 		answer(fd);
 		n = (size_t)snprintf(copy, sizeof(copy), "\"%s\"", body);
 		close(fd);
+	} else if (!strncmp(handler, "answer:", 7)) {
+		n = (size_t)snprintf(copy, sizeof(copy), "%s", handler + 7);
 	} else if (!strcmp(handler, "connections")) {
 		for (int i = 0; i < 900; i++)
 			dial(9001);
