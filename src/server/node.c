@@ -10,6 +10,7 @@
 #include "rt/rt.h"
 #include "server/admin.h"
 #include "server/front.h"
+#include "server/metric_sink.h"
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/services.h"
@@ -19,6 +20,7 @@ struct node {
 	struct rt *rt;
 	struct ports ports;
 	struct metrics *metrics;
+	struct metric_sink *sink;
 	struct services *services;
 	struct gate *gate;
 	struct front *front;
@@ -127,6 +129,9 @@ int node_new(struct rt *rt, const struct node_options *options, struct node **re
 	*ret_node = n;
 	n->metrics = metrics_new(rt);
 	n->admin.metrics = n->metrics;
+	n->sink = metric_sink_new();
+	n->ports.metric = metric_sink_port(n->sink);
+	n->admin.sink = n->sink;
 	n->admin.rt = rt;
 	n->admin.crashes = options->crashes;
 	return services_new(rt, &services, &n->services);
@@ -189,5 +194,6 @@ void node_free(struct node *n)
 	gate_free(n->gate);
 	services_free(n->services);
 	metrics_free(n->metrics);
+	metric_sink_free(n->sink);
 	mem_free(n);
 }

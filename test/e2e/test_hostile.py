@@ -5,6 +5,7 @@ Runs as root and as an ordinary user (make hostile does both). What this host ca
 doctor` tells it, is printed as skipped with its reason; after every attack another function still answers,
 by the same worker.
 """
+import base64
 import functools
 import io
 import json
@@ -70,11 +71,12 @@ def deploy(server, name, zip_bytes=None, **more):
 
 
 def invoke(server, name, do, **event):
-    """(error type or None, payload)"""
+    """(error type or None, payload); the log's end goes with an error."""
     answer = server.client("lambda", read_timeout=100 * SLOW).invoke(
-        FunctionName=name, Payload=json.dumps({"do": do, **event}))
+        FunctionName=name, Payload=json.dumps({"do": do, **event}), LogType="Tail")
     payload = json.load(answer["Payload"])
     if "FunctionError" in answer:
+        payload["log"] = base64.b64decode(answer.get("LogResult", "")).decode("utf-8", "replace")
         return payload.get("errorType"), payload
     return None, payload
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kv/kv.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/instance.h"
 #include "services/lambda/lineage.h"
 #include "services/lambda/provision.h"
@@ -632,10 +633,13 @@ static int check_loop(struct entry *e, struct invocation *inv)
 	str trace;
 
 	if (lineage_step(inv->arena, inv->trace, f->arn, &trace) > LINEAGE_RUNS_MAX &&
-		!f->recursion_allow)
+		!f->recursion_allow) {
+		lambda_metric(
+			shard_service(e->shard), f, "RecursiveInvocationsDropped", 1, METRIC_COUNT);
 		return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_RECURSIVE,
 			"Lambda has detected your function being invoked in a recursive loop and "
 			"stopped your function's invocation.");
+	}
 	/* What made no header of its own has none to pass on: then the run gets a new root. */
 	inv->lineage = str_from(trace, (size_t)str_find_str(trace, STR("Lineage=")));
 	return 0;
@@ -656,8 +660,7 @@ static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 			"Rate Exceeded.");
 	case QUOTA_OK: break;
 	}
-	lambda_metric(s->service, &e->function->function, "ConcurrentExecutions",
-		quota_running(e->quota), METRIC_COUNT);
+	figures_admitted(s->service->ports, &e->function->function, e->quota);
 	return 0;
 }
 
@@ -708,6 +711,23 @@ static int wait_instance(struct entry *e, struct invocation *inv)
 	return 0;
 }
 
+/* On this instance: ERR_BUSY when it takes no event. */
+static int run_on(struct entry *e, struct instance *i, struct invocation *inv)
+{
+	struct lambda_service *s = shard_service(e->shard);
+	/* It may lose its place while it runs. */
+	struct provision *provision = e->provision;
+	bool provisioned = i->provisioned && provision;
+	int rc;
+
+	if (i->state == INSTANCE_ENDED)
+		return ERR_BUSY;
+	figures_provisioned_begin(s->ports, &e->function->function, provision, provisioned);
+	rc = instance_run(i, inv);
+	figures_provisioned_end(provision, provisioned);
+	return rc;
+}
+
 /* Runs on instances of this loop until one took the event. */
 static int invoke_here(struct entry *e, struct instance *first, struct invocation *inv)
 {
@@ -725,7 +745,7 @@ static int invoke_here(struct entry *e, struct instance *first, struct invocatio
 			i = inv->instance;
 			inv->instance = NULL;
 		}
-		rc = i->state == INSTANCE_ENDED ? ERR_BUSY : instance_run(i, inv);
+		rc = run_on(e, i, inv);
 		instance_unref(i);
 		if (rc != ERR_BUSY || inv->over)
 			return rc;
@@ -757,7 +777,7 @@ static void visit_fiber(void *arg)
 	if (e && e->function->function.deployment == v->deployment)
 		i = take_idle(e);
 	if (i) {
-		v->rc = i->state == INSTANCE_ENDED ? ERR_BUSY : instance_run(i, v->inv);
+		v->rc = run_on(e, i, v->inv);
 		v->ran = v->rc != ERR_BUSY || v->inv->over;
 		instance_unref(i);
 	}
