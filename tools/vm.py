@@ -216,7 +216,7 @@ def boot(suites, cgroups, seconds):
     image_path, modules = kernel()
     root, tree = root_image(modules), tree_image()
     kvm = has_kvm()
-    append = (f"root=/dev/nvme0n1 rw console=ttyS0 quiet panic=-1 mitigations=off init=/sbin/cirrus-init "
+    append = (f"root=/dev/nvme0n1 rw console=ttyS0 quiet panic=-1 mitigations=off no_timer_check init=/sbin/cirrus-init "
               f"cirrus.suites={','.join(suites)} cirrus.cgroups={cgroups}")
     command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                "-machine", "q35", "-cpu", "host" if kvm else "max", "-smp", str(min(4, os.cpu_count() or 1)),

@@ -3,7 +3,9 @@
  */
 #include "server/node.h"
 
+#include "aws/ports/trace.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rc.h"
 #include "http/http.h"
@@ -49,6 +51,15 @@ static void serve_container(void *arg, struct http_exchange *x, const struct gat
 
 	front_serve(n->front, x, trust);
 }
+
+static void log_segment(void *self unused_arg, str account, str region, str document)
+{
+	log_debug("trace", "a segment", "account=%.*s region=%.*s document=%.*s", STR_ARG(account),
+		STR_ARG(region), STR_ARG(document));
+}
+
+/* Until a service takes them. */
+static const struct port_trace segments_to_log = {.put = log_segment};
 
 static void make_gate(struct node *n)
 {
@@ -132,6 +143,7 @@ int node_new(struct rt *rt, const struct node_options *options, struct node **re
 	n->sink = metric_sink_new();
 	n->ports.metric = metric_sink_port(n->sink);
 	n->admin.sink = n->sink;
+	n->ports.trace = &segments_to_log;
 	n->admin.rt = rt;
 	n->admin.crashes = options->crashes;
 	return services_new(rt, &services, &n->services);

@@ -370,7 +370,7 @@ def test_daemon(server):
     """What a function leaves running stands still between its events and ends with its instance."""
     title = f"evil{os.getpid() % 1000000}"
     expect(result(server, "evil", "daemon", title=title), "left")
-    first = result(server, "evil", "ticks", seconds=0.5)
+    first = result(server, "evil", "ticks", seconds=0.5 * SLOW)
     assert first > 5, first  # it does run while there is an event
     time.sleep(3)
     second = result(server, "evil", "ticks")

@@ -83,12 +83,12 @@ hostile_bare() {
 	as_user bare python3 test/e2e/test_hostile.py $only
 }
 
-crash() {
+crash() (
 	shim=/src/build/release/crash-shim.so
 	export TMPDIR=/var/tmp
 	build/release/crash kill 3 && build/release/crash power 3 $shim && build/release/crash fail 3 $shim &&
 		build/release/crash unsynced 6 $shim && echo "4 passed, 0 failed"
-}
+)
 
 mount_groups "$(word cirrus.cgroups)"
 useradd --create-home --home-dir /tmp/user user

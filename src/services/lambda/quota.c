@@ -29,7 +29,8 @@ struct quota {
 	_Atomic uint32_t reserved;
 	_Atomic int provisioned;
 	_Atomic unsigned running;
-	int64_t set_apart; /* its part of the account's; under the lock */
+	_Atomic int64_t second; /* the last that was asked about */
+	int64_t set_apart;      /* its part of the account's; under the lock */
 	/* The time at which its bucket was or will be empty; under the lock. */
 	int64_t empty_ns;
 };
@@ -258,4 +259,9 @@ void quota_account(const struct quota *q, struct quota_account *ret)
 	ret->running = atomic_load_explicit(&a->all, memory_order_relaxed);
 	ret->unreserved = atomic_load_explicit(&a->running, memory_order_relaxed);
 	ret->claimed = ret->unreserved + (unsigned)MAX(apart, INT64_C(0));
+}
+
+bool quota_first_of_second(struct quota *q, int64_t second)
+{
+	return atomic_exchange_explicit(&q->second, second, memory_order_relaxed) != second;
 }

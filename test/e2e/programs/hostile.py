@@ -324,6 +324,9 @@ def daemon(event):
 
 
 def ticks(event):
+    """How far it has counted; what was stopped before its first step gets the time for that."""
+    while not os.path.exists("/tmp/ticks"):
+        time.sleep(0.01)
     time.sleep(event.get("seconds", 0))
     with open("/tmp/ticks", encoding="ascii") as f:
         return int(f.read())
