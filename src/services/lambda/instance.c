@@ -16,6 +16,7 @@
 #include "http/http.h"
 #include "services/lambda/boot.h"
 #include "services/lambda/endpoint.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/image_boot.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/outcome.h"
@@ -403,11 +404,16 @@ static int run(struct instance *i, struct invocation *inv)
 
 int instance_run(struct instance *i, struct invocation *inv)
 {
+	/* It may lose its place while it runs. */
+	struct provision *provision = i->entry ? scheduler_entry_provision(i->entry) : NULL;
+	bool provisioned = i->provisioned && provision;
 	int rc;
 
 	check(!i->listed && !i->run.active);
 	instance_ref(i);
+	figures_provisioned_begin(i->service->ports, function_of(i), provision, provisioned);
 	rc = run(i, inv);
+	figures_provisioned_end(provision, provisioned);
 	if (rc == ERR_BUSY && !inv->over && i->state != INSTANCE_ENDED) {
 		/* It does not ask for work; as soon as it does it is listed again. One that said it
 		 * does, and is not there, never will be. */

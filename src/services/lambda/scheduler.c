@@ -610,6 +610,11 @@ static void on_sweep(struct rt_timer *timer)
 		rt_timer_set(timer, now + SWEEP_MS * RT_NS_MS);
 }
 
+struct provision *scheduler_entry_provision(const struct entry *e)
+{
+	return e->provision;
+}
+
 /* ---- invoking ---- */
 
 /* TooManyRequestsException with what was reached, as a member that clients look at. */
@@ -711,23 +716,6 @@ static int wait_instance(struct entry *e, struct invocation *inv)
 	return 0;
 }
 
-/* On this instance: ERR_BUSY when it takes no event. */
-static int run_on(struct entry *e, struct instance *i, struct invocation *inv)
-{
-	struct lambda_service *s = shard_service(e->shard);
-	/* It may lose its place while it runs. */
-	struct provision *provision = e->provision;
-	bool provisioned = i->provisioned && provision;
-	int rc;
-
-	if (i->state == INSTANCE_ENDED)
-		return ERR_BUSY;
-	figures_provisioned_begin(s->ports, &e->function->function, provision, provisioned);
-	rc = instance_run(i, inv);
-	figures_provisioned_end(provision, provisioned);
-	return rc;
-}
-
 /* Runs on instances of this loop until one took the event. */
 static int invoke_here(struct entry *e, struct instance *first, struct invocation *inv)
 {
@@ -745,7 +733,7 @@ static int invoke_here(struct entry *e, struct instance *first, struct invocatio
 			i = inv->instance;
 			inv->instance = NULL;
 		}
-		rc = run_on(e, i, inv);
+		rc = i->state == INSTANCE_ENDED ? ERR_BUSY : instance_run(i, inv);
 		instance_unref(i);
 		if (rc != ERR_BUSY || inv->over)
 			return rc;
@@ -777,7 +765,7 @@ static void visit_fiber(void *arg)
 	if (e && e->function->function.deployment == v->deployment)
 		i = take_idle(e);
 	if (i) {
-		v->rc = run_on(e, i, v->inv);
+		v->rc = i->state == INSTANCE_ENDED ? ERR_BUSY : instance_run(i, v->inv);
 		v->ran = v->rc != ERR_BUSY || v->inv->over;
 		instance_unref(i);
 	}
