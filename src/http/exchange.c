@@ -103,10 +103,12 @@ static size_t buffered(const struct exchange *e)
 static int64_t body_deadline(const struct exchange *e)
 {
 	const struct http_limits *l = limits_of(e);
-	int64_t silent = rt_now_coarse() + l->body_ms * RT_NS_MS,
-		slow = e->body_began_at +
-		       (BODY_GRACE_S + (int64_t)(e->body_got / (uint64_t)l->body_rate)) * RT_NS_S;
+	int64_t silent = rt_now_coarse() + l->body_ms * RT_NS_MS, slow;
 
+	if (l->body_rate < 0)
+		return silent;
+	slow = e->body_began_at +
+	       (BODY_GRACE_S + (int64_t)(e->body_got / (uint64_t)l->body_rate)) * RT_NS_S;
 	return MIN(silent, slow);
 }
 

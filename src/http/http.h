@@ -146,7 +146,7 @@ struct http_limits {         /* 0: the default */
 	size_t arena_bytes;  /* budget of the exchange's arena: 64 MiB */
 	int64_t head_ms;     /* first byte to complete head: 20 s */
 	int64_t body_ms;     /* without a byte of body: 30 s */
-	int64_t body_rate;   /* bytes/s that a body must reach after 30 s: 500 */
+	int64_t body_rate;   /* bytes/s that a body must reach after 30 s: 500; -1: none */
 	int64_t idle_ms;     /* keep-alive: 75 s */
 	int64_t write_ms;    /* without progress of a send: 30 s */
 	unsigned requests;   /* per connection: 0 no limit */

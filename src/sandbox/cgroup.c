@@ -18,6 +18,7 @@
 enum { SWEEP_TRIES = 100, SWEEP_PAUSE_NS = 2000000 };
 
 static const char PREFIX[] = "cirrus.";
+static const char MAIN[] = "cirrus.main"; /* of what was in a delegated group before */
 
 static const struct {
 	const char *name;       /* as in cgroup.controllers and in mount options */
@@ -68,6 +69,15 @@ static bool find_mount(const char *controller, char *ret_path, size_t n)
 	return found;
 }
 
+/* Where empty_group() has put us, or who started us, is not where groups are made. */
+static void drop_main(char *path)
+{
+	size_t n = strlen(path), tail = strlen(MAIN) + 1;
+
+	if (n >= tail && path[n - tail] == '/' && strcmp(path + n - tail + 1, MAIN) == 0)
+		path[n - tail] = 0;
+}
+
 /* The group that this process is in, as a path below the mount point. */
 static bool find_own(const char *controller, char *ret_path, size_t n)
 {
@@ -87,6 +97,7 @@ static bool find_own(const char *controller, char *ret_path, size_t n)
 		names++;
 		if (controller ? !has_word(names, controller) : *names != 0)
 			continue;
+		drop_main(path);
 		found = (size_t)snprintf(ret_path, n, "%s", path) < n;
 	}
 	fclose(f);
@@ -231,15 +242,16 @@ static void open_v1(struct cgroups *g, enum cgroup_controller c)
  */
 static void empty_group(int parent)
 {
-	char pids[8192], *at = pids;
+	char path[64], pids[8192], *at = pids;
 
-	if (mkdirat(parent, "cirrus.main", 0755) != 0 && errno != EEXIST)
+	snprintf(path, sizeof path, "%s/cgroup.procs", MAIN);
+	if (mkdirat(parent, MAIN, 0755) != 0 && errno != EEXIST)
 		return;
 	if (sys_read_file(parent, "cgroup.procs", pids, sizeof pids) <= 0)
 		return;
 	for (char *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
 		*end = 0;
-		(void)!sys_write_file(parent, "cirrus.main/cgroup.procs", at);
+		(void)!sys_write_file(parent, path, at);
 	}
 }
 

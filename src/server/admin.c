@@ -10,6 +10,7 @@
 #include "http/http.h"
 #include "kv/kv.h"
 #include "rt/rt.h"
+#include "server/metric_sink.h"
 #include "server/metrics.h"
 #include "server/services.h"
 
@@ -85,6 +86,9 @@ static void metrics(struct admin *admin, struct http_exchange *x)
 
 	buf_init(&b, &x->arena, PAGE_MAX);
 	metrics_render(admin->metrics, admin->rt, admin->kv, &b);
+	if (admin->functions)
+		services_render(admin->functions, &b);
+	metric_sink_render(admin->sink, &b);
 	answer(x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&b));
 }
 

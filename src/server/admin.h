@@ -13,6 +13,7 @@
 
 struct http_exchange;
 struct kv;
+struct metric_sink;
 struct metrics;
 struct rt;
 struct service;
@@ -22,6 +23,7 @@ enum { ADMIN_SERVICES_MAX = 32 };
 
 struct admin {
 	struct metrics *metrics;
+	struct metric_sink *sink;
 	struct rt *rt;
 	const struct kv *kv;
 	const struct service *services[ADMIN_SERVICES_MAX];

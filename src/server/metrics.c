@@ -159,8 +159,7 @@ static void render_operation(
 		model->name, STR_ARG(name), (unsigned long long)below);
 }
 
-static void put_figure(
-	struct buf *out, const char *name, const char *type, const char *help, uint64_t v)
+void metrics_put(struct buf *out, const char *name, const char *type, const char *help, uint64_t v)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
 		(unsigned long long)v);
@@ -171,18 +170,18 @@ static void render_runtime(struct rt *rt, struct buf *out)
 	struct rt_figures f;
 
 	rt_figures(rt, &f);
-	put_figure(out, "cirrus_connections", "gauge", "Open connections.", f.connections_live);
-	put_figure(out, "cirrus_connections_accepted_total", "counter", "Connections accepted.",
+	metrics_put(out, "cirrus_connections", "gauge", "Open connections.", f.connections_live);
+	metrics_put(out, "cirrus_connections_accepted_total", "counter", "Connections accepted.",
 		f.connections_accepted);
-	put_figure(out, "cirrus_connections_refused_total", "counter",
+	metrics_put(out, "cirrus_connections_refused_total", "counter",
 		"Connections refused at the limit.", f.connections_refused);
-	put_figure(out, "cirrus_fibers", "gauge", "Requests and background work in progress.",
+	metrics_put(out, "cirrus_fibers", "gauge", "Requests and background work in progress.",
 		f.fibers_live);
-	put_figure(out, "cirrus_fibers_refused_total", "counter", "Requests refused at the limit.",
+	metrics_put(out, "cirrus_fibers_refused_total", "counter", "Requests refused at the limit.",
 		f.fibers_refused);
-	put_figure(out, "cirrus_pool_jobs_total", "counter", "Blocking jobs given to thread pools.",
-		f.pool_jobs);
-	put_figure(out, "cirrus_pool_waiting", "gauge", "Blocking jobs that wait for a thread.",
+	metrics_put(out, "cirrus_pool_jobs_total", "counter",
+		"Blocking jobs given to thread pools.", f.pool_jobs);
+	metrics_put(out, "cirrus_pool_waiting", "gauge", "Blocking jobs that wait for a thread.",
 		f.pool_waiting);
 }
 
@@ -191,22 +190,22 @@ static void render_storage(const struct kv *kv, struct buf *out)
 	struct kv_stats s;
 
 	kv_stats(kv, &s);
-	put_figure(out, "cirrus_storage_gets_total", "counter", "Point reads.", s.gets);
-	put_figure(out, "cirrus_storage_gets_cached_total", "counter",
+	metrics_put(out, "cirrus_storage_gets_total", "counter", "Point reads.", s.gets);
+	metrics_put(out, "cirrus_storage_gets_cached_total", "counter",
 		"Point reads answered by the cache of hot records.", s.gets_cached);
-	put_figure(out, "cirrus_storage_gets_pooled_total", "counter",
+	metrics_put(out, "cirrus_storage_gets_pooled_total", "counter",
 		"Point reads that were not in memory.", s.gets_pooled);
-	put_figure(out, "cirrus_storage_commits_total", "counter", "Transactions committed.",
+	metrics_put(out, "cirrus_storage_commits_total", "counter", "Transactions committed.",
 		s.commits);
-	put_figure(out, "cirrus_storage_commit_groups_total", "counter",
+	metrics_put(out, "cirrus_storage_commit_groups_total", "counter",
 		"Synced writes that carried them.", s.commit_groups);
-	put_figure(out, "cirrus_storage_conflicts_total", "counter",
+	metrics_put(out, "cirrus_storage_conflicts_total", "counter",
 		"Transactions run again after a conflict.", s.conflicts);
-	put_figure(out, "cirrus_storage_reopened_total", "counter",
+	metrics_put(out, "cirrus_storage_reopened_total", "counter",
 		"Times the store was reopened after a failed write.", s.reopened);
-	put_figure(out, "cirrus_storage_writable", "gauge", "1 while writes are possible.",
+	metrics_put(out, "cirrus_storage_writable", "gauge", "1 while writes are possible.",
 		s.writable);
-	put_figure(out, "cirrus_storage_memory_bytes", "gauge", "Memory of the storage engine.",
+	metrics_put(out, "cirrus_storage_memory_bytes", "gauge", "Memory of the storage engine.",
 		s.memory_bytes);
 }
 

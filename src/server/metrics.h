@@ -22,6 +22,9 @@ void metrics_add_service(struct metrics *m, const struct service *s);
 /* gate_options.done: `arg` is the struct metrics. */
 void metrics_count(void *arg, const struct call *c, uint16_t status, int64_t taken_ns);
 
+/* One figure with its head; `type`: "counter", "gauge". */
+void metrics_put(
+	struct buf *out, const char *name, const char *type, const char *help, uint64_t value);
 /* The page. `kv` may be NULL. */
 void metrics_render(struct metrics *m, struct rt *rt, const struct kv *kv, struct buf *out);
 

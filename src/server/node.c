@@ -3,13 +3,16 @@
  */
 #include "server/node.h"
 
+#include "aws/ports/trace.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rc.h"
 #include "http/http.h"
 #include "rt/rt.h"
 #include "server/admin.h"
 #include "server/front.h"
+#include "server/metric_sink.h"
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/services.h"
@@ -19,6 +22,7 @@ struct node {
 	struct rt *rt;
 	struct ports ports;
 	struct metrics *metrics;
+	struct metric_sink *sink;
 	struct services *services;
 	struct gate *gate;
 	struct front *front;
@@ -47,6 +51,15 @@ static void serve_container(void *arg, struct http_exchange *x, const struct gat
 
 	front_serve(n->front, x, trust);
 }
+
+static void log_segment(void *self unused_arg, str account, str region, str document)
+{
+	log_debug("trace", "a segment", "account=%.*s region=%.*s document=%.*s", STR_ARG(account),
+		STR_ARG(region), STR_ARG(document));
+}
+
+/* Until a service takes them. */
+static const struct port_trace segments_to_log = {.put = log_segment};
 
 static void make_gate(struct node *n)
 {
@@ -127,6 +140,10 @@ int node_new(struct rt *rt, const struct node_options *options, struct node **re
 	*ret_node = n;
 	n->metrics = metrics_new(rt);
 	n->admin.metrics = n->metrics;
+	n->sink = metric_sink_new();
+	n->ports.metric = metric_sink_port(n->sink);
+	n->admin.sink = n->sink;
+	n->ports.trace = &segments_to_log;
 	n->admin.rt = rt;
 	n->admin.crashes = options->crashes;
 	return services_new(rt, &services, &n->services);
@@ -189,5 +206,6 @@ void node_free(struct node *n)
 	gate_free(n->gate);
 	services_free(n->services);
 	metrics_free(n->metrics);
+	metric_sink_free(n->sink);
 	mem_free(n);
 }

@@ -13,6 +13,7 @@
 #include "rt/stream.h"
 #include "sandbox/launcher.h"
 #include "sandbox/sandbox.h"
+#include "server/metrics.h"
 #include "server/runtimes.h"
 #include "server/worker.h"
 #include "services/apigateway/apigateway.h"
@@ -190,6 +191,29 @@ int services_start(struct services *s, struct kv *kv)
 	s->started = true;
 	TRY(lambda_service_start(s->lambda, kv));
 	return apigateway_service_start(s->apigateway, kv);
+}
+
+void services_render(const struct services *s, struct buf *out)
+{
+	struct lambda_figures f;
+
+	lambda_service_figures(s->lambda, &f);
+#define GAUGE(name, help, value)   metrics_put(out, "cirrus_lambda_" name, "gauge", help, value)
+#define COUNTER(name, help, value) metrics_put(out, "cirrus_lambda_" name, "counter", help, value)
+	GAUGE("instances", "Instances of functions.", f.instances);
+	GAUGE("instances_busy", "Instances that run an invocation.", f.instances_busy);
+	GAUGE("pool_ready", "Pre-booted containers that wait for a function.", f.pool_ready);
+	GAUGE("events_waiting", "Asynchronous events that are not through.", f.events_waiting);
+	COUNTER("invocations_total", "Invocations.", f.invocations);
+	COUNTER("errors_total", "Invocations that ended in an error.", f.errors);
+	COUNTER("throttles_total", "Invocations that were throttled.", f.throttles);
+	COUNTER("timeouts_total", "Invocations that timed out.", f.timeouts);
+	COUNTER("cold_starts_total", "Instances started for an invocation.", f.cold_starts);
+	COUNTER("pooled_starts_total", "Of those, from a pre-booted container.", f.pooled_starts);
+	COUNTER("log_lines_dropped_total", "Lines of functions that no log took.",
+		f.log_lines_dropped);
+#undef GAUGE
+#undef COUNTER
 }
 
 int services_root_key(struct services *s, struct arena *a, str *ret_key, str *ret_secret)

@@ -8,6 +8,7 @@
 #include "aws/gate.h"
 #include "server/options.h"
 
+struct buf;
 struct http_exchange;
 struct kv;
 struct rt;
@@ -52,6 +53,8 @@ must_use int services_open_sandbox(struct services *s, int launcher_fd);
 must_use mayyield int services_start(struct services *s, struct kv *kv);
 /* Can containers run on this machine? 1, 0, or -1 while the launcher has not answered. */
 int services_functions(const struct services *s);
+/* The figures of functions, for /_cirrus/metrics. */
+void services_render(const struct services *s, struct buf *out);
 /* The root key of the default account: 1 when it was made now, 0 when there was one. */
 must_use mayyield int services_root_key(
 	struct services *s, struct arena *a, str *ret_key, str *ret_secret);

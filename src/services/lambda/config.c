@@ -49,11 +49,6 @@ static bool harmless_vpc(const struct value *v)
 	       !value_bool(v, "Ipv6AllowedForDualStack", false);
 }
 
-static bool harmless_tracing(const struct value *v)
-{
-	return !str_eq(value_str(v, "Mode"), STR("Active"));
-}
-
 static bool harmless_snap_start(const struct value *v)
 {
 	return !str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"));
@@ -71,7 +66,6 @@ static const struct refusal {
 } refusals[] = {
 	{"VpcConfig", harmless_vpc, "functions reach this server only"},
 	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
-	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
 	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
@@ -383,6 +377,9 @@ int config_apply(struct call *c, bool created, struct function *f)
 		TRY(tenant_refuse(c, f, "SnapStart is"));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
+	if (value_has(value_get(c->in, "TracingConfig"), "Mode"))
+		f->tracing_active =
+			str_eq(value_str(value_get(c->in, "TracingConfig"), "Mode"), STR("Active"));
 	return apply_logging(c, created, f);
 }
 

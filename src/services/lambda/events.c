@@ -9,7 +9,6 @@
 
 #include "aws/keyspace.h"
 #include "aws/ports/deliver.h"
-#include "aws/ports/metric.h"
 #include "aws/principal.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -17,6 +16,7 @@
 #include "kv/kv.h"
 #include "rt/rt.h"
 #include "services/lambda/event_invoke.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/role.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
@@ -217,9 +217,16 @@ static bool place_take(struct events *ev)
 	return false;
 }
 
+static void add_metric(struct events *ev, const struct event *e, const char *name, double value,
+	enum metric_unit unit)
+{
+	figures_add(ev->service->ports, e->account, e->region, e->name, name, value, unit);
+}
+
 static void drop(struct event_run *r, const char *why)
 {
 	r->condition = why;
+	add_metric(r->events, &r->event, "AsyncEventsDropped", 1, METRIC_COUNT);
 	log_warn("lambda", "an asynchronous event was given up",
 		"request=%.*s function=%.*s account=%.*s attempts=%u reason=%s",
 		STR_ARG(r->event.id), STR_ARG(r->event.name), STR_ARG(r->event.account),
@@ -297,6 +304,9 @@ static int run_once(struct event_run *r, struct invocation *inv)
 	r->role = arena_str(&r->arena, f->function.role);
 	r->version = arena_str(&r->arena, f->function.version);
 	r->dead_letters = arena_str(&r->arena, f->function.dead_letters);
+	add_metric(r->events, &r->event, "AsyncEventAge",
+		(double)MAX(rt_wall() / RT_NS_MS - r->event.created_ms, INT64_C(0)),
+		METRIC_MILLISECONDS);
 	rc = scheduler_invoke(s->scheduler, f, inv);
 	function_unref(f);
 	return rc;
@@ -304,19 +314,8 @@ static int run_once(struct event_run *r, struct invocation *inv)
 
 /* ---- destinations ---- */
 
-/* AWS/Lambda's metric of that name, one more. */
-static void count_failure(struct event_run *r, str metric)
-{
-	const struct port_metric *port = r->events->service->ports->metric;
-	const struct metric_dimension name = {STR("FunctionName"), r->event.name};
-
-	if (port)
-		port->add(port->self, r->event.account, r->event.region, STR("AWS/Lambda"), metric,
-			&name, 1, 1, METRIC_COUNT, rt_wall() / RT_NS_MS);
-}
-
 /* What is handed on, and what is counted and logged when it cannot be. */
-static void hand_on(struct event_run *r, struct deliver_request *request, str metric)
+static void hand_on(struct event_run *r, struct deliver_request *request, const char *metric)
 {
 	struct principal role;
 	str why = STR("the role is not known");
@@ -334,7 +333,7 @@ static void hand_on(struct event_run *r, struct deliver_request *request, str me
 		"request=%.*s function=%.*s account=%.*s target=%.*s error=%s reason=%.*s",
 		STR_ARG(r->event.id), STR_ARG(r->event.name), STR_ARG(r->event.account),
 		STR_ARG(request->target), rc_text(rc), STR_ARG(why));
-	count_failure(r, metric);
+	add_metric(r->events, &r->event, metric, 1, METRIC_COUNT);
 }
 
 static void tell_destination(
@@ -356,13 +355,13 @@ static void tell_destination(
 		.target = arn, .body = event_invoke_record(&r->arena, &end), .trace = inv->trace};
 
 	if (request.body.p) {
-		hand_on(r, &request, STR("DestinationDeliveryFailures"));
+		hand_on(r, &request, "DestinationDeliveryFailures");
 		return;
 	}
 	log_error("lambda", "the record for a destination is larger than an event may be",
 		"request=%.*s function=%.*s account=%.*s destination=%.*s", STR_ARG(r->event.id),
 		STR_ARG(r->event.name), STR_ARG(r->event.account), STR_ARG(arn));
-	count_failure(r, STR("DestinationDeliveryFailures"));
+	add_metric(r->events, &r->event, "DestinationDeliveryFailures", 1, METRIC_COUNT);
 }
 
 /* The event itself, with what went wrong beside it. */
@@ -381,7 +380,7 @@ static void tell_dead_letters(struct event_run *r, const struct invocation *inv)
 		.attributes = attributes,
 		.attribute_count = ARRAY_SIZE(attributes)};
 
-	hand_on(r, &request, STR("DeadLetterErrors"));
+	hand_on(r, &request, "DeadLetterErrors");
 }
 
 /* The end is told before the event is gone: a crash in between tells it twice. */
@@ -496,6 +495,7 @@ int events_add(struct events *ev, str arn, str payload, str client_context, str 
 		return rc;
 	}
 	atomic_fetch_add(&ev->service->counters.events_waiting, 1);
+	add_metric(ev, &e, "AsyncEventsReceived", 1, METRIC_COUNT);
 	if (!place) {
 		rt_event_set(&ev->wake);
 		return 0;

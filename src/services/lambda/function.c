@@ -78,6 +78,7 @@ enum { PUBLISHED_FIELDS = 20 };
 	X("code-bytes", FIELD_U64, code_bytes)               \
 	X("durable", FIELD_U32, durable_timeout_s)           \
 	X("durable-days", FIELD_U32, durable_retention_days) \
+	X("tracing", FIELD_U32, tracing_active)              \
 	X("per-tenant", FIELD_U32, per_tenant)               \
 	X("name", FIELD_TEXT, name)                          \
 	X("version", FIELD_TEXT, version)                    \
@@ -433,7 +434,8 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	if (f->dead_letters.n)
 		value_put_str(
 			value_put_struct(out, "DeadLetterConfig"), "TargetArn", f->dead_letters);
-	value_put_str(value_put_struct(out, "TracingConfig"), "Mode", STR("PassThrough"));
+	value_put_str(value_put_struct(out, "TracingConfig"), "Mode",
+		f->tracing_active ? STR("Active") : STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
 	render_state(f, out);
 	value_put_str(out, "PackageType", function_is_image(f) ? STR("Image") : STR("Zip"));

@@ -74,6 +74,7 @@ struct function {
 	uint32_t layer_count;
 	uint32_t durable_timeout_s;      /* DurableConfig; 0: not a durable function */
 	uint32_t durable_retention_days; /* 0 where that is 0 */
+	uint32_t tracing_active;         /* TracingConfig Active, not PassThrough */
 	uint32_t per_tenant;             /* TenancyConfig PER_TENANT; never changes */
 	str revision_id;                 /* UUID */
 	uint64_t deployment;

@@ -16,6 +16,7 @@
 #include "http/http.h"
 #include "services/lambda/boot.h"
 #include "services/lambda/endpoint.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/image_boot.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/outcome.h"
@@ -279,24 +280,20 @@ static int wait_poll(struct instance *i)
 
 enum { DELIVERY_HEADERS = 7 };
 
-/* The caller's trace, or a new root; with the functions that this chain of requests has run. */
-static str trace_of(struct invocation *inv, struct arena *a)
+/* Of the run that begins: its header, and what is told of it at its end. */
+static str begin_trace(
+	struct instance *i, const struct invocation *inv, struct run_trace *ret_trace)
 {
-	str rest = inv->trace, field;
-	struct buf b;
+	bool active = function_of(i)->tracing_active;
+	const struct trace_begin begin = {.header = inv->trace,
+		.lineage = inv->lineage,
+		.active = active,
+		.takes = active && trace_takes(quota_first_of_second(i->quota, rt_now() / RT_NS_S),
+					   rt_random()),
+		.wall_s = rt_wall() / RT_NS_S,
+		.random = rt_random};
 
-	buf_init(&b, a, 4096 + inv->trace.n);
-	while (str_split(&rest, ';', &field))
-		if (field.n && !str_starts(field, STR("Lineage="))) {
-			buf_put(&b, field);
-			buf_put_char(&b, ';');
-		}
-	if (!b.n)
-		buf_printf(&b, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0;",
-			(unsigned long long)(rt_wall() / RT_NS_S), (unsigned long long)rt_random(),
-			(unsigned long long)(rt_random() >> 32), (unsigned long long)rt_random());
-	buf_put(&b, inv->lineage);
-	return buf_str(&b);
+	return trace_begin(inv->arena, &begin, ret_trace);
 }
 
 static unsigned delivery_headers(struct invocation *inv, struct arena *a,
@@ -327,9 +324,10 @@ static int deliver(struct instance *i, struct invocation *inv)
 	struct instance_poll *poll = i->poll;
 	int64_t timeout_ns = function_of(i)->timeout_s * RT_NS_S;
 	struct http_header headers[DELIVERY_HEADERS];
+	struct run_trace trace;
 	struct extension_invoke event = {.request_id = inv->request_id,
 		.arn = inv->arn.p ? inv->arn : function_of(i)->arn,
-		.trace = trace_of(inv, inv->arena)};
+		.trace = begin_trace(i, inv, &trace)};
 	unsigned n;
 	int rc;
 
@@ -342,7 +340,8 @@ static int deliver(struct instance *i, struct invocation *inv)
 		.start_ns = rt_now(),
 		.init_ns = i->init_ns,
 		.waiter = inv,
-		.place = inv->place};
+		.place = inv->place,
+		.trace = trace};
 	memcpy(i->run.request_id, inv->request_id.p, inv->request_id.n);
 	i->init_ns = -1;
 	lambda_count(&i->service->counters.instances_busy);
@@ -405,11 +404,16 @@ static int run(struct instance *i, struct invocation *inv)
 
 int instance_run(struct instance *i, struct invocation *inv)
 {
+	/* It may lose its place while it runs. */
+	struct provision *provision = i->entry ? scheduler_entry_provision(i->entry) : NULL;
+	bool provisioned = i->provisioned && provision;
 	int rc;
 
 	check(!i->listed && !i->run.active);
 	instance_ref(i);
+	figures_provisioned_begin(i->service->ports, function_of(i), provision, provisioned);
 	rc = run(i, inv);
+	figures_provisioned_end(provision, provisioned);
 	if (rc == ERR_BUSY && !inv->over && i->state != INSTANCE_ENDED) {
 		/* It does not ask for work; as soon as it does it is listed again. One that said it
 		 * does, and is not there, never will be. */

@@ -15,6 +15,7 @@
 #include "services/lambda/extension.h"
 #include "services/lambda/instance_state.h"
 #include "services/lambda/scheduler.h"
+#include "services/lambda/trace.h"
 
 struct code_pin;
 struct http_exchange;
@@ -44,6 +45,7 @@ struct instance_run {
 	bool answered;             /* by the runtime; extensions still work on it */
 	bool failed;               /* it was an error */
 	enum quota_place place;    /* where it is counted */
+	struct run_trace trace;
 };
 
 struct instance {

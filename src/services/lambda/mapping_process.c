@@ -2,12 +2,12 @@
  * Processing rounds: lanes, invocations, retries, losses. See mapping_engine.h.
  */
 #include "aws/ports/invoke.h"
-#include "aws/ports/metric.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "services/lambda/faults.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/limits.h"
 #include "services/lambda/mapping_internal.h"
 #include "services/lambda/store.h"
@@ -48,22 +48,18 @@ size_t mapping_event_room(const struct mapping_reader *r)
 /* ---- one invocation ---- */
 
 /* To a metric of the function. */
-static void add_metric(struct mapping_run *run, str name, double value, enum metric_unit unit)
+static void add_metric(
+	struct mapping_run *run, const char *name, double value, enum metric_unit unit)
 {
-	const struct port_metric *metric = run->engine->options.ports->metric;
-	const struct metric_dimension dimension = {
-		STR("FunctionName"), run->settings.function_name};
-
-	if (metric)
-		metric->add(metric->self, run->account, run->region, STR("AWS/Lambda"), name,
-			&dimension, 1, value, unit, rt_wall() / RT_NS_MS);
+	figures_add(run->engine->options.ports, run->account, run->region,
+		run->settings.function_name, name, value, unit);
 }
 
 static void count_age(struct mapping_run *run, const struct record_of_source *last)
 {
 	int64_t age_ms = rt_wall() / RT_NS_MS - last->time_ms;
 
-	add_metric(run, STR("IteratorAge"), (double)MAX(age_ms, INT64_C(0)), METRIC_MILLISECONDS);
+	add_metric(run, "IteratorAge", (double)MAX(age_ms, INT64_C(0)), METRIC_MILLISECONDS);
 }
 
 /* Is it the event or the function that is at fault, and not the moment? */
@@ -285,7 +281,7 @@ static void lose(struct mapping_reader *r, const struct record_of_source *const 
 	log_error("lambda", "a destination was not told of lost records",
 		"mapping=%.*s destination=%.*s error=%s reason=%.*s", STR_ARG(run->uuid),
 		STR_ARG(run->settings.on_failure), rc_text(rc), STR_ARG(why));
-	add_metric(run, STR("DestinationDeliveryFailures"), 1, METRIC_COUNT);
+	add_metric(run, "DestinationDeliveryFailures", 1, METRIC_COUNT);
 }
 
 void mapping_lose(struct mapping_reader *r, const struct record_of_source *const *records,

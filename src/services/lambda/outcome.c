@@ -168,6 +168,20 @@ static void count_run(struct instance *i, bool error, int64_t duration_ns, int64
 			(double)after_ns / 1e6, METRIC_MILLISECONDS);
 }
 
+static void tell_trace(struct instance *i, const struct run_report *report, bool error)
+{
+	const struct trace_end end = {.function = function_of(i),
+		.request_id = report->request_id,
+		.log_stream = log_feed_stream(i->feed),
+		.start_ns = i->run.start_ns,
+		.done_ns = i->run.done_ns,
+		.end_ns = rt_now(),
+		.init_ns = report->init_ns,
+		.error = error};
+
+	trace_tell(i->service->ports, &i->run.trace, &end);
+}
+
 static uint64_t memory_peak(struct instance *i, uint64_t known)
 {
 	struct sandbox_usage usage = {0};
@@ -237,6 +251,8 @@ void outcome_run_over(struct instance *i, const struct run_end *end)
 		.init_ns = i->run.init_ns,
 		.memory_mb = function_of(i)->memory_mb,
 		.timed_out = end->timed_out,
+		.trace_id = i->run.trace.sampled ? str_c(i->run.trace.root) : STR_NULL,
+		.segment_id = str_c(i->run.trace.function),
 	};
 	str payload = end->payload, function_error = end->function_error, status;
 	bool answered = i->run.answered;
@@ -258,6 +274,7 @@ void outcome_run_over(struct instance *i, const struct run_end *end)
 	}
 	outcome_runtime_done(i, status, report.error_type, payload.n);
 	say_end(i, &report, status);
+	tell_trace(i, &report, function_error.p != NULL);
 	count_run(i, function_error.p != NULL, report.duration_ns, rt_now() - i->run.done_ns);
 	i->run.active = i->run.answered = false;
 	i->run.waiter = NULL;

@@ -25,6 +25,7 @@ struct provision {
 	_Atomic unsigned wanted;
 	_Atomic unsigned allocated; /* started */
 	_Atomic unsigned available; /* initialised */
+	_Atomic unsigned busy;      /* running an invocation */
 	_Atomic unsigned failures;  /* of starts in a row; 0 after one that went well */
 };
 

@@ -14,6 +14,7 @@
 #define BURST_NS (INT64_C(10) * 1000000000)
 
 struct account {
+	_Atomic unsigned all;      /* runs, wherever they were counted */
 	_Atomic unsigned running;  /* of functions without a reservation */
 	_Atomic int64_t set_apart; /* reservations, and provisioned beyond them */
 	unsigned refs;             /* under the lock */
@@ -28,7 +29,8 @@ struct quota {
 	_Atomic uint32_t reserved;
 	_Atomic int provisioned;
 	_Atomic unsigned running;
-	int64_t set_apart; /* its part of the account's; under the lock */
+	_Atomic int64_t second; /* the last that was asked about */
+	int64_t set_apart;      /* its part of the account's; under the lock */
 	/* The time at which its bucket was or will be empty; under the lock. */
 	int64_t empty_ns;
 };
@@ -192,6 +194,7 @@ enum quota_answer quota_enter(struct quota *q, enum quota_place *ret_place)
 	unsigned before = atomic_fetch_add_explicit(&q->running, 1, memory_order_relaxed);
 	int64_t max;
 
+	atomic_fetch_add_explicit(&q->account->all, 1, memory_order_relaxed);
 	if (reserved != QUOTA_UNRESERVED) {
 		*ret_place = QUOTA_FUNCTION;
 		if (before < reserved)
@@ -219,6 +222,7 @@ void quota_leave(struct quota *q, enum quota_place place)
 		return;
 	if (place == QUOTA_ACCOUNT)
 		atomic_fetch_sub_explicit(&q->account->running, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&q->account->all, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&q->running, 1, memory_order_relaxed);
 }
 
@@ -245,4 +249,19 @@ bool quota_grow(struct quota *q, int64_t now_ns)
 unsigned quota_running(const struct quota *q)
 {
 	return atomic_load_explicit(&q->running, memory_order_relaxed);
+}
+
+void quota_account(const struct quota *q, struct quota_account *ret)
+{
+	const struct account *a = q->account;
+	int64_t apart = atomic_load_explicit(&a->set_apart, memory_order_relaxed);
+
+	ret->running = atomic_load_explicit(&a->all, memory_order_relaxed);
+	ret->unreserved = atomic_load_explicit(&a->running, memory_order_relaxed);
+	ret->claimed = ret->unreserved + (unsigned)MAX(apart, INT64_C(0));
+}
+
+bool quota_first_of_second(struct quota *q, int64_t second)
+{
+	return atomic_exchange_explicit(&q->second, second, memory_order_relaxed) != second;
 }

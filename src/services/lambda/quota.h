@@ -20,6 +20,7 @@
 
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct quota;       /* of a function, all its versions together */
@@ -57,6 +58,15 @@ enum quota_answer quota_enter(struct quota *q, enum quota_place *ret_place);
 void quota_leave(struct quota *q, enum quota_place place);
 /* A token for a new instance, at this time (monotonic ns). False: it grows too fast. */
 bool quota_grow(struct quota *q, int64_t now_ns);
+/* Is this the first question of the second (any clock)? */
+bool quota_first_of_second(struct quota *q, int64_t second);
+/* Of the function's account and region. */
+struct quota_account {
+	unsigned running;    /* in all */
+	unsigned unreserved; /* of functions without a reservation, on demand */
+	unsigned claimed;    /* what is not to be had on demand: those, and what is set apart */
+};
+void quota_account(const struct quota *q, struct quota_account *ret);
 /* Runs of the function, wherever they were counted. */
 unsigned quota_running(const struct quota *q);
 

@@ -50,7 +50,8 @@ str report_line(struct arena *a, const struct run_report *r)
 	else if (r->error_type.p)
 		buf_printf(&b, "Status: error\tError Type: %.*s\t", STR_ARG(r->error_type));
 	if (r->trace_id.p)
-		buf_printf(&b, "\nXRAY TraceId: %.*s\tSampled: true\t", STR_ARG(r->trace_id));
+		buf_printf(&b, "\nXRAY TraceId: %.*s\tSegmentId: %.*s\tSampled: true\t",
+			STR_ARG(r->trace_id), STR_ARG(r->segment_id));
 	buf_put_char(&b, '\n');
 	return buf_str(&b);
 }

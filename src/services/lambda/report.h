@@ -20,6 +20,7 @@ struct run_report {
 	bool timed_out;
 	str error_type; /* of a platform error ("Runtime.ExitError"); STR_NULL: none */
 	str trace_id;   /* X-Ray root, printed when sampled; STR_NULL: not */
+	str segment_id; /* of the function's segment; where trace_id is */
 };
 
 /* "START RequestId: ... Version: $LATEST\n" */

@@ -13,6 +13,8 @@
 #include "services/lambda/service.h"
 #include "services/lambda/telemetry.h"
 
+enum { RUN_MS_MAX = 16 * 60000 }; /* longer than any function */
+
 #define PREFIX           "/2018-06-01/runtime/"
 #define EXTENSION_PREFIX "/2020-01-01/extension/"
 
@@ -346,7 +348,12 @@ int runtime_api_open(struct lambda_service *s)
 	struct http_server_options options = {
 		.handler = handle,
 		.arg = s,
-		.limits = {.body_bytes = LAMBDA_STREAM_BYTES_MAX + 1,
+		/* A function works as long as it may between its event and its answer, and between
+		 * the parts of one; its time-out and its end bound that. */
+		.limits = {.idle_ms = RUN_MS_MAX,
+			.body_ms = RUN_MS_MAX,
+			.body_rate = -1,
+			.body_bytes = LAMBDA_STREAM_BYTES_MAX + 1,
 			.arena_bytes = (size_t)LAMBDA_RESPONSE_BYTES_MAX + 1024 * 1024},
 	};
 

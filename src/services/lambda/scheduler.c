@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kv/kv.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/instance.h"
 #include "services/lambda/lineage.h"
 #include "services/lambda/provision.h"
@@ -609,6 +610,11 @@ static void on_sweep(struct rt_timer *timer)
 		rt_timer_set(timer, now + SWEEP_MS * RT_NS_MS);
 }
 
+struct provision *scheduler_entry_provision(const struct entry *e)
+{
+	return e->provision;
+}
+
 /* ---- invoking ---- */
 
 /* TooManyRequestsException with what was reached, as a member that clients look at. */
@@ -632,10 +638,13 @@ static int check_loop(struct entry *e, struct invocation *inv)
 	str trace;
 
 	if (lineage_step(inv->arena, inv->trace, f->arn, &trace) > LINEAGE_RUNS_MAX &&
-		!f->recursion_allow)
+		!f->recursion_allow) {
+		lambda_metric(
+			shard_service(e->shard), f, "RecursiveInvocationsDropped", 1, METRIC_COUNT);
 		return lambda_fault_set(&inv->fault, inv->arena, LAMBDA_RECURSIVE,
 			"Lambda has detected your function being invoked in a recursive loop and "
 			"stopped your function's invocation.");
+	}
 	/* What made no header of its own has none to pass on: then the run gets a new root. */
 	inv->lineage = str_from(trace, (size_t)str_find_str(trace, STR("Lineage=")));
 	return 0;
@@ -656,8 +665,7 @@ static int admit(struct scheduler *s, struct entry *e, struct invocation *inv)
 			"Rate Exceeded.");
 	case QUOTA_OK: break;
 	}
-	lambda_metric(s->service, &e->function->function, "ConcurrentExecutions",
-		quota_running(e->quota), METRIC_COUNT);
+	figures_admitted(s->service->ports, &e->function->function, e->quota);
 	return 0;
 }
 

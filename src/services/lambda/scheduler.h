@@ -141,6 +141,8 @@ void scheduler_unlist(struct entry *e, struct instance *i);
 void scheduler_started(struct entry *e, struct instance *i, bool good);
 /* It could not be started or initialised: the first that waits is told so, if any. */
 struct invocation *scheduler_take_waiting(struct entry *e);
+/* The books of its provisioned concurrency; NULL: it never had any. */
+struct provision *scheduler_entry_provision(const struct entry *e);
 /* It is gone: its memory can be used again. */
 void scheduler_gone(struct entry *e, struct instance *i);
 

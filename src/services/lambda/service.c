@@ -15,6 +15,7 @@
 #include "services/lambda/durable_engine.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/layer.h"
 #include "services/lambda/mapping_control.h"
 #include "services/lambda/mapping_engine.h"
@@ -273,10 +274,5 @@ void lambda_service_figures(const struct lambda_service *s, struct lambda_figure
 void lambda_metric(struct lambda_service *s, const struct function *f, const char *name,
 	double value, enum metric_unit unit)
 {
-	const struct port_metric *port = s->ports->metric;
-	struct metric_dimension dimension = {STR("FunctionName"), f->name};
-
-	if (port)
-		port->add(port->self, f->account, f->region, STR("AWS/Lambda"), str_c(name),
-			&dimension, 1, value, unit, rt_wall() / RT_NS_MS);
+	figures_add(s->ports, f->account, f->region, f->name, name, value, unit);
 }

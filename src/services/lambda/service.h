@@ -69,10 +69,7 @@ struct lambda_service {
 	struct lambda_counters counters;
 };
 
-/*
- * A figure of the function for the metric port, if there is one: in the namespace AWS/Lambda, with
- * the dimension FunctionName.
- */
+/* A figure of the function for the metric port (figures.h). */
 void lambda_metric(struct lambda_service *s, const struct function *f, const char *name,
 	double value, enum metric_unit unit);
 

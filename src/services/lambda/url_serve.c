@@ -12,11 +12,11 @@
 #include "aws/http_event.h"
 #include "aws/policy.h"
 #include "aws/ports/call.h"
-#include "aws/ports/metric.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "http/http.h"
 #include "rt/rt.h"
+#include "services/lambda/figures.h"
 #include "services/lambda/store.h"
 #include "services/lambda/url.h"
 
@@ -359,16 +359,12 @@ static void call(struct url_request *r)
 
 static void count(struct url_request *r)
 {
-	const struct port_metric *metric = r->service->ports->metric;
 	const struct function_name *f = &r->url.function;
-	const struct metric_dimension name = {STR("FunctionName"), f->name};
-	int64_t now = rt_wall() / RT_NS_MS;
 
-	if (!metric || !f->name.p)
+	if (!f->name.p)
 		return;
-#define ADD(what, value, unit)                                                                   \
-	metric->add(metric->self, f->account, f->region, STR("AWS/Lambda"), STR(what), &name, 1, \
-		(value), (unit), now)
+#define ADD(what, value, unit) \
+	figures_add(r->service->ports, f->account, f->region, f->name, (what), (value), (unit))
 	ADD("UrlRequestCount", 1, METRIC_COUNT);
 	ADD("Url4xxCount", r->status >= 400 && r->status < 500, METRIC_COUNT);
 	ADD("Url5xxCount", r->status >= 500, METRIC_COUNT);

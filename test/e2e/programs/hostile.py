@@ -212,7 +212,7 @@ def search(event):
             folders[:] = []
         for name in names:
             path = os.path.join(folder, name)
-            if path in event.get("except", []) or path.startswith((f"/proc/{os.getpid()}/", "/proc/self/")):
+            if path.startswith((f"/proc/{os.getpid()}/", "/proc/self/")):
                 continue
             if marker in name.encode(errors="replace") or holds(path, marker):
                 found.append(path)
@@ -324,6 +324,9 @@ def daemon(event):
 
 
 def ticks(event):
+    """How far it has counted; what was stopped before its first step gets the time for that."""
+    while not os.path.exists("/tmp/ticks"):
+        time.sleep(0.01)
     time.sleep(event.get("seconds", 0))
     with open("/tmp/ticks", encoding="ascii") as f:
         return int(f.read())

@@ -159,10 +159,6 @@ static void refused(struct live *l)
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"KMSKeyArn is not implemented by this server");
 	in = good(l, "f");
-	value_put_str(value_put_struct(in, "TracingConfig"), "Mode", STR("Active"));
-	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
-		"TracingConfig is not implemented");
-	in = good(l, "f");
 	value_add_str(value_put_list(value_put_struct(in, "VpcConfig"), "SubnetIds"), STR("s-1"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"VpcConfig is not implemented");
