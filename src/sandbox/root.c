@@ -47,8 +47,8 @@ static int protect(const char *path, uint64_t attributes, bool deep)
 static const char *const folders[] = {"template", "template/usr", "template/etc",
 	"template/etc/ssl", "template/etc/ssl/certs", "template/etc/alternatives", "template/var",
 	"template/var/task", "template/var/runtime", "template/var/lang", "template/var/tmp",
-	"template/opt", "template/tmp", "template/proc", "template/sys", "template/dev",
-	"template/run", "template/home", "template/root", "template/mnt"};
+	"template/var/snapshot", "template/opt", "template/tmp", "template/proc", "template/sys",
+	"template/dev", "template/run", "template/home", "template/root", "template/mnt"};
 
 /* Small files of the host's /etc that programs read; those that are not there are left out. */
 static const char *const copied[] = {"ld.so.cache", "localtime", "ssl/openssl.cnf", "services",

@@ -43,6 +43,12 @@ static bool same_content(const char *path, str wanted)
 	return same && at == wanted.n;
 }
 
+/* Programs are known by their first bytes. */
+static mode_t mode_of(str content)
+{
+	return str_starts(content, STR("\177ELF")) ? 0755 : 0644;
+}
+
 static int write_file(struct arena *a, const char *path, str content)
 {
 	const char *temporary = arena_printf(a, "%s.new", path).p;
@@ -53,8 +59,8 @@ static int write_file(struct arena *a, const char *path, str content)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return rc_from_errno(errno);
-	if (write(fd, content.p, content.n) != (ssize_t)content.n || fchmod(fd, 0644) < 0 ||
-		rename(temporary, path) < 0)
+	if (write(fd, content.p, content.n) != (ssize_t)content.n ||
+		fchmod(fd, mode_of(content)) < 0 || rename(temporary, path) < 0)
 		rc = rc_from_errno(errno);
 	close(fd);
 	return rc;

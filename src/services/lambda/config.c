@@ -54,11 +54,6 @@ static bool harmless_tracing(const struct value *v)
 	return !str_eq(value_str(v, "Mode"), STR("Active"));
 }
 
-static bool harmless_snap_start(const struct value *v)
-{
-	return !str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"));
-}
-
 static bool harmless_never(const struct value *v unused_arg)
 {
 	return false;
@@ -73,7 +68,6 @@ static const struct refusal {
 	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 	{"TracingConfig", harmless_tracing, "only Mode PassThrough is there"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
-	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
 	{"PublishTo", harmless_never, "there are no managed instances"},
 };
@@ -366,6 +360,32 @@ static int apply_durable(struct call *c, bool created, struct function *f)
 	return 0;
 }
 
+/* Also after a change of what it depends on. */
+static int apply_snap_start(struct call *c, struct function *f)
+{
+	const struct value *v = value_get(c->in, "SnapStart");
+
+	if (v)
+		f->snap_start = str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"))
+					? SNAP_START_PUBLISHED
+					: SNAP_START_NONE;
+	if (!f->snap_start)
+		return 0;
+	if (function_is_image(f))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"SnapStart is not supported for functions of container images (PackageType "
+			"Image).");
+	if (!lambda_runtime_snaps(f->runtime))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"%.*s is not supported for SnapStart enabled functions.",
+			STR_ARG(f->runtime_name));
+	if (f->ephemeral_mb > 512)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Ephemeral storage of more than 512 MB is not supported for SnapStart "
+			"enabled functions.");
+	return 0;
+}
+
 int config_apply(struct call *c, bool created, struct function *f)
 {
 	if (value_has(c->in, "Role"))
@@ -383,6 +403,7 @@ int config_apply(struct call *c, bool created, struct function *f)
 		TRY(tenant_refuse(c, f, "SnapStart is"));
 	if (value_has(c->in, "Description"))
 		f->description = value_str(c->in, "Description");
+	TRY(apply_snap_start(c, f));
 	return apply_logging(c, created, f);
 }
 

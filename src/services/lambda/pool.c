@@ -13,6 +13,7 @@
 #include "sandbox/sandbox.h"
 #include "services/lambda/environment.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,7 +50,7 @@ struct runtime_launch runtime_launch(
 	const struct lambda_service *s, struct arena *a, const struct lambda_runtime *runtime)
 {
 	struct runtime_launch l = {.pipes = {1, ENVIRONMENT_TELEMETRY_FD}, .pipe_count = 2};
-	str *argv = arena_new_array(a, str, 4);
+	str *argv = arena_new_array(a, str, 6);
 	struct sandbox_mount *mount = arena_new(a, struct sandbox_mount);
 	str folder = str_c(s->options.runtimes_folder);
 
@@ -63,6 +64,11 @@ struct runtime_launch runtime_launch(
 		argv[l.argc++] = STR("/var/runtime/bootstrap.js");
 		mount->path = ARENA_CONCAT(a, folder, STR("/node"));
 		break;
+	case RUNTIME_SNAPSHOT:
+		argv[l.argc++] = STR(SNAPSHOT_RESTORE);
+		argv[l.argc++] = STR(SNAPSHOT_IMAGE);
+		/* What it starts when it cannot go on from the image. */
+		/* fall through */
 	case RUNTIME_PYTHON:
 		argv[l.argc++] = str_c(s->options.python);
 		argv[l.argc++] = STR("-I");

@@ -11,6 +11,7 @@
 #include "services/lambda/instance.h"
 #include "services/lambda/report.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/telemetry.h"
 
 #define PREFIX           "/2018-06-01/runtime/"
@@ -312,6 +313,8 @@ static void route(struct http_exchange *x, struct instance *i)
 		handle_next(x, i);
 	} else if (x->method == HTTP_METHOD_POST && str_eq(path, STR("init/error"))) {
 		handle_init_error(x, i);
+	} else if (x->method == HTTP_METHOD_POST && str_eq(path, STR("restore/image"))) {
+		snapshot_receive(x, i);
 	} else if (x->method == HTTP_METHOD_POST && str_starts(path, STR("invocation/"))) {
 		verb = str_from(path, sizeof("invocation/") - 1);
 		if (str_split(&verb, '/', &id) && str_eq(verb, STR("response")))

@@ -372,7 +372,7 @@ static bool start_one(struct entry *e)
 		return false;
 	}
 	e->starting++;
-	if (instance_begin(e, memory, INSTANCE_ON_DEMAND) >= 0)
+	if (instance_begin(e, memory, INSTANCE_ON_DEMAND, NULL) >= 0)
 		return true;
 	e->starting--;
 	unreserve(s, memory);
@@ -429,7 +429,7 @@ static void keep_ready(struct entry *e)
 	while (e->kept < wanted) {
 		bool room = reserve(s, memory);
 
-		if (!room || instance_begin(e, memory, INSTANCE_PROVISIONED) < 0) {
+		if (!room || instance_begin(e, memory, INSTANCE_PROVISIONED, NULL) < 0) {
 			if (room)
 				unreserve(s, memory);
 			else
@@ -529,6 +529,33 @@ void scheduler_each_provisioned(struct scheduler *s, str account, str region, st
 	provision_each(s->provisions,
 		ARENA_CONCAT(&a, entry_key(&a, account, region, name, STR_NULL), STR(":")), fn,
 		arg);
+}
+
+int scheduler_snapshot(struct scheduler *s, struct function_ref *f, struct snapshot_job *job)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct shard *shard = my_shard(s);
+	/* The image is written to /tmp, which counts, too. */
+	uint64_t memory = 2 * f->function.memory_mb * MIB;
+	struct entry *e;
+	int rc = ERR_BUSY;
+	str key;
+
+	arena_init(&a, SIZE_MAX);
+	key = entry_key(
+		&a, f->function.account, f->function.region, f->function.name, f->function.version);
+	e = map_get(&shard->entries, key);
+	if (!e)
+		e = entry_new(shard, key, f);
+	if (!reserve(s, memory)) {
+		reclaim_one(shard);
+	} else {
+		rc = instance_begin(e, memory, INSTANCE_SNAPSHOT, job);
+		if (rc < 0)
+			unreserve(s, memory);
+	}
+	entry_free_if_unused(e);
+	return rc;
 }
 
 void scheduler_started(struct entry *e, struct instance *i, bool good)

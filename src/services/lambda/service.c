@@ -22,6 +22,7 @@
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/signing.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/store.h"
 #include "services/lambda/url.h"
 
@@ -97,6 +98,11 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		memcpy(s->url_key, options->url_key, sizeof(s->url_key));
 	else
 		rt_random_bytes(s->url_key, sizeof(s->url_key));
+	rc = snapshots_open(rt, s->options.data_folder, &s->snapshots);
+	if (rc < 0) {
+		lambda_service_free(s);
+		return rc;
+	}
 	s->pool = pool_new(s);
 	s->quotas = quota_books_new(&(struct quota_options){
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
@@ -144,6 +150,7 @@ void lambda_service_free(struct lambda_service *s)
 	scheduler_free(s->scheduler);
 	quota_books_free(s->quotas);
 	pool_free(s->pool);
+	snapshots_close(s->snapshots);
 	code_store_close(s->code);
 	mem_free((char *)s->options.data_folder);
 	mem_free((char *)s->options.runtimes_folder);
@@ -171,8 +178,12 @@ static int resume(void *arg, const struct function *f)
 	struct lambda_service *s = arg;
 
 	pool_want(s->pool, f->runtime);
-	if (function_is_latest(f))
-		scheduler_reserve(s->scheduler, f, f->reserved);
+	if (!function_is_latest(f)) {
+		if (f->state == FUNCTION_PENDING)
+			snapshot_begin(s, f);
+		return 0;
+	}
+	scheduler_reserve(s->scheduler, f, f->reserved);
 	if (f->state == FUNCTION_PENDING || f->update == UPDATE_IN_PROGRESS)
 		transition_begin(s, f->account, f->region, f->name);
 	return 0;
