@@ -204,6 +204,16 @@ def test_after_a_restart(server):
     else:
         raise AssertionError("no snapshot after a restart")
     assert call(functions, "s", "1")[0]["born"] != before["born"]
+    # A version that was Pending comes to its end, whichever way the server went.
+    for kill in (True, False):
+        functions.update_function_configuration(FunctionName="s", Description=f"killed {kill}")
+        functions.get_waiter("function_updated_v2").wait(FunctionName="s", WaiterConfig={"Delay": 1})
+        published = functions.publish_version(FunctionName="s")
+        expect(published["State"], "Pending")
+        server.stop(kill=kill)
+        server.start()
+        seen = settled(functions, "s", published["Version"])
+        expect((seen["State"], seen["SnapStart"]["OptimizationStatus"]), ("Active", "On"))
 
 
 def test_refused(server):

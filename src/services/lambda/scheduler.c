@@ -541,6 +541,8 @@ int scheduler_snapshot(struct scheduler *s, struct function_ref *f, struct snaps
 	int rc = ERR_BUSY;
 	str key;
 
+	if (s->service->stopping)
+		return ERR_CANCELLED;
 	arena_init(&a, SIZE_MAX);
 	key = entry_key(
 		&a, f->function.account, f->function.region, f->function.name, f->function.version);

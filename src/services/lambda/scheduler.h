@@ -118,7 +118,8 @@ void scheduler_forget(struct scheduler *s, str account, str region, str name, st
  */
 void scheduler_deployed(struct scheduler *s, const struct function *f) mayyield;
 struct snapshot_job;
-/* Begins an instance of the version that is to be kept as a snapshot. ERR_BUSY: no room now. */
+/* Begins an instance of the version that is to be kept as a snapshot. ERR_BUSY: no room now;
+ * ERR_CANCELLED: the server is stopping. */
 must_use int scheduler_snapshot(
 	struct scheduler *s, struct function_ref *f, struct snapshot_job *job) mayyield;
 /*

@@ -227,8 +227,7 @@ static bool take_one(struct snapshots *s, str arn, char name[NAME_BYTES])
 	map_for_each(slot, &s->all) {
 		struct snapshot *one = slot->value;
 
-		if (str_starts(one->arn, arn) &&
-			(one->arn.n == arn.n || one->arn.p[arn.n] == ':'))
+		if (str_starts(one->arn, arn) && (one->arn.n == arn.n || one->arn.p[arn.n] == ':'))
 			found = one;
 	}
 	if (found) {
@@ -262,8 +261,8 @@ static void open_job(void *arg)
 		j->rc = rc_from_errno(errno);
 		return;
 	}
-	folder = openat(j->snapshots->folder_fd, j->name,
-		O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	folder = openat(
+		j->snapshots->folder_fd, j->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	/* Containers look into it as another user, whatever the umask says. */
 	if (folder >= 0 && fchmod(folder, 0755) == 0)
 		j->fd = openat(folder, "image.new",
@@ -297,9 +296,8 @@ static void close_job(void *arg)
 
 	snprintf(from, sizeof(from), "%s/image.new", j->name);
 	snprintf(to, sizeof(to), "%s/image", j->name);
-	if (j->rc >= 0 && (fchmod(j->fd, 0644) < 0 ||
-				  renameat(j->snapshots->folder_fd, from, j->snapshots->folder_fd,
-					  to) < 0))
+	if (j->rc >= 0 && (fchmod(j->fd, 0644) < 0 || renameat(j->snapshots->folder_fd, from,
+							      j->snapshots->folder_fd, to) < 0))
 		j->rc = rc_from_errno(errno);
 	close(j->fd);
 	if (j->rc < 0)
@@ -433,8 +431,8 @@ static int write_end(void *arg, struct kv_txn *txn, struct arena *a, struct func
 	const struct making *m = arg;
 	struct function v;
 
-	if (TRY(store_txn_load(
-		    txn, a, f->account, f->region, f->name, m->version.version, &v)) == 0)
+	if (TRY(store_txn_load(txn, a, f->account, f->region, f->name, m->version.version, &v)) ==
+		0)
 		return ERR_NOT_FOUND;
 	if (v.state != FUNCTION_PENDING)
 		return 0;
@@ -460,8 +458,8 @@ static int start_instance(struct making *m)
 	int rc;
 
 	TRY(service_await_sandbox(s, RT_NEVER));
-	if (TRY(scheduler_function(
-		    s->scheduler, v->account, v->region, v->name, v->version, &f)) == 0)
+	if (TRY(scheduler_function(s->scheduler, v->account, v->region, v->name, v->version, &f)) ==
+		0)
 		return ERR_NOT_FOUND;
 	rc = scheduler_snapshot(s->scheduler, f, &m->job);
 	for (int i = 0; rc == ERR_BUSY && i < ROOM_TRIES && !s->stopping; i++) {
@@ -491,6 +489,9 @@ static int make(struct making *m)
 		m->job.rc = rc;
 	else
 		return rc;
+	/* It was cut off: the next server begins again. */
+	if (m->job.rc < 0 && m->service->stopping)
+		return ERR_CANCELLED;
 	if (m->job.rc == 0) {
 		set_ready(m->service->snapshots, name_of(&m->version, text));
 		pool_want(m->service->pool, lambda_runtime_snapshot());

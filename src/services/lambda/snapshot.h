@@ -9,8 +9,8 @@
  *     start: snapshot_folder() is mounted, and the restorer maps the image
  *
  * Files do not outlive the server, because they hold for one kernel, one set of programs: after a
- * restart the first instance of a version is initialised in the ordinary way, and a snapshot is made
- * beside it. The same where a function cannot be kept (threads, pipes ...): its instances are
+ * restart the first instance of a version is initialised in the ordinary way, and a snapshot is
+ * made beside it. The same where a function cannot be kept (threads, pipes ...): its instances are
  * initialised, OptimizationStatus is Off, and its log says why.
  *
  * Threading: any loop; the list has a lock, never held over a suspension.
@@ -42,7 +42,8 @@ struct snapshot_job {
 };
 
 /* Removes what an earlier server left. `data_folder` is absolute. */
-must_use int snapshots_open(struct rt *rt, const char *data_folder, struct snapshots **ret_snapshots);
+must_use int snapshots_open(
+	struct rt *rt, const char *data_folder, struct snapshots **ret_snapshots);
 void snapshots_close(struct snapshots *s);
 
 /* Makes the version's in the background, once; a version that is Pending comes to an end of it. */
