@@ -88,6 +88,14 @@ $(MADE)/python/libsnapshot: runtimes/snapshot/save.c runtimes/snapshot/image.h
 $(MADE)/python/restore: runtimes/snapshot/restore.c runtimes/snapshot/image.h
 	@mkdir -p $(@D)
 	$(Q)$(SNAPSHOT_CC) -static -fno-pie -no-pie -mcmodel=large -Wl,-Ttext-segment=0x2000000000 $< -o $@
+# Without a Java compiler there are no java functions, and the server says so.
+ifneq ($(shell command -v javac 2>/dev/null),)
+RUNTIMES_MADE += $(MADE)/java/runtime.jar
+endif
+$(MADE)/java/runtime.jar: $(wildcard runtimes/java/*.java)
+	@mkdir -p $(@D) && rm -rf $(GEN)/java
+	$(Q)javac --release 11 -Xlint:all -Werror -d $(GEN)/java $^
+	$(Q)jar --create --file $@ -C $(GEN)/java .
 $(GEN)/embedded.c: tools/embed.py $(RUNTIMES) $(RUNTIMES_MADE)
 	@mkdir -p $(@D) $(MADE)
 	$(Q)$(PYTHON) tools/embed.py $@ runtimes $(MADE)

@@ -81,9 +81,9 @@ static inline long call6(long n, long a, long b, long c, long d, long e, long f)
 			 : "rcx", "r11", "memory");
 	return rc;
 }
-#define CALL(n, ...)                            CALL_(n, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define CALL_(n, a, b, c, d, e, f, ...)         call6((n), (long)(a), (long)(b), (long)(c), \
-	(long)(d), (long)(e), (long)(f))
+#define CALL(n, ...) CALL_(n, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define CALL_(n, a, b, c, d, e, f, ...) \
+	call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* ---- lines of /proc/self/maps ---- */
 

@@ -125,8 +125,7 @@ static void open_image(void)
 	long at;
 
 	state.fd = (int)CALL(SYS_open, state.argv[1], O_RDONLY | O_CLOEXEC);
-	if (state.fd < 0 || CALL(SYS_fstat, state.fd, &st) < 0 ||
-		(uint64_t)st.st_size < sizeof *im)
+	if (state.fd < 0 || CALL(SYS_fstat, state.fd, &st) < 0 || (uint64_t)st.st_size < sizeof *im)
 		instead("there is none");
 	state.image_bytes = (uint64_t)st.st_size;
 	at = CALL(SYS_mmap, 0, state.image_bytes, PROT_READ, MAP_PRIVATE, state.fd, 0);

@@ -169,8 +169,7 @@ static int add_page(struct tables *t, const struct region *r, uint64_t page)
 	struct run *last = t->image.run_count ? &t->runs[t->image.run_count - 1] : NULL;
 
 	if (last && last->start >= r->start &&
-		page - (last->start + last->bytes) <= GAP_PAGES * PAGE &&
-		r->kind != REGION_FILE) {
+		page - (last->start + last->bytes) <= GAP_PAGES * PAGE && r->kind != REGION_FILE) {
 		last->bytes = page + PAGE - last->start;
 		return 0;
 	}
@@ -327,8 +326,8 @@ static int save(struct tables *t)
 int snapshot_save(int fd, struct resumed *resumed)
 {
 	/* Shared, so that it is not made one mapping with what lies beside it. */
-	struct tables *t = (struct tables *)CALL(SYS_mmap, 0, sizeof *t, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct tables *t = (struct tables *)CALL(
+		SYS_mmap, 0, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int rc;
 
 	if ((long)t < 0 && (long)t > -PAGE)

@@ -95,6 +95,7 @@ int runtimes_check(const struct options *options, str *ret_message)
 		{options->runtime_node, STR_INIT("--runtime-node" NOT_BELOW)},
 		{options->runtime_python, STR_INIT("--runtime-python" NOT_BELOW)},
 		{options->runtime_ruby, STR_INIT("--runtime-ruby" NOT_BELOW)},
+		{options->runtime_java, STR_INIT("--runtime-java" NOT_BELOW)},
 	};
 
 	if (!str_eq(str_c(options->lambda_network), STR("none"))) {
@@ -147,4 +148,14 @@ const char *runtimes_ruby(const struct options *options)
 	static const char *const places[] = {"/usr/local/bin/ruby", "/usr/bin/ruby", NULL};
 
 	return program(options->runtime_ruby, places);
+}
+
+const char *runtimes_java(const struct options *options)
+{
+	static const char *const places[] = {"/usr/local/bin/java", "/usr/bin/java", NULL};
+
+	for (const struct embedded_file *f = embedded_files; f->path; f++)
+		if (str_eq(str_c(f->path), STR("java/runtime.jar")))
+			return program(options->runtime_java, places);
+	return NULL;
 }

@@ -19,7 +19,8 @@
 
 enum {
 	MEMORY_OVERHEAD_MIB = 16, /* PID 1 and page tables, beyond the function's own */
-	COMPANION_NAME_BYTES_MAX = 128
+	COMPANION_NAME_BYTES_MAX = 128,
+	HEAP_PERCENT = 80
 };
 
 #define MIB (UINT64_C(1024) * 1024)
@@ -168,6 +169,21 @@ static void choose_program(struct boot *b)
 		}
 }
 
+/* The heap's part of the function's memory, as its first argument. */
+static void choose_heap(struct boot *b)
+{
+	const struct function *f = boot_function(b->instance);
+	str *argv = arena_new_array(b->arena, str, b->launch.argc + 1);
+
+	if (f->runtime->family != RUNTIME_JAVA)
+		return;
+	argv[0] = b->launch.argv[0];
+	argv[1] = arena_printf(b->arena, "-Xmx%um", f->memory_mb * HEAP_PERCENT / 100);
+	memcpy(argv + 2, b->launch.argv + 1, (b->launch.argc - 1) * sizeof(str));
+	b->launch.argv = argv;
+	b->launch.argc++;
+}
+
 /* External extensions: the files of /opt/extensions, where later layers hide earlier ones. */
 static int find_companions(struct boot *b)
 {
@@ -267,11 +283,12 @@ int boot_container(struct boot *b)
 		b->needs_exec = false;
 	}
 	b->launch = runtime_launch(s, b->arena, runtime);
+	choose_heap(b);
 	if (!i->restored)
 		choose_program(b);
 	if (b->launch.mount)
 		b->mounts[b->mount_count] = *b->launch.mount;
-	if (f->ephemeral_mb == 512 && !b->needs_exec)
+	if (f->ephemeral_mb == 512 && !b->needs_exec && runtime_pools(runtime))
 		pooled = pool_take(s->pool, runtime);
 	i->started_ns = rt_now();
 	if (!pooled || boot_pooled(b, pooled) < 0)

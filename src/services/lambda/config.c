@@ -147,10 +147,12 @@ static int apply_runtime(struct call *c, bool created, struct function *f)
 	there = runtime->family == RUNTIME_PROVIDED ||
 		(runtime->family == RUNTIME_NODE && s->options.node) ||
 		(runtime->family == RUNTIME_PYTHON && s->options.python) ||
-		(runtime->family == RUNTIME_RUBY && s->options.ruby);
+		(runtime->family == RUNTIME_RUBY && s->options.ruby) ||
+		(runtime->family == RUNTIME_JAVA && s->options.java);
 	if (!there)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"The runtime %.*s is not available on this server: nodejs*, python*, ruby* "
+			"The runtime %.*s is not available on this server: nodejs*, python*, "
+			"ruby*, java* "
 			"(where the programs are installed) and provided.* are.",
 			STR_ARG(name));
 	f->runtime = runtime;

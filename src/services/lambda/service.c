@@ -67,6 +67,7 @@ static void fill_options(struct lambda_options *o)
 	o->python = copy_text(o->python);
 	o->image_folder = copy_text(o->image_folder);
 	o->ruby = copy_text(o->ruby);
+	o->java = copy_text(o->java);
 	o->endpoint_suffix = copy_text(o->endpoint_suffix ? o->endpoint_suffix : "localhost");
 	/* Hardly any instance uses what it may: twice the memory there is. */
 	o->memory_bytes = o->memory_bytes ? o->memory_bytes : 2 * host_memory();
@@ -158,6 +159,7 @@ void lambda_service_free(struct lambda_service *s)
 	mem_free((char *)s->options.python);
 	mem_free((char *)s->options.image_folder);
 	mem_free((char *)s->options.ruby);
+	mem_free((char *)s->options.java);
 	mem_free((char *)s->options.endpoint_suffix);
 	mem_free(s);
 }
