@@ -11,14 +11,14 @@ from test_lambda_run import create
 RUNTIME = "python3.12"
 
 # Init takes a second and leaves traces in memory, in /tmp, in open files and in generators.
-TEXT = """
+TEXT = r"""
 import json, os, random, signal, socket, ssl, sys, time, uuid
 started = time.time()
 time.sleep(1)
 born = str(uuid.uuid4())
 big = {i: str(i) * 10 for i in range(20000)}
 kept = open('/tmp/kept', 'w+')
-kept.write('first line\\\\n')
+kept.write('first line\n')
 kept.flush()
 os.mkdir('/tmp/folder')
 lost = socket.socket()
@@ -38,7 +38,7 @@ print('initialised')
 def handler(event, context):
     time.sleep(event.get('nap', 0))
     os.kill(os.getpid(), signal.SIGUSR1)
-    kept.write('more\\\\n')
+    kept.write('more\n')
     kept.flush()
     with open('/tmp/mine', 'a') as f:
         f.write('x')
@@ -55,7 +55,7 @@ def thread():
     t.start()
     t.join()
     return seen
-""".replace("\\\\", "\\")
+"""
 
 
 def publish(server, name, text, memory=256, **more):
@@ -186,6 +186,40 @@ def test_what_cannot_be_kept(server):
     expect(value, {"n": 2})
     assert "Init Duration" in tail, tail
     assert any("more than one thread" in line for line in log_of(server, "t"))
+
+
+HOSTILE = r"""
+import os, socket, time
+def ask(method, name, body=b''):
+    s = socket.create_connection(('127.0.0.1', 9001))
+    head = f'{method} /2018-06-01/runtime/{name} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n'
+    s.sendall(head.encode() + body)
+    return s.recv(99)[9:12].decode()
+if os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'] == 'snap-start' and not os.path.exists('/var/snapshot/image'):
+    print('next', ask('GET', 'invocation/next'))
+    ask('POST', 'restore/image', %s)
+    time.sleep(60)
+def handler(event, context):
+    return {'again': ask('POST', 'restore/image', b'x'), 'there': os.listdir('/var/snapshot')}
+"""
+
+
+def test_hostile_images(server):
+    """What a function sends instead of its image harms its own instances at most: they are initialised."""
+    magic = "(0x31706e7375726963).to_bytes(8, 'little')"
+    for name, image in (("short", "b'x'"), ("zeros", "bytes(9000)"), ("counts", magic + r" + b'\xff' * 9000"),
+                        ("wild", magic + r" + bytes(12) + b'\2\0\0\0' + (4096).to_bytes(8, 'little') + bytes(9000)")):
+        functions, _ = publish(server, name, HOSTILE % image)
+        seen = settled(functions, name, "1")
+        expect((name, seen["State"], seen["SnapStart"]["OptimizationStatus"]), (name, "Active", "On"))
+        answer = functions.invoke(FunctionName=name, Qualifier="1", Payload=b"{}")
+        value, lines = json.load(answer["Payload"]), "".join(log_of(server, name))
+        assert "next 403" in lines, lines
+        if name == "wild":  # well-formed, and it goes on nowhere
+            expect((answer["FunctionError"], value["errorType"]), ("Unhandled", "Runtime.ExitError"))
+        else:
+            expect(value, {"again": "403", "there": ["image"]})
+            assert "the snapshot is not used" in lines, lines
 
 
 @own_server

@@ -57,7 +57,8 @@ static void handle_next(struct http_exchange *x, struct instance *i)
 	struct instance_poll poll = {.exchange = x};
 	int rc;
 
-	if (!instance_step(i, INSTANCE_NEXT)) {
+	/* One that is to become a snapshot serves nobody. */
+	if (i->snapshotting || !instance_step(i, INSTANCE_NEXT)) {
 		answer_state(x, i, INSTANCE_NEXT);
 		return;
 	}

@@ -10,6 +10,7 @@
 #include "http/http.h"
 #include "services/lambda/credentials.h"
 #include "services/lambda/instance.h"
+#include "services/lambda/log_feed.h"
 #include "services/lambda/pool.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/service.h"
@@ -36,7 +37,8 @@ enum {
 struct snapshot {
 	char name[NAME_BYTES];
 	bool ready; /* else: being made, or impossible */
-	str arn;    /* the function's, and behind it ":VERSION" */
+	uint64_t bytes;
+	str arn; /* the function's, and behind it ":VERSION" */
 };
 
 struct snapshots {
@@ -44,6 +46,7 @@ struct snapshots {
 	struct rt_pool *pool;
 	pthread_mutex_t lock;
 	struct map all; /* by name */
+	uint64_t bytes; /* of all files */
 };
 
 /* `deployment` is drawn for each change of each function, and a version never changes. */
@@ -168,11 +171,37 @@ static bool claim(struct snapshots *s, const struct function *f)
 	return claimed;
 }
 
+/* Under the lock. */
+static void remove_one(struct snapshots *s, str name)
+{
+	struct snapshot *one = map_remove(&s->all, name);
+
+	s->bytes -= one ? one->bytes : 0;
+	snapshot_free(one);
+}
+
 static void drop(struct snapshots *s, str name)
 {
 	pthread_mutex_lock(&s->lock);
-	snapshot_free(map_remove(&s->all, name));
+	remove_one(s, name);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* Is there room for so many more bytes of it? Then they are counted. */
+static bool grow(struct snapshots *s, str name, uint64_t bytes)
+{
+	struct snapshot *one;
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	one = map_get(&s->all, name);
+	ok = one && s->bytes + bytes <= (uint64_t)LAMBDA_SNAPSHOTS_MIB_MAX << 20;
+	if (ok) {
+		one->bytes += bytes;
+		s->bytes += bytes;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return ok;
 }
 
 static void set_ready(struct snapshots *s, str name)
@@ -232,10 +261,9 @@ static bool take_one(struct snapshots *s, str arn, char name[NAME_BYTES])
 	}
 	if (found) {
 		memcpy(name, found->name, NAME_BYTES);
-		map_remove(&s->all, str_c(found->name));
+		remove_one(s, str_c(name));
 	}
 	pthread_mutex_unlock(&s->lock);
-	snapshot_free(found);
 	return found;
 }
 
@@ -327,7 +355,8 @@ static int64_t copy_body(struct http_exchange *x, struct file_job *j)
 			total += (int64_t)have;
 			j->p = chunk;
 			j->n = have;
-			rc = on_pool(j, write_job);
+			rc = grow(j->snapshots, str_c(j->name), have) ? on_pool(j, write_job)
+								      : ERR_NO_SPACE;
 			have = 0;
 		}
 	}
@@ -341,6 +370,9 @@ static int keep_image(struct http_exchange *x, struct instance *i)
 	int64_t n;
 	int rc;
 
+	/* They would have to be there before it, and have other numbers then. */
+	if (i->extensions)
+		return ERR_UNSUPPORTED;
 	name_of(&i->function->function, j.name);
 	TRY(on_pool(&j, open_job));
 	n = copy_body(x, &j);
@@ -375,6 +407,9 @@ void snapshot_receive(struct http_exchange *x, struct instance *i)
 	}
 	i->receiving = true;
 	rc = keep_image(x, i);
+	if (rc < 0 && i->extensions)
+		log_feed_line(i->feed, STR("[WARN] no snapshot can be taken of a function with "
+					   "extensions, each instance is initialised anew\n"));
 	runtime_api_answer(x, 202, STR("{\"status\":\"OK\"}\n"));
 	if (i->job)
 		instance_snapshot_taken(i);
