@@ -77,9 +77,28 @@ MODELS  := $(sort $(basename $(notdir $(wildcard src/services/*/*.model))))
 GEN_OBJ  = $(patsubst %,$(BUILD)/gen/model_%.o,$(MODELS)) $(BUILD)/gen/models.o $(BUILD)/gen/embedded.o
 # The programs of runtimes/, as bytes of the binary.
 RUNTIMES := $(sort $(shell find runtimes -type f 2>/dev/null))
-$(GEN)/embedded.c: tools/embed.py $(RUNTIMES)
+# Of these some are compiled: SnapStart's two halves, without a C library, so far for x86-64.
+MADE          := $(GEN)/runtimes
+SNAPSHOT_CC    = $(CC) -std=gnu17 -O2 $(WARN) -D_GNU_SOURCE -ffreestanding -fno-builtin -fno-stack-protector \
+                 -fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -Wl,-z,noexecstack
+RUNTIMES_MADE := $(if $(filter x86_64,$(shell uname -m)),$(MADE)/python/libsnapshot $(MADE)/python/restore)
+$(MADE)/python/libsnapshot: runtimes/snapshot/save.c runtimes/snapshot/image.h
 	@mkdir -p $(@D)
-	$(Q)$(PYTHON) tools/embed.py $@ runtimes
+	$(Q)$(SNAPSHOT_CC) -fPIC -shared $< -o $@
+$(MADE)/python/restore: runtimes/snapshot/restore.c runtimes/snapshot/image.h
+	@mkdir -p $(@D)
+	$(Q)$(SNAPSHOT_CC) -static -fno-pie -no-pie -mcmodel=large -Wl,-Ttext-segment=0x2000000000 $< -o $@
+# Without a Java compiler there are no java functions, and the server says so.
+ifneq ($(shell command -v javac 2>/dev/null),)
+RUNTIMES_MADE += $(MADE)/java/runtime.jar
+endif
+$(MADE)/java/runtime.jar: $(wildcard runtimes/java/*.java)
+	@mkdir -p $(@D) && rm -rf $(GEN)/java
+	$(Q)javac --release 11 -Xlint:all -Werror -d $(GEN)/java $^
+	$(Q)jar --create --file $@ -C $(GEN)/java .
+$(GEN)/embedded.c: tools/embed.py $(RUNTIMES) $(RUNTIMES_MADE)
+	@mkdir -p $(@D) $(MADE)
+	$(Q)$(PYTHON) tools/embed.py $@ runtimes $(MADE)
 define model_rule
 $(GEN)/model_$(basename $(notdir $(1))).c: $(1) $$(wildcard $(basename $(1)).override) \
 		tools/model_compile.py tools/pattern.py

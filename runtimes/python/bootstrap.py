@@ -126,11 +126,14 @@ class Log:
     """Records of any content on the framed descriptor; lines on standard output without one."""
 
     def __init__(self):
+        self.read_environment()
+        self.request_id = None
+        self.tenant_id = None
+
+    def read_environment(self):
         self.fd = int(os.environ.pop("_LAMBDA_TELEMETRY_LOG_FD", "-1") or -1)
         self.json = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
         self.level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-        self.request_id = None
-        self.tenant_id = None
 
     def write(self, text):
         data = text.encode("utf-8", "backslashreplace")
@@ -524,6 +527,34 @@ def serve(api, log, handler):
         log.request_id = None
 
 
+# --- SnapStart ----------------------------------------------------------------------------------------
+
+# What is another one's in each instance.
+INSTANCE_VARIABLES = (b"AWS_ACCESS_KEY_ID", b"AWS_SECRET_ACCESS_KEY", b"AWS_SESSION_TOKEN",
+                      b"AWS_LAMBDA_LOG_STREAM_NAME", b"_LAMBDA_TELEMETRY_LOG_FD")
+
+
+def take_snapshot(api, log):
+    """Returns in instances that go on from it; where there can be none the process waits for its end."""
+    import _cirrus_snapshot as snapshot
+    snapshot.run_hooks("get_before_snapshot")
+    flush()
+    try:
+        environment = snapshot.take(api, (log.fd,))
+    except snapshot.Impossible as e:
+        log.write(f"[WARN] no snapshot can be taken, each instance is initialised anew: {e}\n")
+        api.send(api.post("restore/image", b""))
+        api.receive()
+        while True:
+            time.sleep(3600)
+    for one in environment.split(b"\0"):
+        name, _, value = one.partition(b"=")
+        if name in INSTANCE_VARIABLES:  # the others are as init left them
+            os.environb[name] = value
+    log.read_environment()
+    snapshot.run_hooks("get_after_restore")
+
+
 # --- main -------------------------------------------------------------------------------------------
 
 def main():
@@ -540,8 +571,11 @@ def main():
     sys.modules["bootstrap"] = sys.modules["__main__"]
     sys.argv = [sys.argv[0]]
     api = Api(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    snapshot = os.environ.pop("_CIRRUS_SNAPSHOT", None)
     try:
         handler = load_handler(os.environ["_HANDLER"])
+        if snapshot:
+            take_snapshot(api, log)
     except Exception as e:
         report = report_of(e, "")
         log.error(report)

@@ -6,6 +6,7 @@
 
 #include "sandbox/sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -47,8 +48,8 @@ static int protect(const char *path, uint64_t attributes, bool deep)
 static const char *const folders[] = {"template", "template/usr", "template/etc",
 	"template/etc/ssl", "template/etc/ssl/certs", "template/etc/alternatives", "template/var",
 	"template/var/task", "template/var/runtime", "template/var/lang", "template/var/tmp",
-	"template/opt", "template/tmp", "template/proc", "template/sys", "template/dev",
-	"template/run", "template/home", "template/root", "template/mnt"};
+	"template/var/snapshot", "template/opt", "template/tmp", "template/proc", "template/sys",
+	"template/dev", "template/run", "template/home", "template/root", "template/mnt"};
 
 /* Small files of the host's /etc that programs read; those that are not there are left out. */
 static const char *const copied[] = {"ld.so.cache", "localtime", "ssl/openssl.cnf", "services",
@@ -195,6 +196,29 @@ static int show(const char *from, const char *to, struct sandbox_error *error)
 	return place(tree, to) == 0 ? 0 : fail(error, "mount", from);
 }
 
+/* Where Debian keeps files that a Java machine does not start without. */
+static int show_java(struct sandbox_error *error)
+{
+	DIR *d = opendir("/etc");
+	struct dirent *e;
+	char from[128], to[128];
+	int rc = 0;
+
+	while (d && rc == 0 && (e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+
+		if (strncmp(e->d_name, "java-", 5) != 0 || n < 8 || n > 64 ||
+			strcmp(e->d_name + n - 8, "-openjdk") != 0)
+			continue;
+		snprintf(from, sizeof from, "/etc/%.64s", e->d_name);
+		snprintf(to, sizeof to, "template/etc/%.64s", e->d_name);
+		rc = mkdir(to, 0755) != 0 ? fail(error, "make", from) : show(from, to, error);
+	}
+	if (d)
+		closedir(d);
+	return rc;
+}
+
 static int build_template(struct sandbox_error *error)
 {
 	static const char *const top[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
@@ -213,6 +237,8 @@ static int build_template(struct sandbox_error *error)
 		rc = show("/etc/ssl/certs", "template/etc/ssl/certs", error);
 	if (rc == 0)
 		rc = show("/etc/alternatives", "template/etc/alternatives", error);
+	if (rc == 0)
+		rc = show_java(error);
 	if (rc != 0)
 		return rc;
 	/* A mount of its own, so that it can be cloned with all that is below it. */

@@ -56,9 +56,9 @@ enum sandbox_source {
 
 /*
  * One read-only, nosuid, nodev mount. Targets are the fixed places of the root: /var/task,
- * /var/runtime, /var/lang, /opt; each once, but /opt: folders that follow one another on it are
- * shown as one, where the later hide what the earlier have under the same name. No symbolic link is
- * followed in `path`.
+ * /var/runtime, /var/lang, /var/snapshot, /opt; each once, but /opt: folders that follow one
+ * another on it are shown as one, where the later hide what the earlier have under the same name.
+ * No symbolic link is followed in `path`.
  *
  * Mounts on "/", the first ones of a description that is not pooled, are the layers of an image,
  * the lowest first: they are the root then, read-only, instead of the host's programs. They may

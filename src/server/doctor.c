@@ -356,6 +356,9 @@ static bool report(struct arena *a, const struct options *o, bool json)
 			"install python3, or name it with --runtime-python"),
 		runtime(a, "ruby", runtimes_ruby(o),
 			"install ruby, or name it with --runtime-ruby"),
+		runtime(a, "java", runtimes_java(o),
+			"install openjdk-17-jdk-headless and build again, or name a java with "
+			"--runtime-java"),
 	};
 	bool good = true;
 

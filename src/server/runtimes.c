@@ -43,6 +43,12 @@ static bool same_content(const char *path, str wanted)
 	return same && at == wanted.n;
 }
 
+/* Programs are known by their first bytes. */
+static mode_t mode_of(str content)
+{
+	return str_starts(content, STR("\177ELF")) ? 0755 : 0644;
+}
+
 static int write_file(struct arena *a, const char *path, str content)
 {
 	const char *temporary = arena_printf(a, "%s.new", path).p;
@@ -53,8 +59,8 @@ static int write_file(struct arena *a, const char *path, str content)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return rc_from_errno(errno);
-	if (write(fd, content.p, content.n) != (ssize_t)content.n || fchmod(fd, 0644) < 0 ||
-		rename(temporary, path) < 0)
+	if (write(fd, content.p, content.n) != (ssize_t)content.n ||
+		fchmod(fd, mode_of(content)) < 0 || rename(temporary, path) < 0)
 		rc = rc_from_errno(errno);
 	close(fd);
 	return rc;
@@ -89,6 +95,7 @@ int runtimes_check(const struct options *options, str *ret_message)
 		{options->runtime_node, STR_INIT("--runtime-node" NOT_BELOW)},
 		{options->runtime_python, STR_INIT("--runtime-python" NOT_BELOW)},
 		{options->runtime_ruby, STR_INIT("--runtime-ruby" NOT_BELOW)},
+		{options->runtime_java, STR_INIT("--runtime-java" NOT_BELOW)},
 	};
 
 	if (!str_eq(str_c(options->lambda_network), STR("none"))) {
@@ -141,4 +148,14 @@ const char *runtimes_ruby(const struct options *options)
 	static const char *const places[] = {"/usr/local/bin/ruby", "/usr/bin/ruby", NULL};
 
 	return program(options->runtime_ruby, places);
+}
+
+const char *runtimes_java(const struct options *options)
+{
+	static const char *const places[] = {"/usr/local/bin/java", "/usr/bin/java", NULL};
+
+	for (const struct embedded_file *f = embedded_files; f->path; f++)
+		if (str_eq(str_c(f->path), STR("java/runtime.jar")))
+			return program(options->runtime_java, places);
+	return NULL;
 }

@@ -23,5 +23,7 @@ must_use int runtimes_check(const struct options *options, str *ret_message);
 const char *runtimes_node(const struct options *options);
 const char *runtimes_python(const struct options *options);
 const char *runtimes_ruby(const struct options *options);
+/* NULL also when this binary was built without a Java compiler, and so has no program for it. */
+const char *runtimes_java(const struct options *options);
 
 #endif

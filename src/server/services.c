@@ -71,6 +71,7 @@ static int new_lambda(struct services *s)
 		.python = runtimes_python(o->options),
 		.image_folder = o->options->image_folder,
 		.ruby = runtimes_ruby(o->options),
+		.java = runtimes_java(o->options),
 		.pool = (unsigned)o->options->pool,
 		.burst = (unsigned)o->options->burst,
 		.instances_max = services_instances(o->options),

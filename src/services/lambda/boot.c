@@ -13,12 +13,14 @@
 #include "services/lambda/instance.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 
 #include <stdio.h>
 
 enum {
 	MEMORY_OVERHEAD_MIB = 16, /* PID 1 and page tables, beyond the function's own */
-	COMPANION_NAME_BYTES_MAX = 128
+	COMPANION_NAME_BYTES_MAX = 128,
+	HEAP_PERCENT = 80
 };
 
 #define MIB (UINT64_C(1024) * 1024)
@@ -48,10 +50,14 @@ static int credentials(struct instance *i, struct arena *a, struct environment_f
 	return 0;
 }
 
-static struct sandbox_limits limits_of(const struct function *f)
+static struct sandbox_limits limits_of(const struct instance *i)
 {
+	const struct function *f = boot_function(i);
+	/* A process that becomes a snapshot writes it to /tmp first. */
+	uint64_t memory_mb = i->snapshotting ? 2 * (uint64_t)f->memory_mb : f->memory_mb;
+
 	return (struct sandbox_limits){
-		.memory_bytes = (f->memory_mb + MEMORY_OVERHEAD_MIB) * MIB,
+		.memory_bytes = (memory_mb + MEMORY_OVERHEAD_MIB) * MIB,
 		.cpu_millis = 0, /* all there is while it initialises, as at AWS */
 		.tmp_bytes = f->ephemeral_mb * MIB,
 	};
@@ -59,12 +65,10 @@ static struct sandbox_limits limits_of(const struct function *f)
 
 static struct sandbox_assign assignment(const struct boot *b)
 {
-	const struct function *f = boot_function(b->instance);
-
 	return (struct sandbox_assign){
 		.mounts = b->mounts, /* all but the last: the runtime is there already */
-		.mount_count = 1 + f->layer_count,
-		.limits = limits_of(f),
+		.mount_count = b->mount_count,
+		.limits = limits_of(b->instance),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
 		.environment = b->environment,
@@ -94,8 +98,8 @@ static int boot_fresh(struct boot *b)
 	struct instance *i = b->instance;
 	struct sandbox_spec spec = {
 		.mounts = b->mounts,
-		.mount_count = 1 + boot_function(i)->layer_count + (b->launch.mount ? 1 : 0),
-		.limits = limits_of(boot_function(i)),
+		.mount_count = b->mount_count + (b->launch.mount ? 1 : 0),
+		.limits = limits_of(i),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
 		.environment = b->environment,
@@ -165,6 +169,21 @@ static void choose_program(struct boot *b)
 		}
 }
 
+/* The heap's part of the function's memory, as its first argument. */
+static void choose_heap(struct boot *b)
+{
+	const struct function *f = boot_function(b->instance);
+	str *argv = arena_new_array(b->arena, str, b->launch.argc + 1);
+
+	if (f->runtime->family != RUNTIME_JAVA)
+		return;
+	argv[0] = b->launch.argv[0];
+	argv[1] = arena_printf(b->arena, "-Xmx%um", f->memory_mb * HEAP_PERCENT / 100);
+	memcpy(argv + 2, b->launch.argv + 1, (b->launch.argc - 1) * sizeof(str));
+	b->launch.argv = argv;
+	b->launch.argc++;
+}
+
 /* External extensions: the files of /opt/extensions, where later layers hide earlier ones. */
 static int find_companions(struct boot *b)
 {
@@ -206,14 +225,36 @@ static int find_companions(struct boot *b)
 	return 0;
 }
 
+/* Does it go on from a snapshot? One that is missing is made beside it. */
+static bool find_snapshot(struct boot *b)
+{
+	struct instance *i = b->instance;
+	const struct function *f = boot_function(i);
+	str folder;
+
+	if (!function_snaps(f) || i->snapshotting || b->companion_count)
+		return false;
+	if (!snapshot_folder(i->service->snapshots, b->arena, f, &folder)) {
+		if (f->snap_start == SNAP_START_ON)
+			snapshot_begin(i->service, f);
+		return false;
+	}
+	b->mounts[b->mount_count++] =
+		(struct sandbox_mount){SANDBOX_FROM_DATA, folder, STR("/var/snapshot")};
+	i->restored = true;
+	return true;
+}
+
 int boot_container(struct boot *b)
 {
 	struct instance *i = b->instance;
 	struct lambda_service *s = i->service;
 	const struct function *f = boot_function(i);
-	struct environment_facts facts = {
-		.log_stream = log_feed_stream(i->feed), .provisioned = i->provisioned};
+	struct environment_facts facts = {.log_stream = log_feed_stream(i->feed),
+		.provisioned = i->provisioned,
+		.snapshot = i->snapshotting};
 	struct sandbox_container *pooled = NULL;
+	const struct lambda_runtime *runtime = f->runtime;
 	int rc = service_await_sandbox(s, b->deadline);
 
 	if (rc == ERR_UNSUPPORTED)
@@ -221,7 +262,7 @@ int boot_container(struct boot *b)
 	TRY(rc);
 	TRY(credentials(i, b->arena, &facts, &b->error));
 	if (function_is_image(f)) {
-		struct sandbox_limits limits = limits_of(f);
+		struct sandbox_limits limits = limits_of(i);
 
 		b->launch.pipe_count = 1;
 		i->started_ns = rt_now();
@@ -231,16 +272,24 @@ int boot_container(struct boot *b)
 	TRY(code_pin(s->code, f->code_hex, b->deadline, &i->pin));
 	TRY(code_ensure(s->code, i->pin, b->deadline, &b->error));
 	b->environment = environment_build(b->arena, f, &facts, &b->environment_count);
-	b->launch = runtime_launch(s, b->arena, f->runtime);
 	b->mounts[0] =
 		(struct sandbox_mount){SANDBOX_FROM_DATA, code_tree_path(i->pin), STR("/var/task")};
 	TRY(pin_layers(b));
 	TRY(find_companions(b));
-	choose_program(b);
+	b->mount_count = 1 + f->layer_count;
+	/* What acts when a program is executed has acted when the snapshot was made. */
+	if (find_snapshot(b)) {
+		runtime = lambda_runtime_snapshot();
+		b->needs_exec = false;
+	}
+	b->launch = runtime_launch(s, b->arena, runtime);
+	choose_heap(b);
+	if (!i->restored)
+		choose_program(b);
 	if (b->launch.mount)
-		b->mounts[1 + f->layer_count] = *b->launch.mount;
-	if (f->ephemeral_mb == 512 && !b->needs_exec)
-		pooled = pool_take(s->pool, f->runtime);
+		b->mounts[b->mount_count] = *b->launch.mount;
+	if (f->ephemeral_mb == 512 && !b->needs_exec && runtime_pools(runtime))
+		pooled = pool_take(s->pool, runtime);
 	i->started_ns = rt_now();
 	if (!pooled || boot_pooled(b, pooled) < 0)
 		TRY(boot_fresh(b));

@@ -17,7 +17,9 @@ struct boot {
 	struct sandbox_error error;
 	/* private */
 	struct runtime_launch launch;
-	struct sandbox_mount mounts[2 + FUNCTION_LAYERS_MAX]; /* code, layers, runtime */
+	/* code, layers, snapshot, runtime */
+	struct sandbox_mount mounts[3 + FUNCTION_LAYERS_MAX];
+	unsigned mount_count; /* without the runtime's, which is last */
 	const str *environment;
 	uint32_t environment_count;
 	str *companions; /* paths of the external extensions */

@@ -49,11 +49,6 @@ static bool harmless_vpc(const struct value *v)
 	       !value_bool(v, "Ipv6AllowedForDualStack", false);
 }
 
-static bool harmless_snap_start(const struct value *v)
-{
-	return !str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"));
-}
-
 static bool harmless_never(const struct value *v unused_arg)
 {
 	return false;
@@ -67,7 +62,6 @@ static const struct refusal {
 	{"VpcConfig", harmless_vpc, "functions reach this server only"},
 	{"KMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 	{"FileSystemConfigs", harmless_empty_list, "there are no file systems to mount"},
-	{"SnapStart", harmless_snap_start, "only ApplyOn None is there"},
 	{"CapacityProviderConfig", harmless_never, "there are no managed instances"},
 	{"PublishTo", harmless_never, "there are no managed instances"},
 };
@@ -147,10 +141,12 @@ static int apply_runtime(struct call *c, bool created, struct function *f)
 	there = runtime->family == RUNTIME_PROVIDED ||
 		(runtime->family == RUNTIME_NODE && s->options.node) ||
 		(runtime->family == RUNTIME_PYTHON && s->options.python) ||
-		(runtime->family == RUNTIME_RUBY && s->options.ruby);
+		(runtime->family == RUNTIME_RUBY && s->options.ruby) ||
+		(runtime->family == RUNTIME_JAVA && s->options.java);
 	if (!there)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"The runtime %.*s is not available on this server: nodejs*, python*, ruby* "
+			"The runtime %.*s is not available on this server: nodejs*, python*, "
+			"ruby*, java* "
 			"(where the programs are installed) and provided.* are.",
 			STR_ARG(name));
 	f->runtime = runtime;
@@ -360,6 +356,32 @@ static int apply_durable(struct call *c, bool created, struct function *f)
 	return 0;
 }
 
+/* Also after a change of what it depends on. */
+static int apply_snap_start(struct call *c, struct function *f)
+{
+	const struct value *v = value_get(c->in, "SnapStart");
+
+	if (v)
+		f->snap_start = str_eq(value_str(v, "ApplyOn"), STR("PublishedVersions"))
+					? SNAP_START_PUBLISHED
+					: SNAP_START_NONE;
+	if (!f->snap_start)
+		return 0;
+	if (function_is_image(f))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"SnapStart is not supported for functions of container images (PackageType "
+			"Image).");
+	if (!lambda_runtime_snaps(f->runtime))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"%.*s is not supported for SnapStart enabled functions.",
+			STR_ARG(f->runtime_name));
+	if (f->ephemeral_mb > 512)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Ephemeral storage of more than 512 MB is not supported for SnapStart "
+			"enabled functions.");
+	return 0;
+}
+
 int config_apply(struct call *c, bool created, struct function *f)
 {
 	if (value_has(c->in, "Role"))
@@ -380,6 +402,7 @@ int config_apply(struct call *c, bool created, struct function *f)
 	if (value_has(value_get(c->in, "TracingConfig"), "Mode"))
 		f->tracing_active =
 			str_eq(value_str(value_get(c->in, "TracingConfig"), "Mode"), STR("Active"));
+	TRY(apply_snap_start(c, f));
 	return apply_logging(c, created, f);
 }
 

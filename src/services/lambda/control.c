@@ -15,6 +15,7 @@
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
 #include "services/lambda/signing.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/store.h"
 #include "services/lambda/upload.h"
 
@@ -146,6 +147,8 @@ int control_create_function(struct call *c)
 		f.qualifier = f.version;
 	function_render(c->arena, &f, c->out);
 	transition_begin(self(c), f.account, f.region, f.name);
+	if (!function_is_latest(&f) && f.state == FUNCTION_PENDING)
+		snapshot_begin(self(c), &f);
 	return 0;
 }
 
@@ -381,8 +384,11 @@ int control_update_function_code(struct call *c)
 		if (!str_eq(new.code_hex, old.code_hex))
 			release_all(c, &old);
 	}
-	if (!function_is_latest(&f))
+	if (!function_is_latest(&f)) {
 		f.qualifier = f.version;
+		if (f.state == FUNCTION_PENDING && !dry)
+			snapshot_begin(s, &f);
+	}
 	function_render(c->arena, &f, c->out);
 	return 0;
 }
@@ -412,6 +418,8 @@ int control_delete_function(struct call *c)
 	provisioned_apply(s, account, c->region, name.name);
 	durables_forget(s, account, c->region, name.name);
 	scheduler_forget(s->scheduler, account, c->region, name.name, STR_NULL);
+	snapshot_forget(
+		s->snapshots, function_arn(c->arena, account, c->region, name.name, STR_NULL));
 	for (size_t i = 0; i < codes.count; i++)
 		code_release(s, codes.hex[i]);
 	c->status = 204;

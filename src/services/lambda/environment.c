@@ -70,7 +70,11 @@ static void set_own(
 	set(e, STR("AWS_LAMBDA_FUNCTION_VERSION"), f->version);
 	set(e, STR("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), arena_printf(e->arena, "%u", f->memory_mb));
 	set(e, STR("AWS_LAMBDA_INITIALIZATION_TYPE"),
-		facts->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
+		facts->provisioned  ? STR("provisioned-concurrency")
+		: function_snaps(f) ? STR("snap-start")
+				    : STR("on-demand"));
+	if (facts->snapshot)
+		set(e, STR("_CIRRUS_SNAPSHOT"), STR("1"));
 	set(e, STR("AWS_LAMBDA_LOG_GROUP_NAME"), f->log_group);
 	set(e, STR("AWS_LAMBDA_LOG_STREAM_NAME"), facts->log_stream);
 	if (function_logs_json(f)) {

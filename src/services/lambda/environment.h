@@ -17,6 +17,7 @@ struct environment_facts {
 	str log_stream;
 	str access_key, secret_key, session_token;
 	bool provisioned; /* initialised before anybody called */
+	bool snapshot;    /* to be kept as a snapshot when it is initialised */
 };
 
 /* NAME=VALUE strings in the arena; *ret_count of them. */

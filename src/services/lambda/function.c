@@ -51,14 +51,35 @@ const struct lambda_runtime *lambda_runtime_find(str name)
 	return NULL;
 }
 
+const struct lambda_runtime *lambda_runtime_snapshot(void)
+{
+	static const struct lambda_runtime snapshot = {
+		STR_INIT("snapshot"), RUNTIME_SNAPSHOT, false};
+
+	return &snapshot;
+}
+
+bool lambda_runtime_snaps(const struct lambda_runtime *runtime)
+{
+#ifdef __x86_64__
+	/* Python 3.12 and newer: the first that are not are of two digits, too. */
+	return runtime->family == RUNTIME_PYTHON && runtime->name.n == sizeof("python3.12") - 1 &&
+	       str_cmp(runtime->name, STR("python3.12")) >= 0;
+#else
+	(void)runtime;
+	return false;
+#endif
+}
+
 /* ---- the record ---- */
 
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
 
 /* Those that decide whether there is something new to publish come first. */
-enum { PUBLISHED_FIELDS = 20 };
+enum { PUBLISHED_FIELDS = 21 };
 
 #define FIELDS(X)                                            \
+	X("snap-start", FIELD_U32, snap_start)               \
 	X("dead-letters", FIELD_TEXT, dead_letters)          \
 	X("image", FIELD_TEXT, image)                        \
 	X("image-config", FIELD_TEXT, image_config)          \
@@ -442,8 +463,9 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_add_str(value_put_list(out, "Architectures"), f->architecture);
 	value_put_int(value_put_struct(out, "EphemeralStorage"), "Size", f->ephemeral_mb);
 	v = value_put_struct(out, "SnapStart");
-	value_put_str(v, "ApplyOn", STR("None"));
-	value_put_str(v, "OptimizationStatus", STR("Off"));
+	value_put_str(v, "ApplyOn", f->snap_start ? STR("PublishedVersions") : STR("None"));
+	value_put_str(
+		v, "OptimizationStatus", f->snap_start == SNAP_START_ON ? STR("On") : STR("Off"));
 	v = value_put_struct(out, "LoggingConfig");
 	value_put_str(v, "LogFormat", function_logs_json(f) ? STR("JSON") : STR("Text"));
 	if (function_logs_json(f)) {

@@ -19,9 +19,11 @@ enum runtime_family {
 	RUNTIME_NODE,
 	RUNTIME_PYTHON,
 	RUNTIME_RUBY,
+	RUNTIME_JAVA,
 	RUNTIME_PROVIDED,
 	RUNTIME_OTHER,
-	RUNTIME_IMAGE
+	RUNTIME_IMAGE,
+	RUNTIME_SNAPSHOT /* goes on from a snapshot (snapshot.h), of whatever runtime it is */
 };
 
 struct lambda_runtime {
@@ -31,9 +33,16 @@ struct lambda_runtime {
 };
 /* NULL: no such identifier. The empty name is that of functions of container images. */
 const struct lambda_runtime *lambda_runtime_find(str name);
+/* What containers are started as that go on from a snapshot. */
+const struct lambda_runtime *lambda_runtime_snapshot(void);
+/* Can functions of it be kept as a snapshot: by AWS's rules, and here? */
+bool lambda_runtime_snaps(const struct lambda_runtime *runtime);
 
 enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_FAILED };
 enum function_update { UPDATE_NONE, UPDATE_SUCCESSFUL, UPDATE_IN_PROGRESS, UPDATE_FAILED };
+
+/* SnapStart: of published versions; the last is a version's that has been optimised. */
+enum function_snap_start { SNAP_START_NONE, SNAP_START_PUBLISHED, SNAP_START_ON };
 
 struct function_pair { /* a variable, a tag */
 	str name, value;
@@ -57,6 +66,7 @@ struct function {
 	str description, role, runtime_name, handler, architecture;
 	const struct lambda_runtime *runtime;
 	uint32_t timeout_s, memory_mb, ephemeral_mb;
+	uint32_t snap_start; /* enum function_snap_start */
 	bool has_environment;
 	const struct function_pair *variables;
 	uint32_t variable_count;
@@ -106,6 +116,12 @@ static inline bool function_is_latest(const struct function *f)
 static inline bool function_is_durable(const struct function *f)
 {
 	return f->durable_timeout_s > 0;
+}
+
+/* A version whose instances go on from a snapshot, where there is one. */
+static inline bool function_snaps(const struct function *f)
+{
+	return f->snap_start != SNAP_START_NONE && !function_is_latest(f);
 }
 
 static inline bool function_logs_json(const struct function *f)

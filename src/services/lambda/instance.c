@@ -24,6 +24,7 @@
 #include "services/lambda/report.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/telemetry.h"
 
 #include <signal.h>
@@ -130,6 +131,15 @@ void instance_init_failed(struct instance *i, str payload, str type)
 	end_with(i, SHUTDOWN_FAILURE);
 }
 
+void instance_snapshot_taken(struct instance *i)
+{
+	rt_timer_stop(&i->timer);
+	outcome_drain(i);
+	i->init_ns = -1;
+	outcome_init_done(i);
+	outcome_started(i, true);
+}
+
 static void init_timed_out(struct instance *i)
 {
 	struct arena a cleanup(arena_done_p) = {0};
@@ -144,8 +154,9 @@ static void init_timed_out(struct instance *i)
 	} else {
 		/* As AWS does: once more, inside the invocation, with the function's time. */
 		outcome_init_timed_out(i);
-		if (i->provisioned ||
-			instance_begin(i->entry, i->memory_reserved, INSTANCE_SECOND) < 0) {
+		snapshot_failed(i, STR("Sandbox.Timedout"), STR("The init phase took too long."));
+		if (i->provisioned || i->snapshotting ||
+			instance_begin(i->entry, i->memory_reserved, INSTANCE_SECOND, NULL) < 0) {
 			outcome_started(i, false);
 		} else {
 			/* It goes on with our place among the starting ones. */
@@ -546,6 +557,7 @@ static void release(struct instance *i)
 	for (uint32_t k = 0; k < function_of(i)->layer_count; k++)
 		if (code_unpin(i->service->code, i->layers[k]))
 			code_release(i->service, function_of(i)->layers[k].hex);
+	snapshot_ended(i);
 	log_feed_close(i->feed);
 	shard_number_free(i->shard, i->number);
 	scheduler_gone(i->entry, i);
@@ -728,8 +740,10 @@ static void boot_fiber(void *arg)
 	struct instance *i = check_object(arg, struct instance, INSTANCE_MAGIC);
 	struct arena a cleanup(arena_done_p) = {0};
 	struct boot b = {.instance = i, .arena = &a, .deadline = rt_after_ms(BOOT_DEADLINE_MS)};
-	int64_t budget = i->phase_invoke ? function_of(i)->timeout_s * RT_NS_S
-					 : LAMBDA_INIT_MS_MAX * RT_NS_MS;
+	int64_t timeout_ns = function_of(i)->timeout_s * RT_NS_S;
+	int64_t budget = i->phase_invoke   ? timeout_ns
+			 : i->snapshotting ? MAX(LAMBDA_SNAPSHOT_MS_MAX * RT_NS_MS, timeout_ns)
+					   : LAMBDA_INIT_MS_MAX * RT_NS_MS;
 	int rc;
 
 	arena_init(&a, SIZE_MAX);
@@ -748,8 +762,9 @@ static void boot_fiber(void *arg)
 		sandbox_kill(i->container);
 	else
 		check(instance_step(i, INSTANCE_STARTED));
-	outcome_say(i,
-		(struct platform_event){.kind = PLATFORM_INIT_START, .in_invoke = i->phase_invoke});
+	outcome_say(i, (struct platform_event){
+			       .kind = i->restored ? PLATFORM_RESTORE_START : PLATFORM_INIT_START,
+			       .in_invoke = i->phase_invoke});
 	if (!i->ending)
 		rt_timer_set(&i->timer, i->started_ns + budget);
 	/* From here on the container's end frees the instance, when nobody holds it. */
@@ -762,7 +777,8 @@ static void boot_fiber(void *arg)
 	instance_let(i);
 }
 
-int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind)
+int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind,
+	struct snapshot_job *job)
 {
 	struct lambda_service *s = shard_service(e->shard);
 	struct instance *i = mem_new(struct instance);
@@ -788,6 +804,8 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind
 	rt_event_init(&i->unheld);
 	i->phase_invoke = kind == INSTANCE_SECOND;
 	i->provisioned = kind == INSTANCE_PROVISIONED;
+	i->snapshotting = kind == INSTANCE_SNAPSHOT;
+	i->job = job;
 	i->starting = true;
 	i->born_ns = rt_now();
 	i->started_ns = i->born_ns;

@@ -23,6 +23,7 @@ struct log_feed;
 struct rt_listener;
 struct rt_stream;
 struct run_failure;
+struct snapshot_job;
 struct telemetry;
 
 #define INSTANCE_MAGIC 0x696e7374u
@@ -71,6 +72,11 @@ struct instance {
 	struct log_feed *feed;
 	bool frozen, pooled, ending, container_ended, starting;
 	bool provisioned; /* kept ready: not given up for being idle */
+	bool restored;    /* it goes on from a snapshot */
+	bool receiving;   /* the image of its own */
+	/* It is there to be kept as a snapshot, and serves nobody; NULL when that is over. */
+	struct snapshot_job *job;
+	bool snapshotting;
 
 	struct extensions *extensions; /* NULL: none */
 	enum shutdown_reason shutdown_reason;
@@ -104,11 +110,13 @@ struct instance {
 enum instance_kind {
 	INSTANCE_ON_DEMAND,
 	INSTANCE_PROVISIONED,
+	INSTANCE_SNAPSHOT, /* to be kept as a snapshot, for `job`; else that is NULL */
 	/* A first one did not finish its init phase in 10 s; this one has the function's time-out.
 	 */
 	INSTANCE_SECOND
 };
-must_use int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind);
+must_use int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind kind,
+	struct snapshot_job *job);
 /*
  * Gives it the event and waits for the answer. The instance was taken off the idle list. ERR_BUSY:
  * it could not take the event (it has just ended, or does not ask for work): try another.
@@ -142,6 +150,8 @@ void instance_answered(struct instance *i, str function_error, str payload);
 void instance_answered_badly(struct instance *i, const struct run_failure *failure);
 /* Init failed: the error's payload and type. After _INIT_ERROR. */
 void instance_init_failed(struct instance *i, str payload, str type);
+/* Its snapshot has been taken: init is over. */
+void instance_snapshot_taken(struct instance *i);
 /* An extension asks for the next event, parked. */
 void instance_extension_polled(struct instance *i) mayyield;
 /* An extension reports that it cannot go on: of type Extension.InitError or Extension.ExitError. */

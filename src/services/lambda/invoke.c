@@ -34,6 +34,25 @@ int invoke_find(struct lambda_service *s, struct arena *a, str account, str regi
 	return scheduler_function(s->scheduler, account, region, name, version, ret_function);
 }
 
+static int fault_pending(struct arena *a, const struct function_ref *f, struct fault *fault)
+{
+	if (function_snaps(&f->function))
+		return lambda_fault_set(fault, a, LAMBDA_SNAP_START_NOT_READY,
+			"Lambda is initializing your function. It will be ready to invoke once "
+			"your function state becomes ACTIVE.");
+	return lambda_fault_set(fault, a, LAMBDA_CONFLICT,
+		"The operation cannot be performed at this time. The function is currently in the "
+		"following state: Pending");
+}
+
+static int fault_failed(struct arena *a, const struct function_ref *f, struct fault *fault)
+{
+	return lambda_fault_set(fault, a, LAMBDA_CONFLICT,
+		"The operation cannot be performed at this time. The function is currently in the "
+		"following state: Failed. %.*s",
+		STR_ARG(f->function.reason));
+}
+
 /* The function to run, and the ARN by which it was called: 0, or ERR_FAULT. */
 static int resolve(struct lambda_service *s, struct arena *a, const struct invoke_request *r,
 	struct function_ref **ret_function, str *ret_arn, struct fault *fault)
@@ -41,6 +60,7 @@ static int resolve(struct lambda_service *s, struct arena *a, const struct invok
 	struct function_name name;
 	int64_t deadline = rt_after_ms(PENDING_MS);
 	str account, region;
+	int rc;
 
 	if (function_name_parse(r->function, &name) < 0)
 		return lambda_fault_set(fault, a, LAMBDA_INVALID_PARAMETER,
@@ -56,16 +76,17 @@ static int resolve(struct lambda_service *s, struct arena *a, const struct invok
 
 		if (TRY(invoke_find(s, a, account, region, name.name, name.qualifier, &f)) == 0)
 			return fault_not_found(fault, a, account, region, &name, true);
-		if (f->function.state != FUNCTION_PENDING) {
+		if (f->function.state == FUNCTION_ACTIVE ||
+			(f->function.state == FUNCTION_FAILED && !function_snaps(&f->function))) {
 			*ret_function = f;
 			return 0;
 		}
+		rc = f->function.state == FUNCTION_FAILED ? fault_failed(a, f, fault)
+		     : rt_now() >= deadline               ? fault_pending(a, f, fault)
+							  : 0;
 		function_unref(f);
 		/* It is a matter of milliseconds: rather wait than refuse. */
-		if (rt_now() >= deadline)
-			return lambda_fault_set(fault, a, LAMBDA_CONFLICT,
-				"The operation cannot be performed at this time. The function is "
-				"currently in the following state: Pending");
+		TRY(rc);
 		TRY(rt_sleep_until(rt_after_ms(2)));
 	}
 }

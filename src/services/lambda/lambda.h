@@ -35,10 +35,11 @@ struct lambda_options {
 	/* Absolute path of the data folder; code is kept in its folder "lambda". The launcher's
 	 * data_folder is the same. */
 	const char *data_folder;
-	/* Relative to the data folder: where node/, python/ and ruby/ with their bootstraps are. */
+	/* Relative to the data folder: where node/, python/, ruby/ and java/ with our programs are.
+	 */
 	const char *runtimes_folder; /* NULL: "runtimes" */
 	/* Programs inside a container, absolute; NULL: that family of runtimes is refused. */
-	const char *node, *python, *ruby;
+	const char *node, *python, *ruby, *java;
 	/* Where container images are (image_files.h). NULL or empty: they are refused. */
 	const char *image_folder;
 	unsigned pool;            /* pre-booted containers per runtime in use; 0: off */

@@ -11,6 +11,7 @@
 #include "services/lambda/platform.h"
 #include "services/lambda/report.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/telemetry.h"
 
 enum { READS_PER_TURN = 8, DRAIN_READS = 64 };
@@ -116,6 +117,7 @@ void outcome_say(struct instance *i, struct platform_event e)
 	e.function = f;
 	e.provisioned = i->provisioned;
 	e.tenant = i->entry ? i->entry->tenant : STR_NULL;
+	e.snapshotting = i->snapshotting;
 	if (!function_logs_json(f)) {
 		log_feed_line(i->feed, platform_text(&a, &e));
 		if (!i->subscribers)
@@ -249,6 +251,7 @@ void outcome_run_over(struct instance *i, const struct run_end *end)
 		.request_id = str_of(i->run.request_id, i->run.request_id_bytes),
 		.duration_ns = end->duration_ns,
 		.init_ns = i->run.init_ns,
+		.restored = i->restored,
 		.memory_mb = function_of(i)->memory_mb,
 		.timed_out = end->timed_out,
 		.trace_id = i->run.trace.sampled ? str_c(i->run.trace.root) : STR_NULL,
@@ -315,18 +318,19 @@ void outcome_started(struct instance *i, bool good)
 	bool was = i->starting;
 
 	i->starting = false;
-	if (was)
+	if (was && !i->snapshotting)
 		scheduler_started(i->entry, i, good);
 }
 
 struct invocation *outcome_first_waiting(struct instance *i)
 {
-	return i->provisioned ? NULL : scheduler_take_waiting(i->entry);
+	return i->provisioned || i->snapshotting ? NULL : scheduler_take_waiting(i->entry);
 }
 
 static void say_init(struct instance *i, str status, str error_type)
 {
-	struct platform_event e = {.kind = PLATFORM_INIT_RUNTIME_DONE,
+	struct platform_event e = {
+		.kind = i->restored ? PLATFORM_RESTORE_RUNTIME_DONE : PLATFORM_INIT_RUNTIME_DONE,
 		.in_invoke = i->phase_invoke,
 		.status = status,
 		.error_type = error_type,
@@ -336,7 +340,7 @@ static void say_init(struct instance *i, str status, str error_type)
 	for (unsigned k = 0; i->extensions && k < i->extensions->count; k++)
 		outcome_say(i, (struct platform_event){.kind = PLATFORM_EXTENSION,
 				       .extension = &i->extensions->items[k]});
-	e.kind = PLATFORM_INIT_REPORT;
+	e.kind = i->restored ? PLATFORM_RESTORE_REPORT : PLATFORM_INIT_REPORT;
 	outcome_say(i, e);
 }
 
@@ -369,6 +373,9 @@ void outcome_init_failed(struct instance *i, const struct run_failure *failure, 
 	outcome_drain(i);
 	report.memory_peak_bytes = memory_peak(i, memory_peak_bytes);
 	say_init(i, status, report.error_type);
+	if (i->snapshotting && !payload.n)
+		say_failure(i, &a, failure, timed_out, STR(""));
+	snapshot_failed(i, failure->type, payload.n ? payload : failure->text);
 	outcome_started(i, false);
 	if (!inv)
 		return;

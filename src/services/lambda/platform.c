@@ -16,6 +16,9 @@ static const str names[PLATFORM_KINDS] = {
 	[PLATFORM_INIT_START] = STR_INIT("platform.initStart"),
 	[PLATFORM_INIT_RUNTIME_DONE] = STR_INIT("platform.initRuntimeDone"),
 	[PLATFORM_INIT_REPORT] = STR_INIT("platform.initReport"),
+	[PLATFORM_RESTORE_START] = STR_INIT("platform.restoreStart"),
+	[PLATFORM_RESTORE_RUNTIME_DONE] = STR_INIT("platform.restoreRuntimeDone"),
+	[PLATFORM_RESTORE_REPORT] = STR_INIT("platform.restoreReport"),
 	[PLATFORM_START] = STR_INIT("platform.start"),
 	[PLATFORM_RUNTIME_DONE] = STR_INIT("platform.runtimeDone"),
 	[PLATFORM_END] = STR_INIT("platform.end"),
@@ -40,9 +43,11 @@ enum platform_level platform_level(const struct platform_event *e)
 	switch (e->kind) {
 	case PLATFORM_INIT_START: return PLATFORM_DEBUG; /* no runtimeVersion */
 	case PLATFORM_INIT_RUNTIME_DONE:
+	case PLATFORM_RESTORE_RUNTIME_DONE:
 	case PLATFORM_RUNTIME_DONE: return good ? PLATFORM_DEBUG : PLATFORM_WARN;
 	case PLATFORM_INIT_REPORT:
 		return !good ? PLATFORM_WARN : e->provisioned ? PLATFORM_INFO : PLATFORM_DEBUG;
+	case PLATFORM_RESTORE_REPORT:
 	case PLATFORM_REPORT: return good ? PLATFORM_INFO : PLATFORM_WARN;
 	case PLATFORM_EXTENSION:
 		return e->extension->state == EXTENSION_READY ? PLATFORM_INFO : PLATFORM_WARN;
@@ -59,11 +64,14 @@ str platform_text(struct arena *a, const struct platform_event *e)
 	case PLATFORM_END: return report_end(a, e->request_id);
 	case PLATFORM_REPORT: return report_line(a, e->report);
 	case PLATFORM_INIT_REPORT:
-		/* Of one that went well the REPORT line tells. */
-		if (str_eq(e->status, STR("success")))
+		/* Of one that went well the REPORT line tells, if a run follows. */
+		if (str_eq(e->status, STR("success")) && !e->snapshotting)
 			return STR_NULL;
 		return report_init(a, e->duration_ns, e->in_invoke ? STR("invoke") : STR("init"),
 			e->status, e->error_type);
+	case PLATFORM_RESTORE_START: return report_restore_start(a, e->function->runtime_name);
+	case PLATFORM_RESTORE_REPORT:
+		return report_restore(a, e->duration_ns, e->status, e->error_type);
 	case PLATFORM_EXTENSION: return extension_line(a, e->extension);
 	case PLATFORM_FAULT: return e->text;
 	default: return STR_NULL;
@@ -102,7 +110,9 @@ static void put_status(struct json_writer *w, const struct platform_event *e)
 static void put_init(struct json_writer *w, const struct platform_event *e)
 {
 	json_put_key_string(w, STR("initializationType"),
-		e->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
+		e->provisioned                ? STR("provisioned-concurrency")
+		: function_snaps(e->function) ? STR("snap-start")
+					      : STR("on-demand"));
 	json_put_key_string(w, STR("phase"), e->in_invoke ? STR("invoke") : STR("init"));
 	if (e->kind == PLATFORM_INIT_START) {
 		json_put_key_string(w, STR("functionName"), e->function->name);
@@ -111,6 +121,22 @@ static void put_init(struct json_writer *w, const struct platform_event *e)
 	}
 	put_status(w, e);
 	if (e->kind != PLATFORM_INIT_REPORT)
+		return;
+	json_put_key(w, STR("metrics"));
+	json_put_object_begin(w);
+	put_ms(w, STR("durationMs"), e->duration_ns);
+	json_put_object_end(w);
+}
+
+static void put_restore(struct json_writer *w, const struct platform_event *e)
+{
+	if (e->kind == PLATFORM_RESTORE_START) {
+		json_put_key_string(w, STR("functionName"), e->function->name);
+		json_put_key_string(w, STR("functionVersion"), e->function->version);
+		return;
+	}
+	put_status(w, e);
+	if (e->kind != PLATFORM_RESTORE_REPORT)
 		return;
 	json_put_key(w, STR("metrics"));
 	json_put_object_begin(w);
@@ -164,7 +190,8 @@ static void put_report(struct json_writer *w, const struct platform_event *e)
 	put_number(w, STR("memorySizeMB"), r->memory_mb);
 	put_number(w, STR("maxMemoryUsedMB"), (r->memory_peak_bytes + mib - 1) / mib);
 	if (r->init_ns >= 0)
-		put_ms(w, STR("initDurationMs"), r->init_ns);
+		put_ms(w, r->restored ? STR("restoreDurationMs") : STR("initDurationMs"),
+			r->init_ns);
 	json_put_object_end(w);
 }
 
@@ -214,6 +241,9 @@ str platform_record(struct arena *a, const struct platform_event *e)
 	case PLATFORM_INIT_START:
 	case PLATFORM_INIT_RUNTIME_DONE:
 	case PLATFORM_INIT_REPORT: put_init(&w, e); break;
+	case PLATFORM_RESTORE_START:
+	case PLATFORM_RESTORE_RUNTIME_DONE:
+	case PLATFORM_RESTORE_REPORT: put_restore(&w, e); break;
 	case PLATFORM_START: put_start(&w, e); break;
 	case PLATFORM_RUNTIME_DONE: put_runtime_done(&w, e); break;
 	case PLATFORM_END: json_put_key_string(&w, STR("requestId"), e->request_id); break;

@@ -18,6 +18,9 @@ enum platform_kind {
 	PLATFORM_INIT_START,
 	PLATFORM_INIT_RUNTIME_DONE,
 	PLATFORM_INIT_REPORT,
+	PLATFORM_RESTORE_START, /* instead of INIT_* in what goes on from a snapshot */
+	PLATFORM_RESTORE_RUNTIME_DONE,
+	PLATFORM_RESTORE_REPORT,
 	PLATFORM_START,
 	PLATFORM_RUNTIME_DONE,
 	PLATFORM_END, /* of the Logs API and the text alone */
@@ -38,6 +41,7 @@ struct platform_event {
 	int64_t wall_ms;
 	const struct function *function;
 	bool provisioned;
+	bool snapshotting;                 /* init for a snapshot */
 	bool in_invoke;                    /* INIT_*: phase "invoke" */
 	str status;                        /* "success", "failure", "error", "timeout" */
 	str error_type;                    /* STR_NULL: none */

@@ -13,6 +13,7 @@
 #include "sandbox/sandbox.h"
 #include "services/lambda/environment.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,7 +25,8 @@ enum {
 	RETRY_MS = 1000,
 	REFILL_MS = 50, /* after a take: the cold start that took it needs the processors first */
 	UNUSED_MS = 900000,
-	BOOT_MEMORY_MIB = 512
+	BOOT_MEMORY_MIB = 512,
+	ARGUMENTS_MAX = 9
 };
 
 struct stock {
@@ -49,7 +51,7 @@ struct runtime_launch runtime_launch(
 	const struct lambda_service *s, struct arena *a, const struct lambda_runtime *runtime)
 {
 	struct runtime_launch l = {.pipes = {1, ENVIRONMENT_TELEMETRY_FD}, .pipe_count = 2};
-	str *argv = arena_new_array(a, str, 4);
+	str *argv = arena_new_array(a, str, ARGUMENTS_MAX);
 	struct sandbox_mount *mount = arena_new(a, struct sandbox_mount);
 	str folder = str_c(s->options.runtimes_folder);
 
@@ -63,6 +65,11 @@ struct runtime_launch runtime_launch(
 		argv[l.argc++] = STR("/var/runtime/bootstrap.js");
 		mount->path = ARENA_CONCAT(a, folder, STR("/node"));
 		break;
+	case RUNTIME_SNAPSHOT:
+		argv[l.argc++] = STR(SNAPSHOT_RESTORE);
+		argv[l.argc++] = STR(SNAPSHOT_IMAGE);
+		/* What it starts when it cannot go on from the image. */
+		/* fall through */
 	case RUNTIME_PYTHON:
 		argv[l.argc++] = str_c(s->options.python);
 		argv[l.argc++] = STR("-I");
@@ -76,6 +83,18 @@ struct runtime_launch runtime_launch(
 		argv[l.argc++] = STR("/var/runtime/bootstrap.rb");
 		mount->path = ARENA_CONCAT(a, folder, STR("/ruby"));
 		break;
+	case RUNTIME_JAVA: /* as AWS starts it, for a process of which there are many */
+		argv[l.argc++] = str_c(s->options.java);
+		argv[l.argc++] = STR("-XX:+UseSerialGC");
+		argv[l.argc++] = STR("-XX:TieredStopAtLevel=1");
+		argv[l.argc++] = STR("-XX:-UsePerfData");
+		argv[l.argc++] = STR("-Xshare:auto");
+		argv[l.argc++] = STR("--add-opens=java.base/java.io=ALL-UNNAMED");
+		argv[l.argc++] = STR("-cp");
+		argv[l.argc++] = STR("/var/runtime/runtime.jar");
+		argv[l.argc++] = STR("cirrus.Runtime");
+		mount->path = ARENA_CONCAT(a, folder, STR("/java"));
+		break;
 	case RUNTIME_PROVIDED:
 	case RUNTIME_IMAGE:
 	case RUNTIME_OTHER:
@@ -85,6 +104,11 @@ struct runtime_launch runtime_launch(
 		break;
 	}
 	return l;
+}
+
+bool runtime_pools(const struct lambda_runtime *runtime)
+{
+	return runtime->family != RUNTIME_IMAGE && runtime->family != RUNTIME_JAVA;
 }
 
 struct pool *pool_new(struct lambda_service *s)
@@ -121,8 +145,7 @@ static struct stock *stock_of(struct pool *p, const struct lambda_runtime *runti
 
 void pool_want(struct pool *p, const struct lambda_runtime *runtime)
 {
-	/* An image is the whole root: nothing of it can be there in advance. */
-	if (!p->target || runtime->family == RUNTIME_IMAGE)
+	if (!p->target || !runtime_pools(runtime))
 		return;
 	pthread_mutex_lock(&p->lock);
 	stock_of(p, runtime)->wanted_ns = rt_now();

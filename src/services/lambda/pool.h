@@ -43,6 +43,11 @@ struct runtime_launch {
 	uint8_t pipes[2];
 	unsigned pipe_count;
 };
+/*
+ * Can its containers be booted in advance? An image is the whole root; the heap of a Java machine
+ * has its size, which follows the function's memory, from the start.
+ */
+bool runtime_pools(const struct lambda_runtime *runtime);
 struct runtime_launch runtime_launch(
 	const struct lambda_service *s, struct arena *a, const struct lambda_runtime *runtime);
 

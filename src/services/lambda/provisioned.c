@@ -261,6 +261,19 @@ static int check_rivals(struct call *c, struct kv_txn *txn, struct arena *a,
 	return store_txn_each_part(txn, a, f, PART_PROVISIONED, check_rival, &r);
 }
 
+/* The two exclude each other. */
+static int check_snap_start(
+	struct call *c, struct kv_txn *txn, struct arena *a, const struct function *f, str version)
+{
+	struct function v;
+
+	if (TRY(store_txn_load(txn, a, f->account, f->region, f->name, version, &v)) == 0 ||
+		!v.snap_start)
+		return 0;
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		"Provisioned Concurrency is not supported for SnapStart enabled functions.");
+}
+
 int provisioned_check_alias(struct call *c, struct kv_txn *txn, struct arena *a,
 	const struct function *f, const struct value *alias)
 {
@@ -270,6 +283,7 @@ int provisioned_check_alias(struct call *c, struct kv_txn *txn, struct arena *a,
 		return 0;
 	if (function_qualifier_kind(version) != QUALIFIER_VERSION)
 		return fault_unpublished(c);
+	TRY(check_snap_start(c, txn, a, f, version));
 	return check_rivals(c, txn, a, f, name, version);
 }
 
@@ -295,6 +309,7 @@ static int check_qualifier(struct call *c, struct kv_txn *txn, struct arena *a,
 				"it has a routing configuration.",
 				STR_ARG(qualifier));
 	}
+	TRY(check_snap_start(c, txn, a, f, version));
 	return check_rivals(c, txn, a, f, qualifier, version);
 }
 

@@ -44,7 +44,11 @@ str report_line(struct arena *a, const struct run_report *r)
 		STR_ARG(r->request_id), MS_ARG(r->duration_ns), report_billed_ms(r), r->memory_mb,
 		(r->memory_peak_bytes + BYTES_PER_MIB - 1) / BYTES_PER_MIB);
 	if (r->init_ns >= 0)
-		buf_printf(&b, "Init Duration: " MS_FORMAT " ms\t", MS_ARG(r->init_ns));
+		buf_printf(&b, "%s Duration: " MS_FORMAT " ms\t", r->restored ? "Restore" : "Init",
+			MS_ARG(r->init_ns));
+	if (r->init_ns >= 0 && r->restored)
+		buf_printf(&b, "Billed Restore Duration: %" PRId64 " ms\t",
+			(r->init_ns + NS_PER_MS - 1) / NS_PER_MS);
 	if (r->timed_out)
 		buf_put(&b, STR("Status: timeout\t"));
 	else if (r->error_type.p)
@@ -63,6 +67,25 @@ str report_init(struct arena *a, int64_t init_ns, str phase, str status, str err
 	buf_init(&b, a, 512);
 	buf_printf(&b, "INIT_REPORT Init Duration: " MS_FORMAT " ms\tPhase: %.*s\tStatus: %.*s",
 		MS_ARG(init_ns), STR_ARG(phase), STR_ARG(status));
+	if (error_type.p)
+		buf_printf(&b, "\tError Type: %.*s", STR_ARG(error_type));
+	buf_put(&b, STR("\t\n"));
+	return buf_str(&b);
+}
+
+str report_restore_start(struct arena *a, str runtime)
+{
+	return ARENA_CONCAT(a, STR("RESTORE_START Runtime Version: "), runtime, STR("\n"));
+}
+
+str report_restore(struct arena *a, int64_t restore_ns, str status, str error_type)
+{
+	struct buf b;
+
+	buf_init(&b, a, 512);
+	buf_printf(&b, "RESTORE_REPORT Restore Duration: " MS_FORMAT " ms", MS_ARG(restore_ns));
+	if (!str_eq(status, STR("success")))
+		buf_printf(&b, "\tStatus: %.*s", STR_ARG(status));
 	if (error_type.p)
 		buf_printf(&b, "\tError Type: %.*s", STR_ARG(error_type));
 	buf_put(&b, STR("\t\n"));

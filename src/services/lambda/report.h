@@ -15,6 +15,7 @@ struct run_report {
 	str request_id;
 	int64_t duration_ns;
 	int64_t init_ns;    /* of the cold start that this run paid; < 0: none */
+	bool restored;      /* ... which went on from a snapshot */
 	uint32_t memory_mb; /* configured */
 	uint64_t memory_peak_bytes;
 	bool timed_out;
@@ -31,6 +32,10 @@ str report_end(struct arena *a, str request_id);
 str report_line(struct arena *a, const struct run_report *r);
 /* "INIT_REPORT Init Duration: 12.34 ms\tPhase: init\tStatus: error\tError Type: ...\n" */
 str report_init(struct arena *a, int64_t init_ns, str phase, str status, str error_type);
+/* "RESTORE_START Runtime Version: python3.12\n" */
+str report_restore_start(struct arena *a, str runtime);
+/* "RESTORE_REPORT Restore Duration: 1.23 ms\t\n", with what went wrong where it did. */
+str report_restore(struct arena *a, int64_t restore_ns, str status, str error_type);
 /* The line of a timed-out run, with its time stamp. */
 str report_timeout_line(struct arena *a, int64_t wall_ms, str request_id, uint32_t timeout_s);
 

@@ -11,6 +11,7 @@
 #include "services/lambda/instance.h"
 #include "services/lambda/report.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/telemetry.h"
 
 enum { RUN_MS_MAX = 16 * 60000 }; /* longer than any function */
@@ -58,7 +59,8 @@ static void handle_next(struct http_exchange *x, struct instance *i)
 	struct instance_poll poll = {.exchange = x};
 	int rc;
 
-	if (!instance_step(i, INSTANCE_NEXT)) {
+	/* One that is to become a snapshot serves nobody. */
+	if (i->snapshotting || !instance_step(i, INSTANCE_NEXT)) {
 		answer_state(x, i, INSTANCE_NEXT);
 		return;
 	}
@@ -314,6 +316,8 @@ static void route(struct http_exchange *x, struct instance *i)
 		handle_next(x, i);
 	} else if (x->method == HTTP_METHOD_POST && str_eq(path, STR("init/error"))) {
 		handle_init_error(x, i);
+	} else if (x->method == HTTP_METHOD_POST && str_eq(path, STR("restore/image"))) {
+		snapshot_receive(x, i);
 	} else if (x->method == HTTP_METHOD_POST && str_starts(path, STR("invocation/"))) {
 		verb = str_from(path, sizeof("invocation/") - 1);
 		if (str_split(&verb, '/', &id) && str_eq(verb, STR("response")))

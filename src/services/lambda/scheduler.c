@@ -17,7 +17,6 @@ enum {
 	SWEEP_MS = 1000,
 	RETRY_MS = 10,
 	PROVISION_RETRY_MS = 1000,
-	STOP_STEP_MS = 5,
 	STUCK_MS = 10000,
 	ENTRY_KEY_MAX = 256
 };
@@ -42,7 +41,7 @@ void function_unref(struct function_ref *ref)
 	mem_free(ref);
 }
 
-static str entry_key(struct arena *a, str account, str region, str name, str version)
+str scheduler_entry_key(struct arena *a, str account, str region, str name, str version)
 {
 	bool latest = !version.n || version.p[0] == '$';
 
@@ -64,7 +63,7 @@ static str tenant_of_key(str key)
 	return tab < 0 ? STR_NULL : str_from(key, (size_t)tab + 1);
 }
 
-static void retire_idle(struct entry *e, uint64_t deployment)
+void scheduler_retire_idle(struct entry *e, uint64_t deployment)
 {
 	list_for_each_safe(at, &e->idle) {
 		struct instance *i = list_entry(at, struct instance, idle_link);
@@ -122,7 +121,7 @@ static void entry_renew(struct entry *e, struct function_ref *f)
 {
 	function_unref(e->function);
 	e->function = function_ref(f);
-	retire_idle(e, f->function.deployment);
+	scheduler_retire_idle(e, f->function.deployment);
 }
 
 static int load(str account, str region, str record, str latest, struct function_ref **ret_function)
@@ -160,7 +159,7 @@ int scheduler_function(struct scheduler *s, str account, str region, str name, s
 	str record, latest = STR(""), key, store_key;
 
 	arena_init(&a, SIZE_MAX);
-	key = entry_key(&a, account, region, name, version);
+	key = scheduler_entry_key(&a, account, region, name, version);
 	store_key = store_version_key(&a, account, region, name, version);
 	if (TRY(kv_get(s->service->kv, store_key, &a, &record)) == 0)
 		return 0;
@@ -373,7 +372,7 @@ static bool start_one(struct entry *e)
 		return false;
 	}
 	e->starting++;
-	if (instance_begin(e, memory, INSTANCE_ON_DEMAND) >= 0)
+	if (instance_begin(e, memory, INSTANCE_ON_DEMAND, NULL) >= 0)
 		return true;
 	e->starting--;
 	unreserve(s, memory);
@@ -430,7 +429,7 @@ static void keep_ready(struct entry *e)
 	while (e->kept < wanted) {
 		bool room = reserve(s, memory);
 
-		if (!room || instance_begin(e, memory, INSTANCE_PROVISIONED) < 0) {
+		if (!room || instance_begin(e, memory, INSTANCE_PROVISIONED, NULL) < 0) {
 			if (room)
 				unreserve(s, memory);
 			else
@@ -467,7 +466,7 @@ static void provision_fiber(void *arg)
 	str key;
 
 	arena_init(&a, SIZE_MAX);
-	key = entry_key(&a, p->account, p->region, p->name, p->version);
+	key = scheduler_entry_key(&a, p->account, p->region, p->name, p->version);
 	p->rc = scheduler_function(p->scheduler, p->account, p->region, p->name, p->version, &f);
 	e = map_get(&shard->entries, key);
 	if (p->rc > 0) {
@@ -497,7 +496,8 @@ int scheduler_provision(
 	int rc = 0;
 
 	arena_init(&a, SIZE_MAX);
-	books = provision_of(s->provisions, entry_key(&a, account, region, name, version));
+	books = provision_of(
+		s->provisions, scheduler_entry_key(&a, account, region, name, version));
 	provision_want(
 		s->provisions, books, quota_get(s->service->quotas, account, region, name), count);
 	for (unsigned k = 0; k < s->loops; k++) {
@@ -518,7 +518,7 @@ const struct provision *scheduler_provisioned(
 	struct arena a cleanup(arena_done_p) = {0};
 
 	arena_init(&a, SIZE_MAX);
-	return provision_of(s->provisions, entry_key(&a, account, region, name, version));
+	return provision_of(s->provisions, scheduler_entry_key(&a, account, region, name, version));
 }
 
 void scheduler_each_provisioned(struct scheduler *s, str account, str region, str name,
@@ -528,8 +528,38 @@ void scheduler_each_provisioned(struct scheduler *s, str account, str region, st
 
 	arena_init(&a, SIZE_MAX);
 	provision_each(s->provisions,
-		ARENA_CONCAT(&a, entry_key(&a, account, region, name, STR_NULL), STR(":")), fn,
-		arg);
+		ARENA_CONCAT(
+			&a, scheduler_entry_key(&a, account, region, name, STR_NULL), STR(":")),
+		fn, arg);
+}
+
+int scheduler_snapshot(struct scheduler *s, struct function_ref *f, struct snapshot_job *job)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	struct shard *shard = my_shard(s);
+	/* The image is written to /tmp, which counts, too. */
+	uint64_t memory = 2 * f->function.memory_mb * MIB;
+	struct entry *e;
+	int rc = ERR_BUSY;
+	str key;
+
+	if (s->service->stopping)
+		return ERR_CANCELLED;
+	arena_init(&a, SIZE_MAX);
+	key = scheduler_entry_key(
+		&a, f->function.account, f->function.region, f->function.name, f->function.version);
+	e = map_get(&shard->entries, key);
+	if (!e)
+		e = entry_new(shard, key, f);
+	if (!reserve(s, memory)) {
+		reclaim_one(shard);
+	} else {
+		rc = instance_begin(e, memory, INSTANCE_SNAPSHOT, job);
+		if (rc < 0)
+			unreserve(s, memory);
+	}
+	entry_free_if_unused(e);
+	return rc;
 }
 
 void scheduler_started(struct entry *e, struct instance *i, bool good)
@@ -807,7 +837,7 @@ int scheduler_invoke(struct scheduler *s, struct function_ref *f, struct invocat
 
 	arena_init(&a, SIZE_MAX);
 	key = tenant_key(&a,
-		entry_key(&a, f->function.account, f->function.region, f->function.name,
+		scheduler_entry_key(&a, f->function.account, f->function.region, f->function.name,
 			f->function.version),
 		inv->tenant);
 	e = map_get(&shard->entries, key);
@@ -834,115 +864,7 @@ int scheduler_invoke(struct scheduler *s, struct function_ref *f, struct invocat
 	return rc;
 }
 
-/* ---- deleted functions, and the end ---- */
-
-struct order {
-	struct rt_message message;
-	struct shard *shard;
-	str key; /* in `text`; empty: every function */
-	/* 0: the function is gone, with its versions. Else: this one remains of just this entry. */
-	uint64_t deployment;
-	char text[];
-};
-
-static void fail_waiting(struct entry *e)
-{
-	struct invocation *inv;
-
-	while ((inv = scheduler_take_waiting(e))) {
-		inv->rc = lambda_fault_set(
-			&inv->fault, inv->arena, LAMBDA_SERVICE, "The server is stopping.");
-		inv->over = true;
-		rt_event_set(&inv->event);
-	}
-}
-
-/* Is the key the entry's, or that of a function whose version the entry is? */
-static bool is_function_of(const struct entry *e, str key)
-{
-	return str_starts(e->key, key) &&
-	       (e->key.n == key.n || e->key.p[key.n] == ':' || e->key.p[key.n] == '\t');
-}
-
-static void on_order(struct rt_message *message)
-{
-	struct order *o = container_of(message, struct order, message);
-	struct shard *shard = o->shard;
-
-	if (o->deployment) {
-		struct entry *e = map_get(&shard->entries, o->key);
-
-		if (e)
-			retire_idle(e, o->deployment);
-	} else if (o->key.n) {
-		map_for_each(slot, &shard->entries)
-			if (is_function_of(slot->value, o->key))
-				retire_idle(slot->value, 0);
-	} else {
-		map_for_each(slot, &shard->entries)
-			fail_waiting(slot->value);
-		list_for_each_safe(at, &shard->instances)
-			instance_kill(list_entry(at, struct instance, all_link));
-	}
-	mem_free(o);
-}
-
-static void order_all(struct scheduler *s, str key, uint64_t deployment)
-{
-	for (unsigned k = 0; k < s->loops; k++) {
-		struct order *o = mem_zero(sizeof(*o) + key.n);
-
-		o->message.fn = on_order;
-		o->shard = s->shards[k];
-		o->deployment = deployment;
-		if (key.n)
-			memcpy(o->text, key.p, key.n);
-		o->key = str_of(o->text, key.n);
-		rt_post(s->service->rt, k, &o->message);
-	}
-}
-
-void scheduler_reserve(struct scheduler *s, const struct function *f, uint32_t reserved)
-{
-	struct quota *q = quota_get(s->service->quotas, f->account, f->region, f->name);
-
-	quota_reserve(q, reserved);
-	quota_put(q);
-}
-
-void scheduler_forget(struct scheduler *s, str account, str region, str name, str version)
-{
-	struct arena a cleanup(arena_done_p) = {0};
-
-	arena_init(&a, SIZE_MAX);
-	if (!version.p)
-		scheduler_reserve(s,
-			&(struct function){.account = account, .region = region, .name = name},
-			FUNCTION_UNRESERVED);
-	order_all(s, entry_key(&a, account, region, name, version), 0);
-}
-
-void scheduler_deployed(struct scheduler *s, const struct function *f)
-{
-	struct arena a cleanup(arena_done_p) = {0};
-
-	arena_init(&a, SIZE_MAX);
-	order_all(s, entry_key(&a, f->account, f->region, f->name, f->version), f->deployment);
-}
-
-void scheduler_stop(struct scheduler *s, int64_t deadline)
-{
-	int64_t end;
-
-	while (atomic_load(&s->running) && rt_now() < deadline)
-		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)
-			break;
-	order_all(s, STR_NULL, 0);
-	end = rt_after_ms(STUCK_MS);
-	while (atomic_load(&s->instances) && rt_now() < end)
-		if (rt_sleep_until(rt_after_ms(STOP_STEP_MS)) < 0)
-			break;
-}
+/* ---- life ---- */
 
 struct scheduler *scheduler_new(struct lambda_service *service)
 {

@@ -117,6 +117,11 @@ void scheduler_forget(struct scheduler *s, str account, str region, str name, st
 /* This is the function now: idle instances of what it was end at once, not in the path of a call.
  */
 void scheduler_deployed(struct scheduler *s, const struct function *f) mayyield;
+struct snapshot_job;
+/* Begins an instance of the version that is to be kept as a snapshot. ERR_BUSY: no room now;
+ * ERR_CANCELLED: the server is stopping. */
+must_use int scheduler_snapshot(
+	struct scheduler *s, struct function_ref *f, struct snapshot_job *job) mayyield;
 /*
  * The function's version is to have `count` instances kept ready, 0: none any more. Returns when
  * every loop knows; provision_figures() tells how far it is. ERR_NOT_FOUND, ERR_BUSY.

@@ -1,8 +1,9 @@
 /*
  * What the files of the scheduler share; nobody else includes it.
  *
- *     scheduler.c   functions, invocations, starting and giving up
- *     shard.c       instances by number, lines of logs
+ *     scheduler.c          functions, invocations, starting and giving up
+ *     scheduler_orders.c   changed and deleted functions, the end, on every loop
+ *     shard.c              instances by number, lines of logs
  */
 #ifndef SERVICES_LAMBDA_SCHEDULER_INTERNAL_H
 #define SERVICES_LAMBDA_SCHEDULER_INTERNAL_H
@@ -46,6 +47,11 @@ static inline struct shard *my_shard(struct scheduler *s)
 {
 	return s->shards[rt_loop_index()];
 }
+
+/* scheduler.c: the key of the version's entry, which for $LATEST is that of the function. */
+str scheduler_entry_key(struct arena *a, str account, str region, str name, str version);
+/* Ends idle instances of any other deployment. */
+void scheduler_retire_idle(struct entry *e, uint64_t deployment);
 
 /* shard.c: feeds with lines are flushed. */
 void shard_log_due(struct rt_timer *timer);

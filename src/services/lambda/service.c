@@ -23,6 +23,7 @@
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/signing.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/store.h"
 #include "services/lambda/url.h"
 
@@ -67,6 +68,7 @@ static void fill_options(struct lambda_options *o)
 	o->python = copy_text(o->python);
 	o->image_folder = copy_text(o->image_folder);
 	o->ruby = copy_text(o->ruby);
+	o->java = copy_text(o->java);
 	o->endpoint_suffix = copy_text(o->endpoint_suffix ? o->endpoint_suffix : "localhost");
 	/* Hardly any instance uses what it may: twice the memory there is. */
 	o->memory_bytes = o->memory_bytes ? o->memory_bytes : 2 * host_memory();
@@ -98,6 +100,11 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		memcpy(s->url_key, options->url_key, sizeof(s->url_key));
 	else
 		rt_random_bytes(s->url_key, sizeof(s->url_key));
+	rc = snapshots_open(rt, s->options.data_folder, &s->snapshots);
+	if (rc < 0) {
+		lambda_service_free(s);
+		return rc;
+	}
 	s->pool = pool_new(s);
 	s->quotas = quota_books_new(&(struct quota_options){
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
@@ -145,6 +152,7 @@ void lambda_service_free(struct lambda_service *s)
 	scheduler_free(s->scheduler);
 	quota_books_free(s->quotas);
 	pool_free(s->pool);
+	snapshots_close(s->snapshots);
 	code_store_close(s->code);
 	mem_free((char *)s->options.data_folder);
 	mem_free((char *)s->options.runtimes_folder);
@@ -152,6 +160,7 @@ void lambda_service_free(struct lambda_service *s)
 	mem_free((char *)s->options.python);
 	mem_free((char *)s->options.image_folder);
 	mem_free((char *)s->options.ruby);
+	mem_free((char *)s->options.java);
 	mem_free((char *)s->options.endpoint_suffix);
 	mem_free(s);
 }
@@ -172,8 +181,12 @@ static int resume(void *arg, const struct function *f)
 	struct lambda_service *s = arg;
 
 	pool_want(s->pool, f->runtime);
-	if (function_is_latest(f))
-		scheduler_reserve(s->scheduler, f, f->reserved);
+	if (!function_is_latest(f)) {
+		if (f->state == FUNCTION_PENDING)
+			snapshot_begin(s, f);
+		return 0;
+	}
+	scheduler_reserve(s->scheduler, f, f->reserved);
 	if (f->state == FUNCTION_PENDING || f->update == UPDATE_IN_PROGRESS)
 		transition_begin(s, f->account, f->region, f->name);
 	return 0;

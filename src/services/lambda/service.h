@@ -33,6 +33,7 @@ struct pool;
 struct quota_books;
 struct rt;
 struct scheduler;
+struct snapshots;
 
 /* Counters of struct lambda_figures that anybody raises. */
 struct lambda_counters {
@@ -51,6 +52,7 @@ struct lambda_service {
 	char sandbox_why[SANDBOX_TEXT_MAX];
 	struct code_store *code;
 	struct pool *pool;
+	struct snapshots *snapshots;
 	struct quota_books *quotas;
 	struct scheduler *scheduler;
 	struct events *events;
@@ -84,6 +86,8 @@ static inline void lambda_count(_Atomic uint64_t *counter)
 void transitions_wait(struct lambda_service *s) mayyield;
 /* In the background (or at once when no fiber can be had). */
 void transition_begin(struct lambda_service *s, str account, str region, str name) mayyield;
+/* One of service->transitions is over. */
+void transition_end(struct lambda_service *s);
 /* Removes code that nothing refers to; errors are left to the next start. */
 void code_release(struct lambda_service *s, str hex) mayyield;
 

@@ -220,6 +220,12 @@ static str encode(struct arena *a, const struct function *f)
 	return buf_str(&record);
 }
 
+void store_txn_put_version(struct kv_txn *txn, struct arena *a, const struct function *v)
+{
+	kv_txn_put_covered(txn, store_version_key(a, v->account, v->region, v->name, v->version),
+		encode(a, v));
+}
+
 /*
  * Makes a version of *f, which notes it: 1. 0 when the last one is the same still and there;
  * *ret_version in either case.
@@ -242,8 +248,8 @@ static int publish(struct kv_txn *txn, struct arena *a, struct function *f, str 
 	v.version = arena_printf(a, "%llu", (unsigned long long)f->version_last);
 	v.revision_id = lambda_uuid(a);
 	v.modified_ms = rt_wall() / RT_NS_MS;
-	/* Its code is unpacked already: nothing is left to be waited for. */
-	v.state = FUNCTION_ACTIVE;
+	/* Its code is unpacked already: nothing is left to be waited for but a snapshot. */
+	v.state = v.snap_start ? FUNCTION_PENDING : FUNCTION_ACTIVE;
 	v.update = UPDATE_SUCCESSFUL;
 	v.reason = v.reason_code = STR("");
 	v.tag_count = 0;
@@ -252,8 +258,7 @@ static int publish(struct kv_txn *txn, struct arena *a, struct function *f, str 
 	v.reserved = FUNCTION_UNRESERVED;
 	if (description.p)
 		v.description = description;
-	kv_txn_put_covered(
-		txn, store_version_key(a, v.account, v.region, v.name, v.version), encode(a, &v));
+	store_txn_put_version(txn, a, &v);
 	use_code(txn, a, &v, true);
 	*ret_version = v;
 	return 1;

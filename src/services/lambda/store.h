@@ -52,6 +52,8 @@ must_use int lambda_store_load(struct lambda_service *s, struct arena *a, str ac
 /* In a transaction that has the function's key: the same. */
 must_use int store_txn_load(struct kv_txn *txn, struct arena *a, str account, str region, str name,
 	str version, struct function *ret_function) mayyield;
+/* In a transaction that has the function's key: writes a version that is there. */
+void store_txn_put_version(struct kv_txn *txn, struct arena *a, const struct function *v);
 /*
  * The version that a qualifier names: itself, that of an alias, $LATEST for STR_NULL. With `choose`
  * an alias with weights gives its second version as often as they say. 1, or 0: no such alias

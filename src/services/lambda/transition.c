@@ -99,6 +99,11 @@ static void transition_fiber(void *arg)
 			STR_ARG(t->account), STR_ARG(t->region), rc_text(rc));
 	arena_done(&t->arena);
 	mem_free(t);
+	transition_end(s);
+}
+
+void transition_end(struct lambda_service *s)
+{
 	atomic_fetch_sub(&s->transitions, 1);
 	rt_event_set(&s->transition_ended);
 }

@@ -11,6 +11,7 @@
 #include "services/lambda/config.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/service.h"
+#include "services/lambda/snapshot.h"
 #include "services/lambda/store.h"
 
 static struct lambda_service *self(struct call *c)
@@ -50,6 +51,8 @@ int version_publish(struct call *c)
 	TRY(request_gone(c, lambda_store_change(self(c), c->arena, &change, &f)));
 	f.qualifier = f.version;
 	function_render(c->arena, &f, c->out);
+	if (f.state == FUNCTION_PENDING)
+		snapshot_begin(self(c), &f);
 	return 0;
 }
 
@@ -104,6 +107,8 @@ int version_delete(struct call *c, const struct function_name *name)
 		return fault_not_found(&c->fault, c->arena, f.account, c->region, name, false);
 	provisioned_apply(s, f.account, f.region, f.name);
 	scheduler_forget(s->scheduler, f.account, f.region, f.name, f.version);
+	snapshot_forget(
+		s->snapshots, function_arn(c->arena, f.account, f.region, f.name, f.version));
 	for (size_t i = 0; i < codes.count; i++)
 		code_release(s, codes.hex[i]);
 	c->status = 204;

@@ -151,9 +151,9 @@ static void refused(struct live *l)
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"The runtime parameter of nodejs12.x is no longer supported");
 	in = good(l, "f");
-	value_put_str(in, "Runtime", STR("java21"));
+	value_put_str(in, "Runtime", STR("dotnet8"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
-		"java21 is not available");
+		"dotnet8 is not available");
 	in = good(l, "f");
 	value_put_str(in, "KMSKeyArn", STR("arn:aws:kms:us-east-1:000000000000:key/k"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""Functions in Java: classes and archives in a zip, handlers of all kinds, and their errors."""
+import base64
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+import harness
+from harness import error_of, expect, main
+from test_lambda_run import ROLE, log_with
+
+SOURCES = os.path.join(harness.ROOT, "test", "e2e", "java")
+made = {}
+
+
+def files_below(folder):
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(at, name)
+            yield os.path.relpath(path, folder), path
+
+
+def packed(files):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as z:
+        for name, path in files:
+            z.write(path, name)
+    return data.getvalue()
+
+
+def archives():
+    """The zip with classes and lib/other.jar, and one archive of everything."""
+    if not made:
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["javac", "--release", "11", "-d", folder,
+                            *(path for _, path in files_below(SOURCES))], check=True)
+            found = sorted(files_below(folder))
+            library = os.path.join(folder, "other.jar")
+            with open(library, "wb") as f:
+                f.write(packed([(n, p) for n, p in found if n.startswith("helper/")]))
+            made["zip"] = packed([(n, p) for n, p in found if not n.startswith("helper/")]
+                                 + [("lib/other.jar", library)])
+            made["jar"] = packed(found)
+    return made
+
+
+def create(server, name, handler, archive="zip", runtime="java17", **more):
+    functions = server.client("lambda")
+    more.setdefault("MemorySize", 512)
+    functions.create_function(FunctionName=name, Role=ROLE, Runtime=runtime, Handler=handler, Timeout=30,
+                              Code={"ZipFile": archives()[archive]}, **more)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    return functions
+
+
+def call(functions, name, event, **more):
+    answer = functions.invoke(FunctionName=name, Payload=json.dumps(event), **more)
+    payload = answer["Payload"].read()
+    return answer.get("FunctionError"), json.loads(payload) if payload else None
+
+
+def test_handlers(server):
+    functions = create(server, "f", "app.Typed")
+    order = {"id": "a", "count": 4, "total": 1 << 40, "paid": False, "parts": [{"id": "b", "unknown": [1]}],
+             "prices": {"x": 1.5, "y": 2}, "kinds": ["NEW"], "numbers": [3, 1], "note": "é\n\"\u0001"}
+    error, got = call(functions, "f", order)
+    expect(error, None)
+    expect({k: got[k] for k in order if k != "parts"},
+           dict({k: v for k, v in order.items() if k != "parts"}, count=5, prices={"x": 1.5, "y": 2.0}))
+    expect([(p["id"], p["paid"], p["kinds"]) for p in got["parts"]], [("b", True, None)])
+    log_with(server, "/aws/lambda/f", "order a\nof two lines")
+    for number, (handler, event, wanted) in enumerate((
+            ("app.Streamed", "abc", "cba"), ("app.Plain::text", "hello", "hello!"), ("app.Plain::half", 5, 2.5),
+            ("app.Plain::sum", [1, 2, 3], [3, 6]), ("app.Plain::nothing", {}, None))):
+        functions = create(server, f"h{number}", handler)
+        expect((handler, call(functions, f"h{number}", event)), (handler, (None, wanted)))
+
+
+def test_context(server):
+    functions = create(server, "c", "app.Plain::facts", Environment={"Variables": {"MINE": "yes"}}, MemorySize=300)
+    client = base64.b64encode(json.dumps({"client": {"app_title": "title"}, "custom": {"a": "b"}}).encode()).decode()
+    error, got = call(functions, "c", {"n": [1, None, True]}, ClientContext=client)
+    expect(error, None)
+    assert 200 <= got.pop("heap") <= 240, got
+    expect(got, {"event": {"n": [1, None, True]}, "calls": 1, "name": "c", "version": "$LATEST",
+                 "arn": "arn:aws:lambda:us-east-1:000000000000:function:c", "memory": 300, "group": "/aws/lambda/c",
+                 "time": True, "identity": None, "title": "title", "custom": {"a": "b"}, "mine": "yes",
+                 "other": "other"})
+    expect(call(functions, "c", {})[1]["calls"], 2)
+    log_with(server, "/aws/lambda/c", "printed")
+
+
+def test_one_archive(server):
+    functions = create(server, "j", "app.Plain::facts", archive="jar", runtime="java11")
+    expect(call(functions, "j", {})[1]["other"], "other")
+
+
+def test_errors(server):
+    functions = create(server, "e", "app.Plain::fails")
+    error, got = call(functions, "e", "x")
+    expect((error, got["errorType"], got["errorMessage"], got["cause"]["errorType"], got["cause"]["errorMessage"]),
+           ("Unhandled", "java.lang.IllegalArgumentException", "bad: x", "java.lang.IllegalStateException", "below"))
+    assert got["stackTrace"][0].startswith("app.Plain.fails(Plain.java:"), got
+    expect(len(got["stackTrace"]), 1)
+    log_with(server, "/aws/lambda/e", "java.lang.IllegalArgumentException: bad: x")
+    for number, (handler, event, kind, part) in enumerate((
+            ("app.Missing::x", "x", "java.lang.ClassNotFoundException", "Class not found: app.Missing"),
+            ("app.Plain::none", "x", "java.lang.NoSuchMethodException", "No public method named none"),
+            ("app.Plain", "x", "java.lang.ClassCastException", "handler interface"),
+            ("app.Broken::handle", "x", "java.lang.ExceptionInInitializerError", None),
+            ("app.Plain::half", "five", "java.lang.IllegalArgumentException", "JSON"),
+            ("app.Plain::exits", {}, "Runtime.ExitError", "exit status 3"),
+            ("app.Plain::fills", {}, "java.lang.OutOfMemoryError", "Java heap space"))):
+        functions = create(server, f"e{number}", handler, MemorySize=256)
+        error, got = call(functions, f"e{number}", event)
+        expect((handler, error, got["errorType"]), (handler, "Unhandled", kind))
+        assert not part or part in got["errorMessage"], (handler, got)
+
+
+def test_refused(server):
+    functions = server.client("lambda")
+    code, text = error_of(functions.create_function, FunctionName="r", Role=ROLE, Runtime="java21", Handler="app.Typed",
+                          Code={"ZipFile": archives()["zip"]}, SnapStart={"ApplyOn": "PublishedVersions"})[:2]
+    expect(code, "InvalidParameterValueException")
+    assert "java21 is not supported for SnapStart" in text, text
+
+
+if __name__ == "__main__":
+    if not shutil.which("javac"):
+        print("skipped: no javac\n0 passed, 0 failed, 1 skipped")
+        sys.exit(0)
+    main(globals())
