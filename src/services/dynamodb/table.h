@@ -28,8 +28,9 @@ enum {
 	/* in keys of a table and all its indexes */
 	TABLE_ATTRIBUTES_MAX = 2 + TABLE_INDEXES_MAX * 2 * KEY_ATTRIBUTES_MAX +
 			       TABLE_VECTOR_INDEXES_MAX * VECTOR_FILTERS_MAX,
-	/* Names of 255 characters in all these places, and tags, each character as \u0001. */
-	TABLE_DOCUMENT_MAX = 1024 * 1024
+	/* Names of 255 characters in all these places, tags, and roles of auto scaling (1,600),
+	 * each character as \u0001. */
+	TABLE_DOCUMENT_MAX = 2 * 1024 * 1024
 };
 
 /* An attribute of the key: 'S', 'N' or 'B'; name is STR_NULL when the table has no sort key. */

@@ -5,6 +5,8 @@
 
 #include "services/dynamodb/service.h"
 
+enum { ATTRIBUTE_NAME_MAX = 255 };
+
 static const struct key_attribute *defined(const struct table_attributes *attributes, str name)
 {
 	for (size_t i = 0; i < attributes->n; i++)
@@ -106,9 +108,11 @@ int vector_definition_read(struct call *c, const struct table_attributes *attrib
 			"Dimensions must be between 1 and %d inclusive for index: %.*s",
 			VECTOR_DIMENSIONS_MAX, STR_ARG(index->name));
 	vector->attribute = value_str(value_get(given, "VectorAttribute"), "AttributeName");
-	if (!vector->attribute.n)
-		return DYNAMODB_INVALID(
-			c, "VectorAttribute of index %.*s has an empty name", STR_ARG(index->name));
+	/* "Naming rules": of a projected attribute; HowItWorks.NamingRulesDataTypes.html */
+	if (vector->attribute.n < 1 || vector->attribute.n > ATTRIBUTE_NAME_MAX)
+		return DYNAMODB_INVALID(c,
+			"The name of the VectorAttribute must have 1 to %d bytes for index: %.*s",
+			ATTRIBUTE_NAME_MAX, STR_ARG(index->name));
 	vector->dimensions = (uint32_t)dimensions;
 	/* The model knows no other than these three. */
 	vector->distance = str_eq(distance, STR("COSINE"))      ? VECTOR_COSINE

@@ -517,6 +517,29 @@ static void put_long_name(struct buf *b, unsigned number)
 	buf_printf(b, "%03u", number);
 }
 
+/* Five, each with a partition key and all the filters it may have: 95 projected attributes. */
+static void put_vector_indexes(struct buf *b)
+{
+	buf_put(b, STR("],\"VectorIndexes\":["));
+	for (unsigned i = 0; i < 5; i++) {
+		buf_printf(b,
+			"%s{\"IndexName\":\"vectors%u\",\"Dimensions\":4096,\"DistanceFunction\":"
+			"\"COSINE\",\"Projection\":{\"ProjectionType\":\"KEYS_ONLY\"},"
+			"\"VectorAttribute\":{\"AttributeName\":\"",
+			i ? "," : "", i);
+		put_long_name(b, 900 + i);
+		buf_put(b, STR("\"},\"SearchSchema\":["));
+		for (unsigned k = 0; k < 19; k++) {
+			buf_printf(b, "%s{\"SearchSchemaElementType\":\"%s\",\"AttributeName\":\"",
+				k ? "," : "", k ? "INLINE_FILTER" : "HASH");
+			put_long_name(b, i * 19 + k);
+			buf_put(b, STR("\"}"));
+		}
+		buf_put(b, STR("]}"));
+	}
+	buf_put(b, STR("]}"));
+}
+
 /* As many indexes as there can be, all with keys of their own: the record holds them. */
 static void make_largest(struct ddb *w)
 {
@@ -544,6 +567,10 @@ static void make_largest(struct ddb *w)
 			put_long_name(&b, i * 8 + k);
 			buf_put(&b, STR("\"}"));
 		}
+		if (i) {
+			buf_put(&b, STR("],\"Projection\":{\"ProjectionType\":\"KEYS_ONLY\"}}"));
+			continue;
+		}
 		buf_put(&b, STR("],\"Projection\":{\"ProjectionType\":\"INCLUDE\","
 				"\"NonKeyAttributes\":["));
 		for (unsigned k = 0; k < 5; k++) {
@@ -553,10 +580,11 @@ static void make_largest(struct ddb *w)
 		}
 		buf_put(&b, STR("]}}"));
 	}
-	buf_put(&b, STR("]}"));
+	put_vector_indexes(&b);
 	ddb_expect(w, &a, 200, "CreateTable", buf_str(&b));
 	t = stored_table(w, &a);
-	EXPECT_INT(t->index_count, 20);
+	EXPECT_INT(t->index_count, 25);
+	EXPECT_INT(t->indexes[24].vector->schema_count, 19);
 	EXPECT_INT(table_attributes(&a, t).n, 161);
 	ddb_expect(w, &a, 200, "DescribeTable", STR(DESCRIBE));
 }
