@@ -76,6 +76,11 @@ const flows = {
         await context.wait('long', { seconds: event.seconds });
         return 'waited';
     },
+    async nest(event, context) {
+        if (!event.depth)
+            return await context.wait('bottom', { seconds: 200 });
+        return await context.invoke('deeper', 'flow:$LATEST', { flow: 'nest', depth: event.depth - 1 });
+    },
     async crash(event, context) {
         await context.step('once', async () => 'kept');
         process.exit(3);
@@ -721,6 +726,29 @@ def test_deleted_functions_and_versions(server):
     expect(call(server, "DELETE", "/2015-03-31/functions/flow")[0], 204)
     seen = wait_for(server, arn, "STOPPED")
     expect(seen["Error"]["ErrorMessage"], "The function was deleted.")
+    while "InvocationCompleted" not in kinds(history(server, arn)):
+        time.sleep(0.05)  # what ran hears of it at its next checkpoint
+
+
+@own_server
+def test_a_chain_stops_with_its_first(server):
+    create(server)
+    _, headers, _ = invoke(server, kind="Event", execution="first", flow="nest", depth=3)
+    arn = headers["X-Amz-Durable-Execution-Arn"]
+    path = "/2025-12-01/functions/flow/durable-executions"
+
+    def states():
+        listed = call(server, "GET", path + "?ReverseOrder=true")[2]["DurableExecutions"]
+        return [e["Status"] for e in listed], listed[-1]["DurableExecutionArn"]
+    for _ in range(400):
+        seen, last = states()
+        if len(seen) == 4 and "WaitStarted" in kinds(history(server, last)):
+            break
+        time.sleep(0.05)
+    expect(seen, ["RUNNING"] * 4)
+    expect(call(server, "POST", f"/2025-12-01/durable-executions/{urllib.parse.quote(arn, safe='')}"
+                                "/stop", b"")[0], 200)
+    expect(states()[0], ["STOPPED"] * 4)
 
 
 @own_server

@@ -261,41 +261,43 @@ void durables_ended(struct durables *d, const struct durable_execution *x, str t
 	durables_wake(d);
 }
 
-/* Runs of chained calls that are under way: what ends with their execution. */
+/* Runs of chained calls that are under way: what ends with their execution. In an arena. */
 struct children {
-	struct durable_key keys[CALLS_OF_A_STEP];
-	unsigned count;
+	struct durable_key *keys;
+	uint32_t count, capacity;
 };
 
-static int collect_children(struct durable_txn *t, struct children *c)
+/* Those of the execution become the ones behind the first `from`. */
+static int collect_children(struct durable_txn *t, struct children *c, uint32_t from)
 {
 	struct durable_operation op;
 	struct durable_key key;
 	str version, name;
 
-	c->count = 0;
-	for (uint32_t i = 0; i < t->x->open_count && c->count < CALLS_OF_A_STEP; i++) {
+	c->count = from;
+	for (uint32_t i = 0; i < t->x->open_count; i++) {
 		if (t->x->open[i].kind != DURABLE_CHAINED_INVOKE ||
 			TRY(durable_txn_operation_at(t, t->x->open[i].seq, &op)) == 0 ||
 			!op.child.n || durable_arn_parse(op.child, &key, &version, &name) < 0)
 			continue;
+		if (c->count == c->capacity) {
+			struct durable_key *more;
+
+			c->capacity = c->capacity ? 2 * c->capacity : 16;
+			more = arena_new_array(t->arena, struct durable_key, c->capacity);
+			if (c->count)
+				memcpy(more, c->keys, c->count * sizeof(*more));
+			c->keys = more;
+		}
 		c->keys[c->count++] = key;
 	}
 	return 0;
 }
 
-static void stop_children(struct lambda_service *s, struct arena *a, const struct children *c)
-{
-	for (unsigned i = 0; i < c->count; i++) {
-		struct durable_execution child = {.key = c->keys[i]};
-
-		(void)!durable_stop(s, a, &child, STR(""));
-	}
-}
-
 struct stop {
 	str error;
 	struct children children;
+	uint32_t from; /* of the children: those before are others' */
 };
 
 static int stop(struct durable_txn *t, void *arg)
@@ -306,9 +308,24 @@ static int stop(struct durable_txn *t, void *arg)
 		return ERR_NOT_FOUND;
 	if (t->x->status != DURABLE_RUNNING)
 		return 0;
-	TRY(collect_children(t, &st->children));
+	TRY(collect_children(t, &st->children, st->from));
 	durable_txn_event(t, durable_end(t->x, DURABLE_STOPPED, st->error, t->now_ms), NULL);
 	return 1;
+}
+
+/* And their children, one after another: chains may be deep. */
+static void stop_children(struct lambda_service *s, struct arena *a, struct children *c)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct durable_execution child = {.key = c->keys[i]};
+		struct stop st = {STR(""), *c, c->count};
+
+		if (durable_change(s, a, &child, STR_NULL, stop, &st,
+			    rt_after_ms(DURABLE_DEADLINE_MS)) <= 0)
+			continue;
+		durables_ended(s->durables, &child, STR_NULL);
+		*c = st.children;
+	}
 }
 
 int durable_stop(struct lambda_service *s, struct arena *a, struct durable_execution *x, str error)
@@ -564,7 +581,7 @@ static int step(struct durable_txn *t, void *arg)
 		return 0;
 	if (durable_timeout_ms(x) <= t->now_ms) {
 		st->over = true;
-		TRY(collect_children(t, &st->children));
+		TRY(collect_children(t, &st->children, 0));
 		durable_txn_event(t,
 			durable_end(x, DURABLE_TIMED_OUT,
 				durable_error(t->arena, STR("Execution.Timeout"),
