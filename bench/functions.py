@@ -199,6 +199,41 @@ def empty(server, count):
             *percentiles(cold_starts(server, api, name, count, 0.03)))
 
 
+# Ends its instance a little after the answer, so that the next call goes on from the snapshot.
+ONCE = "import os, threading\n\n\ndef handler(event, context):\n" \
+       "    threading.Timer(0.001, os._exit, (0,)).start()\n    return event\n"
+
+
+def snap_function(server, name, text):
+    """A version of a Python function with SnapStart: its qualified name."""
+    api = server.api("lambda")
+    api.create_function(FunctionName=name, Runtime="python3.12", Handler="index.handler", Timeout=60,
+                        MemorySize=1769, Role="arn:aws:iam::000000000000:role/bench",
+                        SnapStart={"ApplyOn": "PublishedVersions"},
+                        Code={"ZipFile": make_zip([("index.py", text, 0o644)])})
+    wait_settled(api, name)
+    version = api.publish_version(FunctionName=name)["Version"]
+    while True:
+        seen = api.get_function_configuration(FunctionName=name, Qualifier=version)
+        if seen["State"] == "Active" and seen["SnapStart"]["OptimizationStatus"] == "On":
+            return f"{name}:{version}"
+        if seen["State"] != "Pending":
+            raise RuntimeError(str(seen))
+        time.sleep(0.01)
+
+
+def restored(server, count, pool):
+    name = snap_function(server, "snap", ONCE)
+    taken = []
+    while len(taken) < count:
+        try:
+            taken.append(one_invoke(server, name))
+        except RuntimeError:
+            pass  # it was frozen before its end came, which so met the next call
+        time.sleep(0.2 if pool == "full" else 0.08)
+    row(TITLE, f"cold Invoke, Python with SnapStart, pool {pool}", "", *percentiles(taken))
+
+
 # --- many ----------------------------------------------------------------------------------------------
 
 def invoke_many(server, folder, name, count, ms):
@@ -223,6 +258,15 @@ def memory_of_instances():
             time.sleep(1)
             more = pss_mib(tree(server.process.pid)) - before
             row(MANY, f"memory of an idle instance, {kind} (PSS)", f"{more / (count - 1):.1f} MiB")
+    with rig.Cirrus("--pool", "0", strict=False) as server, tempfile.TemporaryDirectory() as folder:
+        name = snap_function(server, "f", SLEEPERS["Python"][0][1])
+        invoke_many(server, folder, name, 1, 1)
+        time.sleep(1)
+        before = pss_mib(tree(server.process.pid))
+        invoke_many(server, folder, name, count, 1500)
+        time.sleep(1)
+        more = pss_mib(tree(server.process.pid)) - before
+        row(MANY, "memory of an idle instance, Python with SnapStart (PSS)", f"{more / (count - 1):.1f} MiB")
 
 
 def sustained(folder, seconds):
@@ -303,9 +347,11 @@ def section(seconds, folder, count):
     floors(seconds, folder, min(count, 100))
     with rig.Cirrus("--pool", "2", strict=False) as server:
         pooled(server, folder, seconds, count)
+        restored(server, count, "full")
         large(server, count)
     with rig.Cirrus("--pool", "0", strict=False) as server:
         empty(server, count)
+        restored(server, count, "empty")
     serverless_offline(folder, seconds)
     memory_of_instances()
     sustained(folder, seconds)

@@ -20,7 +20,12 @@
 #include <sys/syscall.h>
 
 enum { GATE = 3, BLOCK_BYTES = 128 * 1024, VARIABLES_MAX = 512, RSEQ_SIGNATURE = 0x53053053 };
-#define STACK_BYTES (UINT64_C(8) << 20)
+#define STACK_BYTES  (UINT64_C(8) << 20)
+#define COPIED_BYTES (UINT64_C(3) << 20)
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 struct own {
 	uint64_t start, end;
@@ -261,6 +266,23 @@ static void map_all(void)
 			state.fd, state.runs[i].offset);
 }
 
+/*
+ * Pages that will be written anyway, mostly for counts of references: many at once cost a tenth of
+ * as many faults. Only so much of it, because what is copied is not shared any more.
+ */
+static void copy_ahead(void)
+{
+	uint64_t room = COPIED_BYTES;
+
+	for (uint32_t i = state.image->run_count; i-- > 0;) {
+		const struct run *r = &state.runs[i];
+
+		if ((r->protection & PROT_WRITE) && r->bytes <= room &&
+			CALL(SYS_madvise, r->start, r->bytes, MADV_POPULATE_WRITE) == 0)
+			room -= r->bytes;
+	}
+}
+
 /* ---- going on ---- */
 
 static _Noreturn void go_on(const struct context *c)
@@ -317,6 +339,7 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	check_room();
 	move_kernel_pages();
 	map_all();
+	copy_ahead();
 	become();
 }
 
