@@ -103,7 +103,7 @@ def test_provisioned(server):
     expect((metric(server, "ProvisionedConcurrentExecutions", "max", **resource),
             metric(server, "ProvisionedConcurrencyUtilization", "max", **resource)), (1, 1))
     expect(metric(server, "ProvisionedConcurrencySpilloverInvocations", **resource), None)
-    functions.invoke(FunctionName="p", Qualifier=version, InvocationType="Event", Payload=b'{"seconds":2}')
+    functions.invoke(FunctionName="p", Qualifier=version, InvocationType="Event", Payload=b'{"seconds":8}')
     comes_to(lambda: metric(server, "ProvisionedConcurrencyInvocations", FunctionName="p"), 2)
     functions.invoke(FunctionName="p", Qualifier=version)
     comes_to(lambda: metric(server, "ProvisionedConcurrencySpilloverInvocations", **resource), 1)
