@@ -1,5 +1,6 @@
 /*
- * Series are found by their labels as they are rendered, so that rendering only copies.
+ * Each invocation of a function tells of about ten values, so adding one is a look-up by a key made
+ * on the stack; labels are rendered once, when a series is new.
  */
 #include "server/metric_sink.h"
 
@@ -10,19 +11,33 @@
 
 #include <pthread.h>
 
-enum { SERIES_MAX = 4000, LABELS_MAX = 2048 };
+enum { SERIES_MAX = 4000, LABELS_MAX = 4096, KEY_MAX = 1024 };
 
 struct series {
 	struct list link; /* in the order of coming */
 	uint64_t count;
 	double sum, max;
-	str labels; /* its key, owned */
+	str key, labels; /* owned */
+};
+
+/* What a series is found by: the parts with their lengths. */
+struct key {
+	size_t n;
+	bool over;
+	char bytes[KEY_MAX];
+};
+
+/* A value that is told, but for the value. */
+struct told {
+	str account, region, name_space, name;
+	const struct metric_dimension *dimensions;
+	size_t dimension_count;
 };
 
 struct metric_sink {
 	struct port_metric port;
 	pthread_mutex_t lock; /* of what follows; never held over a suspension */
-	struct map by_labels;
+	struct map by_key;
 	struct list series;
 	uint64_t dropped;
 };
@@ -40,20 +55,77 @@ static void put_label(struct buf *to, str name, str value)
 	buf_put_char(to, '"');
 }
 
-/* Under the lock; NULL when there is no room for another one. */
-static struct series *find(struct metric_sink *s, str labels)
+static str labels_of(struct arena *a, const struct told *told)
 {
-	struct series *one = map_get(&s->by_labels, labels);
-	char *copy;
+	struct buf labels;
 
-	if (one || s->by_labels.count >= SERIES_MAX)
+	buf_init(&labels, a, LABELS_MAX);
+	buf_put_char(&labels, '{');
+	put_label(&labels, STR("account"), told->account);
+	put_label(&labels, STR("region"), told->region);
+	put_label(&labels, STR("namespace"), told->name_space);
+	put_label(&labels, STR("name"), told->name);
+	for (size_t i = 0; i < told->dimension_count; i++)
+		put_label(&labels, told->dimensions[i].name, told->dimensions[i].value);
+	buf_put_char(&labels, '}');
+	return labels.over ? STR_NULL : buf_str(&labels);
+}
+
+static void put_part(struct key *k, str part)
+{
+	uint16_t n = (uint16_t)part.n;
+
+	if (k->over || part.n > KEY_MAX || k->n + sizeof n + part.n > KEY_MAX) {
+		k->over = true;
+		return;
+	}
+	memcpy(k->bytes + k->n, &n, sizeof n);
+	k->n += sizeof n;
+	if (part.n)
+		memcpy(k->bytes + k->n, part.p, part.n);
+	k->n += part.n;
+}
+
+static void make_key(struct key *k, const struct told *told)
+{
+	k->n = 0;
+	k->over = false;
+	put_part(k, told->account);
+	put_part(k, told->region);
+	put_part(k, told->name_space);
+	put_part(k, told->name);
+	for (size_t i = 0; i < told->dimension_count; i++) {
+		put_part(k, told->dimensions[i].name);
+		put_part(k, told->dimensions[i].value);
+	}
+}
+
+static str keep(str s)
+{
+	char *p = mem_alloc(s.n);
+
+	memcpy(p, s.p, s.n);
+	return str_of(p, s.n);
+}
+
+/* Under the lock; NULL when there is no room for another one. */
+static struct series *find(struct metric_sink *s, const struct key *k, const struct told *told)
+{
+	struct series *one = map_get(&s->by_key, str_of(k->bytes, k->n));
+	struct arena a cleanup(arena_done_p) = {0};
+	str labels;
+
+	if (one || s->by_key.count >= SERIES_MAX)
 		return one;
+	arena_init(&a, SIZE_MAX);
+	labels = labels_of(&a, told);
+	if (!labels.p)
+		return NULL;
 	one = mem_new(struct series);
-	copy = mem_alloc(labels.n);
-	memcpy(copy, labels.p, labels.n);
-	one->labels = str_of(copy, labels.n);
+	one->key = keep(str_of(k->bytes, k->n));
+	one->labels = keep(labels);
 	list_push_back(&s->series, &one->link);
-	map_put(&s->by_labels, one->labels, one);
+	map_put(&s->by_key, one->key, one);
 	return one;
 }
 
@@ -61,23 +133,14 @@ static void sink_add(void *self, str account, str region, str name_space, str na
 	const struct metric_dimension *dimensions, size_t dimension_count, double value,
 	enum metric_unit unit unused_arg, int64_t time_ms unused_arg)
 {
+	const struct told told = {account, region, name_space, name, dimensions, dimension_count};
 	struct metric_sink *s = self;
-	struct arena a cleanup(arena_done_p) = {0};
 	struct series *one;
-	struct buf labels;
+	struct key k;
 
-	arena_init(&a, SIZE_MAX);
-	buf_init(&labels, &a, LABELS_MAX);
-	buf_put_char(&labels, '{');
-	put_label(&labels, STR("account"), account);
-	put_label(&labels, STR("region"), region);
-	put_label(&labels, STR("namespace"), name_space);
-	put_label(&labels, STR("name"), name);
-	for (size_t i = 0; i < dimension_count; i++)
-		put_label(&labels, dimensions[i].name, dimensions[i].value);
-	buf_put_char(&labels, '}');
+	make_key(&k, &told);
 	pthread_mutex_lock(&s->lock);
-	one = labels.over ? NULL : find(s, buf_str(&labels));
+	one = k.over ? NULL : find(s, &k, &told);
 	if (one) {
 		one->max = one->count ? MAX(one->max, value) : value;
 		one->sum += value;
@@ -105,10 +168,11 @@ void metric_sink_free(struct metric_sink *s)
 	list_for_each_safe(l, &s->series) {
 		struct series *one = list_entry(l, struct series, link);
 
+		mem_free((char *)(uintptr_t)one->key.p);
 		mem_free((char *)(uintptr_t)one->labels.p);
 		mem_free(one);
 	}
-	map_done(&s->by_labels);
+	map_done(&s->by_key);
 	pthread_mutex_destroy(&s->lock);
 	mem_free(s);
 }

@@ -403,28 +403,33 @@ static int wait_over(struct instance *i, struct invocation *inv)
 
 static int run(struct instance *i, struct invocation *inv)
 {
+	struct provision *provision;
+	bool provisioned;
+	int rc;
+
 	if (i->frozen && sandbox_thaw(i->container) < 0) {
 		instance_kill(i);
 		return ERR_BUSY;
 	}
 	i->frozen = false;
 	TRY(wait_poll(i));
+	/* It may lose its place while it runs. */
+	provision = i->entry ? scheduler_entry_provision(i->entry) : NULL;
+	provisioned = i->provisioned && provision;
 	TRY(deliver(i, inv));
-	return wait_over(i, inv);
+	figures_provisioned_begin(i->service->ports, function_of(i), provision, provisioned);
+	rc = wait_over(i, inv);
+	figures_provisioned_end(provision, provisioned);
+	return rc;
 }
 
 int instance_run(struct instance *i, struct invocation *inv)
 {
-	/* It may lose its place while it runs. */
-	struct provision *provision = i->entry ? scheduler_entry_provision(i->entry) : NULL;
-	bool provisioned = i->provisioned && provision;
 	int rc;
 
 	check(!i->listed && !i->run.active);
 	instance_ref(i);
-	figures_provisioned_begin(i->service->ports, function_of(i), provision, provisioned);
 	rc = run(i, inv);
-	figures_provisioned_end(provision, provisioned);
 	if (rc == ERR_BUSY && !inv->over && i->state != INSTANCE_ENDED) {
 		/* It does not ask for work; as soon as it does it is listed again. One that said it
 		 * does, and is not there, never will be. */

@@ -52,7 +52,7 @@ def fork_bomb(event):
                     try:
                         os.fork()
                     except OSError:
-                        time.sleep(0.05)
+                        time.sleep(0.5)
             count += 1
     except OSError as e:
         return [name_of(e), count]
