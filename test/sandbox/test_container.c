@@ -154,7 +154,7 @@ static const char expected_isolation[] =
 	"etc: alternatives group host.conf hosts ld.so.cache nsswitch.conf os-release passwd "
 	"resolv.conf "
 	"ssl\n"
-	"var: lang runtime task tmp\n"
+	"var: lang runtime snapshot task tmp\n"
 	"home: \n"
 	"dev: fd full null random stderr stdin stdout urandom zero\n"
 	"identity: (993, 993, 993) (993, 993, 993) localhost\n"

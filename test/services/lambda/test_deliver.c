@@ -56,6 +56,8 @@ static void count(void *self, str account, str region, str name_space, str name,
 	EXPECT_STR(account, STR("000000000000"));
 	EXPECT_STR(region, STR("us-east-1"));
 	EXPECT_STR(name_space, STR("AWS/Lambda"));
+	if (!dimension_count) /* of the account */
+		return;
 	EXPECT_INT(dimension_count, 1);
 	if (!str_eq(dimensions[0].value, STR("f")))
 		q->other_functions++;
