@@ -118,6 +118,30 @@ def package():
     return out.getvalue()
 
 
+EXECUTION, CALLBACK = "/2025-12-01/durable-executions/{}", "/2025-12-01/durable-execution-callbacks/{}"
+ROUTES = {
+    "CheckpointDurableExecution": ("POST", EXECUTION + "/checkpoint"),
+    "GetDurableExecution": ("GET", EXECUTION),
+    "GetDurableExecutionHistory": ("GET", EXECUTION + "/history"),
+    "GetDurableExecutionState": ("GET", EXECUTION + "/state"),
+    "ListDurableExecutionsByFunction": ("GET", "/2025-12-01/functions/{}/durable-executions"),
+    "SendDurableExecutionCallbackFailure": ("POST", CALLBACK + "/fail"),
+    "SendDurableExecutionCallbackHeartbeat": ("POST", CALLBACK + "/heartbeat"),
+    "SendDurableExecutionCallbackSuccess": ("POST", CALLBACK + "/succeed"),
+    "StopDurableExecution": ("POST", EXECUTION + "/stop"),
+    "GetResourcePolicy": ("GET", "/2026-07-09/resource-policy/{}"),
+    "PutResourcePolicy": ("PUT", "/2026-07-09/resource-policy/{}"),
+    "DeleteResourcePolicy": ("DELETE", "/2026-07-09/resource-policy/{}"),
+}
+
+
+def operate(server, operation, name, body=None, **query):
+    """Of what has that name or ARN: status, headers, answer."""
+    method, path = ROUTES[operation]
+    path = path.format(urllib.parse.quote(name, safe=""))
+    return call(server, method, path + ("?" + urllib.parse.urlencode(query) if query else ""), body)
+
+
 def call(server, method, path, body=None, headers=None):
     """A signed request of lambda: (status, headers, parsed body)."""
     data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
@@ -157,8 +181,7 @@ def invoke(server, name="flow:$LATEST", kind="RequestResponse", execution=None, 
 
 
 def execution(server, arn, what="", **query):
-    path = f"/2025-12-01/durable-executions/{urllib.parse.quote(arn, safe='')}{what}"
-    return call(server, "GET", path + ("?" + urllib.parse.urlencode(query) if query else ""))[2]
+    return operate(server, "GetDurableExecution" + what, arn, **query)[2]
 
 
 def wait_for(server, arn, wanted="SUCCEEDED", seconds=30):
@@ -174,7 +197,7 @@ def wait_for(server, arn, wanted="SUCCEEDED", seconds=30):
 
 def history(server, arn, **query):
     query.setdefault("IncludeExecutionData", "true")
-    return execution(server, arn, "/history", **query)["Events"]
+    return execution(server, arn, "History", **query)["Events"]
 
 
 def kinds(events):
@@ -241,8 +264,9 @@ def callback_of(server, arn):
 
 
 def send(server, callback, what, body=b""):
-    path = f"/2025-12-01/durable-execution-callbacks/{urllib.parse.quote(callback, safe='')}/{what}"
-    return call(server, "POST", path, body)
+    return operate(server, {"succeed": "SendDurableExecutionCallbackSuccess",
+                            "fail": "SendDurableExecutionCallbackFailure",
+                            "heartbeat": "SendDurableExecutionCallbackHeartbeat"}[what], callback, body)
 
 
 @own_server
@@ -292,7 +316,7 @@ def test_chained_invocations(server):
     status, headers, answer = invoke(server, flow="chain", plain="nobody")
     assert "Function not found" in answer["errorMessage"], answer
     # The executions of the children are the function's too.
-    listed = call(server, "GET", "/2025-12-01/functions/flow/durable-executions")[2]
+    listed = operate(server, "ListDurableExecutionsByFunction", "flow")[2]
     expect(sorted(e["Status"] for e in listed["DurableExecutions"]),
            ["FAILED", "FAILED", "SUCCEEDED", "SUCCEEDED"])
 
@@ -315,9 +339,8 @@ def test_names_lists_and_stop(server):
     thread.start()
     while "WaitStarted" not in kinds(history(server, arn)):
         time.sleep(0.05)
-    status, _, answer = call(
-        server, "POST", f"/2025-12-01/durable-executions/{urllib.parse.quote(arn, safe='')}/stop",
-        {"ErrorMessage": "enough", "ErrorType": "Test"})
+    status, _, answer = operate(
+        server, "StopDurableExecution", arn, {"ErrorMessage": "enough", "ErrorType": "Test"})
     expect(status, 200)
     thread.join(30)
     status, headers, answer = joined[0]
@@ -458,8 +481,7 @@ class Speaker:
         body = {"CheckpointToken": token or self.token, "Updates": list(updates)}
         if client:
             body["ClientToken"] = client
-        path = f"/2025-12-01/durable-executions/{urllib.parse.quote(self.arn, safe='')}/checkpoint"
-        return call(self.server, "POST", path, body)
+        return operate(self.server, "CheckpointDurableExecution", self.arn, body)
 
     def take(self, *updates, **more):
         status, _, answer = self.send(*updates, **more)
@@ -542,7 +564,7 @@ def test_checkpoints(server):
     expect([o["Status"] for o in x.take(update("WAIT", "CANCEL", "v"))], ["CANCELLED"])
     # Pages of the state; what is inside a completed context is left out.
     def page(**more):
-        return execution(server, x.arn, "/state", CheckpointToken=x.token, **more)
+        return execution(server, x.arn, "State", CheckpointToken=x.token, **more)
     one = page(MaxItems=2)
     expect([o["Id"] for o in one["Operations"]][1:], ["c"])
     two = page(Marker=one["NextMarker"])
@@ -561,7 +583,7 @@ def test_checkpoints(server):
     # The history in pages, from both ends, with and without its data.
     everything, marker = [], None
     while True:
-        got = execution(server, x.arn, "/history", MaxItems=4, **({"Marker": marker} if marker else {}))
+        got = execution(server, x.arn, "History", MaxItems=4, **({"Marker": marker} if marker else {}))
         everything += got["Events"]
         marker = got.get("NextMarker")
         if not marker:
@@ -746,8 +768,7 @@ def test_a_chain_stops_with_its_first(server):
             break
         time.sleep(0.05)
     expect(seen, ["RUNNING"] * 4)
-    expect(call(server, "POST", f"/2025-12-01/durable-executions/{urllib.parse.quote(arn, safe='')}"
-                                "/stop", b"")[0], 200)
+    expect(operate(server, "StopDurableExecution", arn, b"")[0], 200)
     expect(states()[0], ["STOPPED"] * 4)
 
 
@@ -756,30 +777,32 @@ def test_resource_policies(server):
     """The newest operations on a function's policy: it is the one that AddPermission edits."""
     create(server, "plain", "index.plain", durable=False)
     arn = "arn:aws:lambda:us-east-1:000000000000:function:plain"
-    path = f"/2026-07-09/resource-policy/{urllib.parse.quote(arn, safe='')}"
-    expect(call(server, "GET", path)[0], 404)
+    def policy(what, body=None, name=arn, **query):
+        return operate(server, what + "ResourcePolicy", name, body, **query)
+
+    expect(policy("Get")[0], 404)
     functions = server.client("lambda")
     functions.add_permission(FunctionName="plain", StatementId="one", Action="lambda:InvokeFunction",
                              Principal="111122223333")
-    first = call(server, "GET", path)[2]
+    first = policy("Get")[2]
     expect(json.loads(first["Policy"]), json.loads(functions.get_policy(FunctionName="plain")["Policy"]))
     document = json.dumps({"Version": "2012-10-17", "Statement": [
         {"Sid": "two", "Effect": "Allow", "Principal": {"AWS": "111122223333"},
          "Action": "lambda:InvokeFunction", "Resource": arn}]})
-    expect(call(server, "PUT", path, {"Policy": document, "RevisionId": "0" * 36})[0], 412)
-    put = call(server, "PUT", path, {"Policy": document, "RevisionId": first["RevisionId"]})[2]
-    expect((put["Policy"], call(server, "GET", path)[2]), (document, put))
+    expect(policy("Put", {"Policy": document, "RevisionId": "0" * 36})[0], 412)
+    put = policy("Put", {"Policy": document, "RevisionId": first["RevisionId"]})[2]
+    expect((put["Policy"], policy("Get")[2]), (document, put))
     functions.add_permission(FunctionName="plain", StatementId="three", Action="lambda:InvokeFunction",
                              Principal="s3.amazonaws.com")
-    expect([s["Sid"] for s in json.loads(call(server, "GET", path)[2]["Policy"])["Statement"]],
+    expect([s["Sid"] for s in json.loads(policy("Get")[2]["Policy"])["Statement"]],
            ["two", "three"])
     for bad in ("no", "{}", '{"Statement":[{"Effect":"Allow"}]}', '{"Statement":{}}'):
-        status, headers, _ = call(server, "PUT", path, {"Policy": bad})
+        status, headers, _ = policy("Put", {"Policy": bad})
         expect((status, headers["x-amzn-ErrorType"]), (400, "InvalidParameterValueException"))
-    expect(call(server, "DELETE", path + "?RevisionId=" + put["RevisionId"])[0], 412)
-    expect(call(server, "DELETE", path)[0], 204)
-    expect(call(server, "GET", path)[0], 404)
-    expect(call(server, "PUT", path + ":nobody", {"Policy": document})[0], 404)
+    expect(policy("Delete", RevisionId=put["RevisionId"])[0], 412)
+    expect(policy("Delete")[0], 204)
+    expect(policy("Get")[0], 404)
+    expect(policy("Put", {"Policy": document}, arn + ":nobody")[0], 404)
 
 
 if __name__ == "__main__":
