@@ -35,6 +35,8 @@ enum { DURABLE_RUN_BYTES = 36, DURABLE_TOKEN_BYTES = 32, DURABLE_NONCE_BYTES = 2
 	"Durable functions are invoked with a qualifier: a version, an alias or " \
 	"$LATEST."
 
+#define DURABLE_DELETED "The function was deleted."
+
 enum durable_status {
 	DURABLE_RUNNING,
 	DURABLE_SUCCEEDED,

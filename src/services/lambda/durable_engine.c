@@ -373,8 +373,7 @@ void durables_forget(struct lambda_service *s, str account, str region, str func
 		arena_init(&a, SIZE_MAX);
 		f.arena = &a;
 		f.seen = 0;
-		f.error = durable_error(
-			&a, STR("ResourceNotFoundException"), STR("The function was deleted."));
+		f.error = durable_error(&a, STR("ResourceNotFoundException"), STR(DURABLE_DELETED));
 		if (!first)
 			after = arena_str(&a, str_of(f.last, sizeof(f.last)));
 		rc = durable_each(s, &a, account, region, function, after, false, forget_one, &f);

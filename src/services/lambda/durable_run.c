@@ -111,7 +111,13 @@ static int write_event(struct durable_run *r, str *ret_payload)
 
 /* What came of it, before the execution as it is now is known. */
 struct outcome {
-	enum { OUTCOME_ANSWER, OUTCOME_ERROR, OUTCOME_AGAIN, OUTCOME_HOPELESS } kind;
+	enum {
+		OUTCOME_ANSWER,
+		OUTCOME_ERROR,
+		OUTCOME_AGAIN,
+		OUTCOME_HOPELESS,
+		OUTCOME_DELETED /* the function, not only the version: as durables_forget() does */
+	} kind;
 	struct durable_answer answer;
 	str invocation, error;
 	bool ended; /* the execution, by it */
@@ -180,6 +186,9 @@ static int take_outcome(struct durable_txn *t, void *arg)
 	case OUTCOME_ERROR: (void)durable_returned(t->x, RETURNED_ERROR, t->now_ms); break;
 	case OUTCOME_AGAIN: (void)durable_returned(t->x, RETURNED_THROTTLED, t->now_ms); break;
 	case OUTCOME_HOPELESS: fail(t, o->error); break;
+	case OUTCOME_DELETED:
+		durable_txn_event(t, durable_end(t->x, DURABLE_STOPPED, o->error, t->now_ms), NULL);
+		break;
 	}
 	if (t->x->status != DURABLE_RUNNING) {
 		o->ended = true;
@@ -189,12 +198,29 @@ static int take_outcome(struct durable_txn *t, void *arg)
 	return 1;
 }
 
-static struct outcome outcome_of(
+/* Is there no version of the function left? An execution may begin while it is being deleted. */
+static mayyield bool is_deleted(struct durable_run *r)
+{
+	const struct durable_key *key = &r->x.key;
+	struct function_ref *f = NULL;
+	int rc = scheduler_function(
+		r->service->scheduler, key->account, key->region, key->function, STR_NULL, &f);
+
+	function_unref(f);
+	return rc == 0;
+}
+
+static mayyield struct outcome outcome_of(
 	struct durable_run *r, int rc, const struct invocation *inv, str invocation)
 {
 	struct outcome o = {.kind = OUTCOME_AGAIN, .invocation = invocation, .error = STR("")};
 	struct arena *a = &r->arena;
 
+	if (rc == ERR_NOT_FOUND && is_deleted(r)) {
+		o.kind = OUTCOME_DELETED;
+		o.error = durable_error(a, STR("ResourceNotFoundException"), STR(DURABLE_DELETED));
+		return o;
+	}
 	if (rc == ERR_NOT_FOUND ||
 		(rc == ERR_FAULT && inv->fault.kind == &lambda_faults[LAMBDA_RECURSIVE])) {
 		o.kind = OUTCOME_HOPELESS;
