@@ -246,22 +246,34 @@ static void claim_told(struct history *h, struct history_write *e)
 	own(h, &h->records[gone], e);
 }
 
-/* Of those that may have deleted it, the one that had ended first. */
-static struct history_write *suspect(struct history *h, const struct history_record *r)
+/* May the write have made the record, which nobody was told of? */
+static bool is_suspect(const struct history_write *e, const struct history_record *r)
 {
-	struct history_write *best = NULL;
+	int64_t ended = e->outcome == HISTORY_DONE ? e->ended : INT64_MAX;
 
+	return e->op.kind == MODEL_DELETE && e->op.key == r->key && !e->claimed && !e->saw &&
+	       e->outcome != HISTORY_REFUSED && e->begun <= r->high && ended >= r->low &&
+	       model_holds(&e->op.condition, &r->old_item);
+}
+
+/*
+ * Gives the record a write of its own: a free one, or one whose record finds another (the step of
+ * a bipartite matching). `tried`: of writes.
+ */
+static bool find_suspect(struct history *h, size_t record, bool *tried)
+{
 	for (size_t i = 0; i < h->n_writes; i++) {
 		struct history_write *e = &h->writes[i];
-		int64_t ended = e->outcome == HISTORY_DONE ? e->ended : INT64_MAX;
 
-		if (e->op.kind == MODEL_DELETE && e->op.key == r->key && !e->claimed && !e->saw &&
-			e->outcome != HISTORY_REFUSED && e->begun <= r->high && ended >= r->low &&
-			model_holds(&e->op.condition, &r->old_item) &&
-			(!best || e->ended < best->ended))
-			best = e;
+		if (tried[i] || !is_suspect(e, &h->records[record]))
+			continue;
+		tried[i] = true;
+		if (!e->suspect_of || find_suspect(h, e->suspect_of - 1, tried)) {
+			e->suspect_of = record + 1;
+			return true;
+		}
 	}
-	return best;
+	return false;
 }
 
 static void check_deletions(struct history *h)
@@ -281,9 +293,10 @@ static void check_deletions(struct history *h)
 
 static void check_suspects(struct history *h)
 {
+	bool *tried = mem_zero_array(h->n_writes + 1, sizeof *tried);
+
 	for (size_t i = 0; i < h->n_records; i++) {
 		struct history_record *r = &h->records[i];
-		struct history_write *e;
 
 		if (r->new_item.exists || r->owned)
 			continue;
@@ -293,12 +306,11 @@ static void check_suspects(struct history *h)
 					h, r->key, "expired in second %lld", (long long)r->second);
 			continue;
 		}
-		e = suspect(h, r);
-		if (e)
-			e->claimed = true;
-		else
+		memset(tried, 0, h->n_writes * sizeof *tried);
+		if (!find_suspect(h, i, tried))
 			history_fail(h, r->key, "record %s: deleted by nobody", r->sequence);
 	}
+	mem_free(tried);
 }
 
 /* --- transactions --------------------------------------------------------------------------- */

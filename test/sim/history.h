@@ -28,7 +28,8 @@ struct history_write {
 	struct model_op op;
 	bool saw; /* was told what it replaced */
 	struct model_item seen;
-	bool claimed; /* private */
+	bool claimed;      /* private */
+	size_t suspect_of; /* private: the number of a record, from 1 on */
 };
 
 struct history_read {
