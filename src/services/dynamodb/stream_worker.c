@@ -335,13 +335,11 @@ static int last_stamps(struct revision *r)
 	return 0;
 }
 
-/*
- * Once those have left who did not know the stream, it begins: the records above what was there by
- * then are all that has happened to the table since.
- */
-static int begin(struct tending *t)
+/* Revises the stream at the last stamps of those who write now, once they have left. */
+static int revise_behind_writers(
+	struct tending *t, int (*apply)(struct revision *r, struct stream *s))
 {
-	struct revision r = {.t = t, .apply = apply_begin};
+	struct revision r = {.t = t, .apply = apply};
 
 	TRY(dynamodb_wait_for_writers(t->d));
 	TRY(last_stamps(&r));
@@ -349,15 +347,19 @@ static int begin(struct tending *t)
 	return 0;
 }
 
+/*
+ * Once those have left who did not know the stream, it begins: the records above what was there by
+ * then are all that has happened to the table since.
+ */
+static int begin(struct tending *t)
+{
+	return revise_behind_writers(t, apply_begin);
+}
+
 /* Requests that knew the stream may still write to it: after them its shards get their ends. */
 static int settle(struct tending *t)
 {
-	struct revision r = {.t = t, .apply = apply_settle};
-
-	TRY(dynamodb_wait_for_writers(t->d));
-	TRY(last_stamps(&r));
-	TRY(revise(&r));
-	return 0;
+	return revise_behind_writers(t, apply_settle);
 }
 
 static int apply_remove(struct revision *r, struct stream *s)

@@ -16,7 +16,7 @@
 #include "services/lambda/durable_engine.h"
 #include "services/lambda/service.h"
 
-enum { TOKEN_BYTES = 24, NONCE_BYTES = 16, ANSWER_BYTES = 6 * 1024 * 1024 };
+enum { NONCE_BYTES = 16, ANSWER_BYTES = 6 * 1024 * 1024 };
 
 static struct lambda_service *self(struct call *c)
 {
@@ -327,17 +327,6 @@ static int checkpoint(struct durable_txn *t, void *arg)
 	return 1;
 }
 
-static str token_new(struct arena *a)
-{
-	uint8_t bytes[TOKEN_BYTES];
-	struct buf b;
-
-	rt_random_bytes(bytes, sizeof(bytes));
-	buf_init(&b, a, 64);
-	base64_put(&b, str_of(bytes, sizeof(bytes)));
-	return buf_str(&b);
-}
-
 static int read_checkpoint(struct call *c, struct checkpoint *cp)
 {
 	const struct value *updates = value_get(c->in, "Updates");
@@ -360,7 +349,7 @@ int durable_checkpoint(struct call *c)
 	struct checkpoint cp = {.call = c,
 		.token = value_str(c->in, "CheckpointToken"),
 		.client = value_str(c->in, "ClientToken"),
-		.next_token = token_new(c->arena)};
+		.next_token = durable_token_new(c->arena)};
 	struct durable_execution x = {{STR_NULL, STR_NULL, STR_NULL, STR_NULL}};
 	struct value *state, *list;
 	str version, name;

@@ -28,8 +28,7 @@ enum {
 	TROUBLE_MS = 1000,
 	STOP_STEP_MS = 5,
 	CALLS_OF_A_STEP = 64,
-	FORGET_PAGE = 500,
-	TOKEN_BYTES = 24
+	FORGET_PAGE = 500
 };
 
 struct waiter {
@@ -509,17 +508,6 @@ struct step {
 	uint32_t updated_count;
 };
 
-static str random_token(struct arena *a)
-{
-	uint8_t bytes[TOKEN_BYTES];
-	struct buf b;
-
-	rt_random_bytes(bytes, sizeof(bytes));
-	buf_init(&b, a, 64);
-	base64_put(&b, str_of(bytes, sizeof(bytes)));
-	return buf_str(&b);
-}
-
 /* Ends what is due; chained calls that are to be made are noted. */
 static int expire(struct durable_txn *t, struct step *st)
 {
@@ -596,7 +584,7 @@ static int step(struct durable_txn *t, void *arg)
 		st->run = true;
 		TRY(note_updated(t, st));
 		durable_invoked(x, st->durables->boot, lambda_uuid(t->arena),
-			random_token(t->arena), t->now_ms);
+			durable_token_new(t->arena), t->now_ms);
 	}
 	return 1;
 }

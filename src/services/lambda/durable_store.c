@@ -113,6 +113,17 @@ static bool take_key(struct arena *a, str in, struct durable_key *ret)
 	       ret->run.n == DURABLE_RUN_BYTES;
 }
 
+str durable_token_new(struct arena *a)
+{
+	uint8_t bytes[DURABLE_TOKEN_BYTES / 4 * 3];
+	struct buf b;
+
+	rt_random_bytes(bytes, sizeof(bytes));
+	buf_init(&b, a, 2 * DURABLE_TOKEN_BYTES);
+	base64_put(&b, str_of(bytes, sizeof(bytes)));
+	return buf_str(&b);
+}
+
 str durable_run_new(struct arena *a, int64_t now_ms)
 {
 	uint8_t b[16];

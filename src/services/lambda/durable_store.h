@@ -107,6 +107,8 @@ must_use int durable_txn_other(struct durable_txn *t, const struct durable_key *
 must_use int durable_delete(struct lambda_service *s, struct arena *a,
 	const struct durable_key *key, int64_t deadline) mayyield;
 
+/* A new checkpoint token of DURABLE_TOKEN_BYTES, random. */
+str durable_token_new(struct arena *a);
 /* A new run's name: a UUID (version 7) of the time. */
 str durable_run_new(struct arena *a, int64_t now_ms);
 
