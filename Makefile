@@ -26,7 +26,8 @@ WARN     := -Wall -Wextra -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-format-ze
 CPPFLAGS  = -D_GNU_SOURCE -Isrc -I. -I$(GEN) -isystem $(LLHTTP)/include -DLLHTTP_STRICT_MODE=1 -DCIRRUS_VERSION='"$(VERSION)"' $(CPPFLAGS_$(KIND))
 CFLAGS    = -std=gnu17 -g $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fPIE \
             -fstack-protector-strong -MMD -MP $(CFLAGS_$(KIND))
-LDFLAGS   = -pie -Wl,-z,relro,-z,now $(LDFLAGS_$(KIND))
+# pread stands before the C library's, for RocksDB (src/kv/nowait.h)
+LDFLAGS   = -pie -Wl,-z,relro,-z,now -Wl,--export-dynamic-symbol=pread $(LDFLAGS_$(KIND))
 LDLIBS    = $(LIBS)
 
 CFLAGS_release  := -O2 -ffunction-sections -fdata-sections -D_FORTIFY_SOURCE=2
