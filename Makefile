@@ -190,19 +190,9 @@ $(foreach f,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(f))))
 endif
 fuzz-build: $(FUZZ_BIN)
 fuzz-run:
-	@mkdir -p build/fuzz/crash; passed=0; failed=0; for f in $(FUZZ_SRC); do \
-	name=$$(basename $$f .c | sed 's/^fuzz_//'); seeds=$$(dirname $$f)/corpus/$$name; \
-	if [ -n "$(ONLY)" ] && ! echo " $(ONLY) " | grep -q " $$name "; then continue; fi; \
-	mkdir -p build/fuzz/found/$$name; \
-	if build/fuzz/$$name -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
-		-artifact_prefix=build/fuzz/crash/$$name- -print_final_stats=1 -verbosity=0 \
-		build/fuzz/found/$$name $$seeds >build/fuzz/$$name.log 2>&1; \
-	then passed=$$((passed + 1)); \
-		echo "$$name: $$(sed -n 's/^stat::number_of_executed_units: *//p' build/fuzz/$$name.log) inputs"; \
-	else failed=$$((failed + 1)); tail -40 build/fuzz/$$name.log; fi; done; \
-	echo "$$passed passed, $$failed failed"; [ $$failed = 0 ] && [ $$passed != 0 ]
+	@$(PYTHON) tools/fuzz.py $(SECONDS) "$(ONLY)" $(FUZZ_SRC)
 
-fuzz: ## every fuzzer for SECONDS (60) each, one after another; ONLY="json xml" picks some
+fuzz: ## every fuzzer for SECONDS (60) each, as many at once as processors; ONLY="json xml" picks some
 	@$(MAKE) --no-print-directory -j$(JOBS) KIND=fuzz CC=clang fuzz-build
 	@$(MAKE) --no-print-directory fuzz-run SECONDS=$(SECONDS)
 
