@@ -124,12 +124,28 @@ int gate_check_browser(struct gate_pass *p)
 
 /* ---- signatures ---- */
 
+static int refuse_version_2(struct gate_pass *p)
+{
+	return gate_refuse(p, GATE_NO_HASH,
+		"The authorization mechanism you have provided is not supported. Please use "
+		"AWS4-HMAC-SHA256.");
+}
+
+/* Signature version 2 in a link: boto3 makes such ones unless it is told signature_version s3v4. */
+static bool is_version_2(const struct gate_pass *p)
+{
+	return str_starts(p->request->query, STR("AWSAccessKeyId=")) ||
+	       str_find_str(p->request->query, STR("&AWSAccessKeyId=")) >= 0;
+}
+
 /* S3 has names of its own for signatures that are too old and for those of links. */
 static int refuse_signature_s3(struct gate_pass *p, const struct sigv4_error *e)
 {
-	bool malformed = e->problem == SIGV4_INCOMPLETE || e->problem == SIGV4_UNSUPPORTED;
+	bool malformed = e->problem == SIGV4_INCOMPLETE;
 	bool link = p->auth.presigned || str_find_str(p->request->query, STR("X-Amz-")) >= 0;
 
+	if (e->problem == SIGV4_UNSUPPORTED)
+		return refuse_version_2(p);
 	if (malformed && link)
 		return gate_refuse(p, GATE_QUERY_SIGNATURE, "%.*s", STR_ARG(e->message));
 	if (malformed)
@@ -264,6 +280,8 @@ int gate_check_signed(struct gate_pass *p)
 {
 	if (p->signature_error.problem != SIGV4_OK)
 		return refuse_signature(p, &p->signature_error);
+	if (!p->is_signed && is_s3(p) && is_version_2(p))
+		return refuse_version_2(p);
 	if (!p->is_signed && !(p->call->row->flags & ROW_UNSIGNED))
 		return gate_refuse(p, GATE_MISSING_TOKEN,
 			is_s3(p) ? "Access Denied" : "Missing Authentication Token");

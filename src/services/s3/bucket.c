@@ -142,6 +142,7 @@ int s3_create_bucket(struct call *c)
 	str keys[2];
 
 	TRY(s3_members_check(c, members));
+	TRY(s3_document_check(c));
 	if (!s3_bucket_name_valid(t.name))
 		return s3_fault(c, INVALID_BUCKET_NAME, "The specified bucket is not valid: %.*s",
 			(int)MIN(t.name.n, (size_t)128), t.name.p);

@@ -5,6 +5,14 @@
 #include "services/s3/checksum.h"
 #include "services/s3/service.h"
 
+/* DeleteObjects takes them without having members for them. */
+static str header_of(struct call *c, const struct s3_algorithm_name *algorithm)
+{
+	if (model_member(c->service->model, c->in->shape, str_c(algorithm->member)) >= 0)
+		return value_str(c->in, algorithm->member);
+	return call_header_get(c, algorithm->header);
+}
+
 /* All checksum headers of the request that we know; more than one is refused. */
 static int read_headers(struct call *c, struct s3_integrity *i)
 {
@@ -12,7 +20,7 @@ static int read_headers(struct call *c, struct s3_integrity *i)
 
 	for (unsigned at = S3_SUM_NONE + 1; at < S3_SUM_END_; at++) {
 		const struct s3_algorithm_name *algorithm = &s3_algorithms[at];
-		str value = value_str(c->in, algorithm->member);
+		str value = header_of(c, algorithm);
 
 		if (!value.p)
 			continue;
@@ -82,5 +90,18 @@ int s3_integrity_read(struct call *c, struct s3_integrity *ret)
 		return s3_fault(c, INVALID_REQUEST,
 			"Value for x-amz-sdk-checksum-algorithm header is invalid.");
 	*ret = i;
+	return 0;
+}
+
+int s3_document_check(struct call *c)
+{
+	struct s3_integrity i = {.has_md5 = false};
+	uint8_t md5[MD5_BYTES];
+
+	TRY(read_md5(c, &i));
+	md5_of(c->body, md5);
+	if (i.has_md5 && memcmp(i.md5, md5, sizeof md5) != 0)
+		return s3_fault(c, BAD_DIGEST,
+			"The Content-MD5 you specified did not match what we received.");
 	return 0;
 }

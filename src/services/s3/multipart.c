@@ -416,6 +416,7 @@ int s3_complete_multipart_upload(struct call *c)
 	struct assembly t = {.c = c, .upload = &upload, .object = &w.object, .joined = true};
 
 	TRY(s3_members_check(c, complete_members));
+	TRY(s3_document_check(c));
 	TRY(s3_bucket_find(c, w.bucket_name, value_str(c->in, "ExpectedBucketOwner"), &w.bucket));
 	TRY(s3_write_conditions_read(c, &w.conditions));
 	TRY(s3_upload_find(c, &w.bucket, &upload, &w.upload_key, &w.upload_id));

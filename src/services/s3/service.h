@@ -127,5 +127,7 @@ struct s3_integrity {
 };
 /* From the input's members; ERR_FAULT for what is malformed or said twice. */
 must_use int s3_integrity_read(struct call *c, struct s3_integrity *ret);
+/* The Content-MD5 of a small body that the gate has read, if there is one. */
+must_use int s3_document_check(struct call *c);
 
 #endif
