@@ -59,7 +59,8 @@ const struct http_header *gate_headers(struct gate_pass *p, uint32_t *ret_count)
 		return r->headers;
 	all = arena_new_array(
 		p->call->arena, struct http_header, r->header_count + HOISTED_HEADERS_MAX);
-	memcpy(all, r->headers, r->header_count * sizeof *all);
+	if (r->header_count)
+		memcpy(all, r->headers, r->header_count * sizeof *all);
 	*ret_count += hoist(p, all + r->header_count);
 	return all;
 }
@@ -156,7 +157,8 @@ static int read_raw(struct gate_pass *p, void *to, size_t n)
 		p->body_read = true;
 	}
 	n = MIN(n, p->call->body.n - p->stream.given);
-	memcpy(to, p->call->body.p + p->stream.given, n);
+	if (n)
+		memcpy(to, p->call->body.p + p->stream.given, n);
 	p->stream.given += n;
 	return (int)n;
 }

@@ -133,6 +133,16 @@ static int write_txn(struct kv_txn *txn, void *arg)
 	return 0;
 }
 
+/* So many others wrote the same that this one never came to be. */
+static int commit_error(struct call *c, int rc)
+{
+	if (rc != ERR_CONFLICT)
+		return rc;
+	return s3_fault(c, OPERATION_ABORTED,
+		"A conflicting conditional operation is currently in progress against this "
+		"resource. Please try again.");
+}
+
 int s3_object_write(struct call *c, struct s3_write *w)
 {
 	struct write_txn t = {
@@ -140,8 +150,8 @@ int s3_object_write(struct call *c, struct s3_write *w)
 	const str keys[] = {t.object_key, w->upload_key};
 
 	/* Not the request's deadline: a large body has taken its time. */
-	TRY(kv_run(s3_self(c)->kv, keys, w->upload_id.p ? 2 : 1, write_txn, &t,
-		rt_after_ms(COMMIT_MS)));
+	TRY(commit_error(c, kv_run(s3_self(c)->kv, keys, w->upload_id.p ? 2 : 1, write_txn, &t,
+				    rt_after_ms(COMMIT_MS))));
 	s3_segments_remove(s3_self(c), t.gone, t.gone_count);
 	return 0;
 }
