@@ -78,13 +78,38 @@ static str path_of(const struct blob_store *store, struct arena *a, struct blob_
 
 /* ---- opening ---- */
 
+static int sync_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return rc_from_errno(errno);
+	rc = fsync(fd) < 0 ? rc_from_errno(errno) : 0;
+	close(fd);
+	return rc;
+}
+
+/* The folder, and its name in the one above. */
+static int make_top(const struct blob_options *options)
+{
+	cleanup(arena_done_p) struct arena a;
+	str path = str_c(options->folder);
+	ptrdiff_t slash = str_find_last(path, '/');
+
+	if (mkdir(options->folder, 0700) < 0)
+		return errno == EEXIST ? 0 : rc_from_errno(errno);
+	if (options->unsynced || slash <= 0)
+		return 0;
+	arena_init(&a, 64 * 1024);
+	return sync_folder(arena_c(&a, str_sub(path, 0, (size_t)slash)));
+}
+
 int blob_open(struct rt *rt, const struct blob_options *options, struct blob_store **ret_store)
 {
 	struct blob_store *store;
 	int rc;
 
-	if (mkdir(options->folder, 0700) < 0 && errno != EEXIST)
-		return rc_from_errno(errno);
+	TRY(make_top(options));
 	store = mem_new(struct blob_store);
 	rc = rt_pool_new(rt, "blob", POOL_THREADS, POOL_QUEUE, &store->pool);
 	if (rc < 0) {
@@ -122,17 +147,6 @@ struct work {
 	str bytes;
 	int rc;
 };
-
-static int sync_folder(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-	if (fd < 0)
-		return rc_from_errno(errno);
-	rc = fsync(fd) < 0 ? rc_from_errno(errno) : 0;
-	close(fd);
-	return rc;
-}
 
 static int make_folder(const struct work *job)
 {

@@ -294,6 +294,7 @@ def test_listing(server):
            (64, 3, "STANDARD"))
     expect([o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET, StartAfter="b/2", Prefix="b")["Contents"]],
            ["b/x/1", "b0"])
+    expect([o["Key"] for o in s3.list_objects(Bucket=BUCKET, Marker="c/")["Contents"]], keys[keys.index("c/") + 1:])
     expect(s3.list_objects_v2(Bucket=BUCKET, MaxKeys=0)["KeyCount"], 0)
     expect(error_of(s3.list_objects_v2, Bucket=BUCKET, ContinuationToken="no token!")[0], "InvalidArgument")
     status, body = Signed(server, "GET", f"/{BUCKET}?list-type=2&max-keys=many").send()
