@@ -446,6 +446,14 @@ def test_links(server):
         expect((status, code_of(body), headers["Content-Type"]), (403, "AccessDenied", "application/xml"))
     status, body, _ = fetch(plain + "?AWSAccessKeyId=test&Signature=x&Expires=1")
     expect((status, code_of(body), b"AWS4-HMAC-SHA256" in body), (400, "InvalidRequest", True))
+    # what a link says beside its signature counts as headers do, and no header can be made of it
+    for name, status in (("x-amz-meta-a=1", 200), ("x-amz-meta-a=%0D%0AX%3A+y", 400), ("x-amz-meta-a%0Ab=1", 400),
+                         ("x-amz-copy-source=none%2Fk", 404), ("x-amz-tagging=a%3Db", 501)):
+        request = botocore.awsrequest.AWSRequest("PUT", f"{server.endpoint}/{BUCKET}/hoisted?{name}")
+        botocore.auth.S3SigV4QueryAuth(botocore.credentials.Credentials("test", "test"), "s3", "us-east-1").add_auth(
+            request)
+        expect((name, fetch(request.url, "PUT", b"x", {"Content-Type": ""})[0]), (name, status))
+    expect(s3.head_object(Bucket=BUCKET, Key="hoisted")["Metadata"], {"a": "1"})
     # a link of a key that cirrus has issued is verified
     key = user(server, "alice", [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}])
     good = client(server, *key).generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "new"})
