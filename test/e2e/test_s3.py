@@ -478,6 +478,43 @@ def test_hosts(server):
     expect((listing[0], listing[1].count(b"<Key>")), (200, 2))
 
 
+def test_a_bucket_that_goes_takes_no_object_in(server):
+    """Writers and a deletion at the same time: an acknowledged object keeps its bucket."""
+    s3 = client(server)
+    gone = 0
+    for round_ in range(40):
+        name = f"race-{round_}"
+        s3.create_bucket(Bucket=name)
+        start = threading.Barrier(5)
+
+        def put(number, name=name, start=start):
+            start.wait(10)
+            time.sleep(number * 0.0007)
+            return Signed(server, "PUT", f"/{name}/{number}", b"x" * 20000).send()[0]
+
+        def delete(name=name, start=start):
+            start.wait(10)
+            time.sleep(0.001)
+            return Signed(server, "DELETE", f"/{name}").send()[0]
+
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            writers = [pool.submit(put, n) for n in range(4)]
+            deleted = pool.submit(delete).result()
+            statuses = [w.result() for w in writers]
+        expect((deleted in (204, 409), set(statuses) <= {200, 404, 409}), (True, True))
+        if deleted == 204:
+            gone += 1
+            expect((statuses.count(200), error_of(s3.head_bucket, Bucket=name)[2]), (0, 404))
+            if not server.foreign:
+                expect(files_of(server), [])
+        else:
+            kept = [o["Key"] for o in s3.list_objects_v2(Bucket=name).get("Contents", [])]
+            expect(kept, [str(n) for n in range(4) if statuses[n] == 200])
+            s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": k} for k in kept]})
+            s3.delete_bucket(Bucket=name)
+    return gone
+
+
 # ---- bodies ----
 
 def test_chunked_bodies(server):
