@@ -96,11 +96,11 @@ static int make_top(const struct blob_options *options)
 	str path = str_c(options->folder);
 	ptrdiff_t slash = str_find_last(path, '/');
 
+	arena_init(&a, 64 * 1024);
 	if (mkdir(options->folder, 0700) < 0)
 		return errno == EEXIST ? 0 : rc_from_errno(errno);
 	if (options->unsynced || slash <= 0)
 		return 0;
-	arena_init(&a, 64 * 1024);
 	return sync_folder(arena_c(&a, str_sub(path, 0, (size_t)slash)));
 }
 
