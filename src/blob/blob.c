@@ -223,11 +223,11 @@ int blob_create(struct blob_store *store, void (*tap)(void *arg, str bytes), voi
 	int rc;
 
 	check(store->magic == STORE_MAGIC);
+	arena_init(&a, 64 * 1024);
 	if (atomic_fetch_add(&store->writers, 1) >= BLOB_WRITERS_MAX) {
 		atomic_fetch_sub(&store->writers, 1);
 		return ERR_BUSY;
 	}
-	arena_init(&a, 64 * 1024);
 	w = mem_new(struct blob_writer);
 	*w = (struct blob_writer){
 		.store = store, .id = blob_id_new(store), .fd = -1, .tap = tap, .tap_arg = tap_arg};
