@@ -116,6 +116,7 @@ int services_new(
 	s->iam = iam_service_new(rt, NULL, options->ports);
 	s->sts = sts_service_new(options->ports);
 	s->dynamodb = dynamodb_new(rt);
+	dynamodb_set_ports(s->dynamodb, options->ports);
 	dynamodb_set_ttl_period_ms(s->dynamodb, options->options->ttl_period_ms);
 	dynamodb_set_throttle(s->dynamodb, str_eq(str_c(options->options->throttle), STR("aws")));
 	port_records_add(options->ports, dynamodb_records(s->dynamodb));
