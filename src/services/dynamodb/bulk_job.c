@@ -10,7 +10,14 @@
 #include "kv/kv.h"
 #include "services/dynamodb/service.h"
 
-enum { JOB_VERSION = 1, ID_MS_DIGITS = 14, ID_RANDOM_DIGITS = 8, RECORD_MAX = 1 << 20 };
+enum {
+	JOB_VERSION = 1,
+	ID_MS_DIGITS = 14,
+	ID_RANDOM_DIGITS = 8,
+	RECORD_MAX = 1 << 20,
+	JOB_TEXTS = 16,
+	JOB_NUMBERS = 12
+};
 
 #define OPERATION "/bulk-operation/"
 
@@ -150,21 +157,36 @@ str bulk_report_key(struct arena *a, struct bulk_id id, enum bulk_output type, u
 
 /* ---- the stored form ---- */
 
-/* All texts and numbers of a job, in the order in which they are stored. */
-#define TEXTS(X, j)                                                                          \
-	X(j->account)                                                                        \
-	X(j->region) X(j->table) X(j->table_arn) X(j->table_uuid) X(j->request) X(j->as_arn) \
-		X(j->as_role) X(j->as_name) X(j->as_user_id) X(j->as_key) X(j->failure_code) \
-			X(j->failure_message) X(j->through) X(j->object) X(j->etag)
-#define NUMBERS(X, j)                                                                        \
-	X(j->table_id)                                                                       \
-	X(j->seq) X(j->total_bytes) X(j->objects) X(j->offset) X(j->line) X(j->done_objects) \
-		X(j->done_bytes) X(j->object_bytes) X(j->processed) X(j->failed) X(j->unmet)
-
-str bulk_encode(struct arena *a, const struct bulk_job *j)
+/* All texts of a job, in the order in which they are stored. */
+static void texts_of(struct bulk_job *j, str *ret_texts[JOB_TEXTS])
 {
+	str *const texts[JOB_TEXTS] = {&j->account, &j->region, &j->table, &j->table_arn,
+		&j->table_uuid, &j->request, &j->as_arn, &j->as_role, &j->as_name, &j->as_user_id,
+		&j->as_key, &j->failure_code, &j->failure_message, &j->through, &j->object,
+		&j->etag};
+
+	memcpy(ret_texts, texts, sizeof texts);
+}
+
+/* The same of its numbers. */
+static void numbers_of(struct bulk_job *j, uint64_t *ret_numbers[JOB_NUMBERS])
+{
+	uint64_t *const numbers[JOB_NUMBERS] = {&j->table_id, &j->seq, &j->total_bytes, &j->objects,
+		&j->offset, &j->line, &j->done_objects, &j->done_bytes, &j->object_bytes,
+		&j->processed, &j->failed, &j->unmet};
+
+	memcpy(ret_numbers, numbers, sizeof numbers);
+}
+
+str bulk_encode(struct arena *a, const struct bulk_job *job)
+{
+	struct bulk_job copy = *job, *j = &copy;
+	uint64_t *numbers[JOB_NUMBERS];
+	str *texts[JOB_TEXTS];
 	struct buf out;
 
+	texts_of(j, texts);
+	numbers_of(j, numbers);
 	buf_init(&out, a, RECORD_MAX);
 	buf_put_char(&out, JOB_VERSION);
 	put_id(&out, j->id);
@@ -172,12 +194,10 @@ str bulk_encode(struct arena *a, const struct bulk_job *j)
 	buf_put_char(&out, (char)j->as_kind);
 	buf_put_char(&out, (char)(j->as_unrestricted | j->as_narrowed << 1 | j->counted << 2));
 	buf_put_be64(&out, (uint64_t)j->end_ms);
-#define X(text) buf_put_sized(&out, text);
-	TEXTS(X, j)
-#undef X
-#define X(number) buf_put_varint(&out, number);
-	NUMBERS(X, j)
-#undef X
+	for (size_t i = 0; i < JOB_TEXTS; i++)
+		buf_put_sized(&out, *texts[i]);
+	for (size_t i = 0; i < JOB_NUMBERS; i++)
+		buf_put_varint(&out, *numbers[i]);
 	for (size_t i = 0; i < BULK_OUTPUTS; i++) {
 		buf_put_varint(&out, j->spool[i].parts);
 		buf_put_varint(&out, j->spool[i].first);
@@ -219,10 +239,13 @@ static bool take_usage(str *in, struct bulk_job *j)
 
 int bulk_decode(str in, struct bulk_job *j)
 {
+	uint64_t *numbers[JOB_NUMBERS], end;
 	uint8_t version, status, flags;
-	uint64_t end;
+	str *texts[JOB_TEXTS];
 
 	memset(j, 0, sizeof *j);
+	texts_of(j, texts);
+	numbers_of(j, numbers);
 	if (!str_take_u8(&in, &version) || version != JOB_VERSION ||
 		!str_take_be64(&in, &j->id.ms) || !str_take_be32(&in, &j->id.random) ||
 		!str_take_u8(&in, &status) || status > BULK_FAILED ||
@@ -234,16 +257,12 @@ int bulk_decode(str in, struct bulk_job *j)
 	j->as_unrestricted = flags & 1;
 	j->as_narrowed = flags >> 1 & 1;
 	j->counted = flags >> 2 & 1;
-#define X(text)                          \
-	if (!str_take_sized(&in, &text)) \
-		return ERR_CORRUPT;
-	TEXTS(X, j)
-#undef X
-#define X(number)                           \
-	if (!str_take_varint(&in, &number)) \
-		return ERR_CORRUPT;
-	NUMBERS(X, j)
-#undef X
+	for (size_t i = 0; i < JOB_TEXTS; i++)
+		if (!str_take_sized(&in, texts[i]))
+			return ERR_CORRUPT;
+	for (size_t i = 0; i < JOB_NUMBERS; i++)
+		if (!str_take_varint(&in, numbers[i]))
+			return ERR_CORRUPT;
 	for (size_t i = 0; i < BULK_OUTPUTS; i++)
 		if (!take_spool(&in, &j->spool[i]))
 			return ERR_CORRUPT;

@@ -244,6 +244,21 @@ static unsigned lines_of(str text)
 	}                                                            \
 	static void name##_in_world(struct ddb *w, struct arena *a)
 
+/* Where there are no buckets nothing is started, and that is said by name. */
+WORLD(without_buckets)
+{
+	w->ports.objects = NULL;
+	create_table(w, a);
+	EXPECT(str_find_str(ddb_expect(w, a, 501, "StartBulkPutItems",
+				    STR("{\"TableName\":\"tab\",\"InputS3Configuration\":{"
+					"\"S3Bucket\":\"in\",\"InputFormat\":\"DYNAMODB_JSON\"},"
+					"\"OutputS3Configuration\":{\"S3Bucket\":\"out\","
+					"\"OutputType\":[\"ERROR\"]}}")),
+		       STR("InputS3Configuration is not implemented")) > 0);
+	EXPECT_STR(ddb_expect(w, a, 200, "ListBulkOperations", STR("{}")),
+		STR("{\"BulkOperationsSummaryList\":[]}"));
+}
+
 /* ---- what becomes of lines ---- */
 
 WORLD(items)
