@@ -258,8 +258,9 @@ void services_stop(struct services *s, int64_t deadline)
 		return;
 	/* Last: what stops still has lines to write. */
 	logs_service_stop(s->logs, deadline);
-	s3_service_stop(s->s3);
+	/* Its bulk operations read and write objects. */
 	dynamodb_stop(s->dynamodb);
+	s3_service_stop(s->s3);
 }
 
 void services_free(struct services *s)

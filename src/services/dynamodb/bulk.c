@@ -55,6 +55,30 @@ static int check_state(struct call *c, const struct table *t)
 	return 0;
 }
 
+/* Can the output be encrypted as it is asked for? Everything else about it the worker finds out. */
+static int check_encryption(struct call *c, const struct value *output)
+{
+	const struct port_objects *port = c->ports->objects;
+	const struct object_put put = {.content_type = STR("application/json"),
+		.sse = value_str(output, "S3SseAlgorithm"),
+		.kms_key_id = STR_NULL};
+	const struct object_address address = {.as = c->principal,
+		.region = c->region,
+		.expected_owner = STR_NULL,
+		.bucket = value_str(output, "S3Bucket"),
+		.key = STR("AWSDynamoDB/"),
+		.version = STR_NULL};
+	struct object_writer *writer;
+	struct fault fault = {0};
+	int rc = port->create(port->self, c->arena, &address, &put, &writer, &fault);
+
+	if (rc == 0)
+		port->abandon(writer);
+	if (rc == ERR_FAULT && str_eq(str_c(fault.kind->code), STR("NotImplemented")))
+		return dynamodb_not_implemented(c, "OutputS3Configuration.S3SseAlgorithm");
+	return 0;
+}
+
 /* What is not here, by name. */
 static int check_built(struct call *c)
 {
@@ -71,7 +95,7 @@ static int check_built(struct call *c)
 		return call_fault(c, DYNAMODB_FAULT(NOT_IMPLEMENTED),
 			"OutputS3Configuration.S3SseAlgorithm KMS is not implemented by this "
 			"version of cirrus: there are no KMS keys.");
-	return 0;
+	return value_has(output, "S3SseAlgorithm") ? check_encryption(c, output) : 0;
 }
 
 /* ---- StartBulkPutItems ---- */

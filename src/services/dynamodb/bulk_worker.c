@@ -91,7 +91,7 @@ int bulk_port_result(struct bulk_run *r, int rc, const struct fault *fault)
 {
 	if (rc != ERR_FAULT)
 		return rc;
-	if (fault->kind->server)
+	if (fault->kind->server && fault->kind->retryable)
 		return ERR_IO;
 	return bulk_fail(
 		r, ARENA_CONCAT(r->arena, STR("S3"), str_c(fault->kind->code)), fault->message);

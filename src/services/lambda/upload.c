@@ -58,6 +58,8 @@ static int object_fault(
 {
 	const char *code = fault->kind->code;
 
+	if (fault->kind->server)
+		return ERR_IO;
 	if (str_eq(str_c(code), STR("AccessDenied")))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_ACCESS_DENIED,
 			"Your access has been denied by S3, please make sure your request "
