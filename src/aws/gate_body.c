@@ -40,7 +40,8 @@ static uint32_t hoist(struct gate_pass *p, struct http_header *to)
 	str name, value;
 
 	while (count < HOISTED_HEADERS_MAX && uri_query_next(&q, &name, &value)) {
-		if (name.n < 7 || !str_eq_nocase(str_sub(name, 0, 6), STR("x-amz-")) ||
+		if (uri_decode(a, name, URI_PLAIN, &name) < 0 || name.n < 7 ||
+			!str_eq_nocase(str_sub(name, 0, 6), STR("x-amz-")) ||
 			is_signature_parameter(name) ||
 			uri_decode(a, value.p ? value : STR(""), URI_PLAIN, &value) < 0)
 			continue;

@@ -96,11 +96,11 @@ static int make_top(const struct blob_options *options)
 	str path = str_c(options->folder);
 	ptrdiff_t slash = str_find_last(path, '/');
 
+	arena_init(&a, 64 * 1024);
 	if (mkdir(options->folder, 0700) < 0)
 		return errno == EEXIST ? 0 : rc_from_errno(errno);
 	if (options->unsynced || slash <= 0)
 		return 0;
-	arena_init(&a, 64 * 1024);
 	return sync_folder(arena_c(&a, str_sub(path, 0, (size_t)slash)));
 }
 
@@ -223,11 +223,11 @@ int blob_create(struct blob_store *store, void (*tap)(void *arg, str bytes), voi
 	int rc;
 
 	check(store->magic == STORE_MAGIC);
+	arena_init(&a, 64 * 1024);
 	if (atomic_fetch_add(&store->writers, 1) >= BLOB_WRITERS_MAX) {
 		atomic_fetch_sub(&store->writers, 1);
 		return ERR_BUSY;
 	}
-	arena_init(&a, 64 * 1024);
 	w = mem_new(struct blob_writer);
 	*w = (struct blob_writer){
 		.store = store, .id = blob_id_new(store), .fd = -1, .tap = tap, .tap_arg = tap_arg};

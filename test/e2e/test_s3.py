@@ -446,6 +446,14 @@ def test_links(server):
         expect((status, code_of(body), headers["Content-Type"]), (403, "AccessDenied", "application/xml"))
     status, body, _ = fetch(plain + "?AWSAccessKeyId=test&Signature=x&Expires=1")
     expect((status, code_of(body), b"AWS4-HMAC-SHA256" in body), (400, "InvalidRequest", True))
+    # what a link says beside its signature counts as headers do, and no header can be made of it
+    for name, status in (("x-amz-meta-a=1", 200), ("x-amz-meta-a=%0D%0AX%3A+y", 400), ("x-amz-meta-a%0Ab=1", 400),
+                         ("x-amz-copy-source=none%2Fk", 404), ("x-amz-tagging=a%3Db", 501)):
+        request = botocore.awsrequest.AWSRequest("PUT", f"{server.endpoint}/{BUCKET}/hoisted?{name}")
+        botocore.auth.S3SigV4QueryAuth(botocore.credentials.Credentials("test", "test"), "s3", "us-east-1").add_auth(
+            request)
+        expect((name, fetch(request.url, "PUT", b"x", {"Content-Type": ""})[0]), (name, status))
+    expect(s3.head_object(Bucket=BUCKET, Key="hoisted")["Metadata"], {"a": "1"})
     # a link of a key that cirrus has issued is verified
     key = user(server, "alice", [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}])
     good = client(server, *key).generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "new"})
@@ -468,6 +476,43 @@ def test_hosts(server):
     expect(body_of(s3, "_cirrus/health", "hosted"), b"a key")
     listing = Signed(server, "GET", "/?list-type=2", headers={"host": f"hosted.s3.localhost:{server.port}"}).send()
     expect((listing[0], listing[1].count(b"<Key>")), (200, 2))
+
+
+def test_a_bucket_that_goes_takes_no_object_in(server):
+    """Writers and a deletion at the same time: an acknowledged object keeps its bucket."""
+    s3 = client(server)
+    gone = 0
+    for round_ in range(40):
+        name = f"race-{round_}"
+        s3.create_bucket(Bucket=name)
+        start = threading.Barrier(5)
+
+        def put(number, name=name, start=start):
+            start.wait(10)
+            time.sleep(number * 0.0007)
+            return Signed(server, "PUT", f"/{name}/{number}", b"x" * 20000).send()[0]
+
+        def delete(name=name, start=start):
+            start.wait(10)
+            time.sleep(0.001)
+            return Signed(server, "DELETE", f"/{name}").send()[0]
+
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            writers = [pool.submit(put, n) for n in range(4)]
+            deleted = pool.submit(delete).result()
+            statuses = [w.result() for w in writers]
+        expect((deleted in (204, 409), set(statuses) <= {200, 404, 409}), (True, True))
+        if deleted == 204:
+            gone += 1
+            expect((statuses.count(200), error_of(s3.head_bucket, Bucket=name)[2]), (0, 404))
+            if not server.foreign:
+                expect(files_of(server), [])
+        else:
+            kept = [o["Key"] for o in s3.list_objects_v2(Bucket=name).get("Contents", [])]
+            expect(kept, [str(n) for n in range(4) if statuses[n] == 200])
+            s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": k} for k in kept]})
+            s3.delete_bucket(Bucket=name)
+    return gone
 
 
 # ---- bodies ----

@@ -37,7 +37,7 @@ static int check_conditions(struct call *c, const struct s3_object *o)
 }
 
 /* response-content-type ...: what this answer says instead. */
-static void put_overrides(struct call *c)
+static int put_overrides(struct call *c)
 {
 	static const struct {
 		const char *from, *to;
@@ -50,13 +50,16 @@ static void put_overrides(struct call *c)
 	};
 	struct buf text;
 
-	for (size_t i = 0; i < ARRAY_SIZE(overrides); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(overrides); i++) {
+		TRY(s3_header_check(c, value_str(c->in, overrides[i].from)));
 		value_put_str(c->out, overrides[i].to, value_str(c->in, overrides[i].from));
+	}
 	if (!value_has(c->in, "ResponseExpires"))
-		return;
+		return 0;
 	buf_init(&text, c->arena, TIME_TEXT_MAX);
 	time_put_http(&text, value_time_ms(c->in, "ResponseExpires", 0));
 	value_put_str(c->out, "Expires", buf_str(&text));
+	return 0;
 }
 
 /* The part of the body that is asked for. */
@@ -102,7 +105,7 @@ static int prepare(struct call *c, const struct s3_object *o, uint64_t *ret_from
 		return 1;
 	}
 	s3_headers_write(c, o);
-	put_overrides(c);
+	TRY(put_overrides(c));
 	TRY(find_range(c, o, ret_from, ret_n));
 	put_checksum(c, o);
 	return 0;

@@ -85,6 +85,44 @@ static str lower(struct arena *a, str s)
 	return str_of(text, s.n);
 }
 
+/* Links have them in their query string, where anything can stand. */
+int s3_header_check(struct call *c, str value)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char at = (unsigned char)value.p[i];
+
+		if ((at < ' ' && at != '\t') || at == 0x7f)
+			return s3_fault(c, INVALID_ARGUMENT,
+				"Header value cannot be represented using ISO-8859-1.");
+	}
+	return 0;
+}
+
+static int check_name(struct call *c, str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!(name.p[i] > ' ' && name.p[i] < 0x7f) ||
+			memchr("\"(),/:;<=>?@[\\]{}", name.p[i], 17))
+			return s3_fault(c, INVALID_ARGUMENT,
+				"The name of a header x-amz-meta- is not one: %.*s",
+				(int)MIN(name.n, (size_t)128), name.p);
+	return 0;
+}
+
+static int check_values(struct call *c, const struct s3_headers *h)
+{
+	const str values[] = {h->content_type, h->cache_control, h->content_disposition,
+		h->content_encoding, h->content_language, h->expires};
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		TRY(s3_header_check(c, values[i]));
+	for (uint32_t i = 0; i < h->metadata_count; i++) {
+		TRY(check_name(c, h->metadata[i].name));
+		TRY(s3_header_check(c, h->metadata[i].value));
+	}
+	return 0;
+}
+
 /* The names are sent as headers; twice the same name is one, joined, as HTTP has it. */
 static int read_metadata(struct call *c, struct s3_headers *h)
 {
@@ -129,6 +167,7 @@ int s3_headers_read(struct call *c, struct s3_headers *ret)
 
 	TRY(check_fixed(c));
 	TRY(read_metadata(c, &h));
+	TRY(check_values(c, &h));
 	if (!h.content_type.n)
 		h.content_type = STR("binary/octet-stream");
 	*ret = h;

@@ -109,6 +109,8 @@ must_use int s3_body_error(struct call *c, int rc);
 must_use int s3_members_check(struct call *c, const char *const *supported);
 /* The members that describe an object; checks what has only one value here (storage class, ACL). */
 must_use int s3_headers_read(struct call *c, struct s3_headers *ret);
+/* May the value stand in a header of an answer? */
+must_use int s3_header_check(struct call *c, str value);
 /* The members of GetObject's and HeadObject's answers. */
 void s3_headers_write(struct call *c, const struct s3_object *o);
 str s3_quoted(struct arena *a, str etag);
