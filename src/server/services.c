@@ -204,9 +204,10 @@ int services_start(struct services *s, struct kv *kv)
 {
 	TRY(iam_service_start(s->iam, kv));
 	TRY(rt_spawn(iam_sweep_run, s->iam));
+	TRY(s3_service_start(s->s3, kv));
+	/* Its bulk operations go on at once, and read objects. */
 	TRY(dynamodb_start(s->dynamodb, kv));
 	TRY(logs_service_start(s->logs, kv));
-	TRY(s3_service_start(s->s3, kv));
 	s->started = true;
 	TRY(lambda_service_start(s->lambda, kv));
 	return apigateway_service_start(s->apigateway, kv);

@@ -265,8 +265,8 @@ def test_code_in_a_bucket(server):
     expect(json.load(functions.invoke(FunctionName="f", Qualifier="1")["Payload"]), "two")
     code, message = error_of(functions.update_function_code, FunctionName="f", S3Bucket="code", S3Key="one.zip")[:2]
     expect(code, "InvalidParameterValueException")
-    expect(message, "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key "
-           "does not exist.")
+    wanted = "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist"
+    expect(message[:len(wanted)], wanted)
     layer = functions.publish_layer_version(LayerName="l", Content={"S3Bucket": "code", "S3Key": "two.zip"})
     expect(layer["Content"]["CodeSize"], len(two))
 

@@ -35,7 +35,7 @@ struct search {
 	struct expr_equalities condition;
 	const struct expr_projection *projection; /* NULL: all but the vector */
 	bool with_vector;                         /* the projection asks for it */
-	str partition; /* STR_NULL: the index has no partition key */
+	str partition;                            /* STR_NULL: the index has no partition key */
 	struct kv_range range;
 	struct buf last_key; /* of the last record read */
 	struct vector_top top;
@@ -319,7 +319,6 @@ int dynamodb_search_vectors(struct call *c)
 	rc = read_all(s);
 	if (rc >= 0)
 		rc = answer(s);
-	throttle_pay_search(
-		c, s->table, s->index, s->partition, s->examined + s->returned);
+	throttle_pay_search(c, s->table, s->index, s->partition, s->examined + s->returned);
 	return rc;
 }

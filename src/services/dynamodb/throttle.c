@@ -207,8 +207,8 @@ static void hash_pay(struct throttle *t, uint64_t hash, int64_t ticks)
 
 static bool partition_is_empty(struct throttle *t, const struct throttle_use *use)
 {
-	return hash_is_empty(t, partition_hash(use),
-		use->kind == THROTTLE_READ ? TICKS_READ / 2 : TICKS_WRITE);
+	return hash_is_empty(
+		t, partition_hash(use), use->kind == THROTTLE_READ ? TICKS_READ / 2 : TICKS_WRITE);
 }
 
 static void partition_pay(struct throttle *t, const struct throttle_use *use, double units)
@@ -295,8 +295,7 @@ void throttle_pay(struct throttle *t, const struct throttle_use *use, int sign)
 	if (use->partition.p)
 		partition_pay(t, use, partition_units(use) * factor);
 	for (unsigned i = 0; i < use->part_count; i++)
-		hash_pay(t, part_hash(use, &use->parts[i]),
-			part_ticks(use, &use->parts[i]) * sign);
+		hash_pay(t, part_hash(use, &use->parts[i]), part_ticks(use, &use->parts[i]) * sign);
 }
 
 /* ---- of requests ---- */

@@ -4,8 +4,8 @@
  *
  * A bucket fills at the provisioned rate, or at the on-demand maximum, and holds 300 seconds of it
  * (burst capacity); a new table begins with one second. A partition key has 3,000 read and 1,000
- * write units a second in the table, and 3,000 read units in a global index; it holds one second. In
- * a vector index it has 1 GB of searched and 10 MB of written bytes a second; of a vector index
+ * write units a second in the table, and 3,000 read units in a global index; it holds one second.
+ * In a vector index it has 1 GB of searched and 10 MB of written bytes a second; of a vector index
  * without a partition key AWS states no limit, and it has none here.
  * A request is admitted while its buckets hold the least that one costs (half a read unit, a write
  * unit), and pays what it has cost, also into debt: so none is too large for its table, and the
