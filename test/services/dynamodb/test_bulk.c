@@ -583,7 +583,13 @@ static void put_input(struct ddb *w, struct arena *a, bool packed)
 
 static void restarts_in_world(struct ddb *w)
 {
+	const struct kv_fault_options faults = {.seed = rt_random(),
+		.no_delay = true,
+		.conflict_per_mille = 20,
+		.scan_conflict_per_mille = 10,
+		.error_per_mille = 20};
 	bool packed = rt_random() % 2;
+	struct kv *failing;
 	struct job j;
 	struct arena a;
 
@@ -601,11 +607,16 @@ static void restarts_in_world(struct ddb *w)
 		packed ? ",\"S3KeyPrefix\":\"x/\",\"InputCompressionType\":\"GZIP\""
 		       : ",\"S3KeyPrefix\":\"x/\"",
 		"");
+	/* The store fails too; of commits that fail some are done. */
+	check(kv_open_fault(w->kv, &faults, &failing) == 0);
 	for (int i = 0; i < 20; i++) {
 		check(rt_sleep_until(rt_after_ms(1 + (int64_t)(rt_random() % 300))) == 0);
 		dynamodb_stop(w->dynamodb);
-		check(dynamodb_start(w->dynamodb, w->kv) == 0);
+		check(dynamodb_start(w->dynamodb, failing) == 0);
 	}
+	dynamodb_stop(w->dynamodb);
+	check(dynamodb_start(w->dynamodb, w->kv) == 0);
+	w->kv = failing; /* which closes the other one at the end */
 	w->objects->fail_in = 0;
 	j = wait_for(w, &a, j.arn, 600);
 	EXPECT_STR(j.status, STR("COMPLETED_WITH_ERRORS"));
@@ -623,6 +634,48 @@ TEST(dynamodb_bulk, restarts)
 {
 	for (uint64_t seed = 1; seed <= test_number("ROUNDS", 20); seed++)
 		ddb_run(seed, restarts_in_world, NULL);
+}
+
+/* Another server on the same store has a worker too: each batch is done by one of them. */
+struct other {
+	struct dynamodb d;
+	struct rt_event ended;
+};
+
+static void work_too(void *arg)
+{
+	struct other *o = arg;
+
+	dynamodb_bulk(&o->d);
+	rt_event_set(&o->ended);
+}
+
+WORLD(two_workers)
+{
+	struct other *o = mem_new(struct other);
+	struct job j;
+
+	create_table(w, a);
+	ddb_expect(w, a, 200, "PutItem",
+		STR("{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"old\"}}}"));
+	put_input(w, a, false);
+	w->objects->delay_ms = 3;
+	w->objects->read_max = 5000;
+	j = start(w, a, ",\"S3KeyPrefix\":\"x/\"", "");
+	memcpy(&o->d, w->dynamodb, sizeof o->d);
+	rt_event_init(dynamodb_wanted(&o->d, WORKER_BULK));
+	rt_event_init(&o->ended);
+	check(rt_spawn(work_too, o) == 0);
+	j = wait_for(w, a, j.arn, 600);
+	EXPECT_STR(j.status, STR("COMPLETED_WITH_ERRORS"));
+	EXPECT_INT(j.processed, ITEMS + ITEMS / 5);
+	EXPECT_INT(j.failed, ITEMS / 10);
+	EXPECT_INT(lines_of(report(w, a, "/ERROR/")), ITEMS / 10);
+	EXPECT_INT(lines_of(report(w, a, "/CONDITION_CHECK_FAILURE/")), ITEMS / 10);
+	atomic_store(&o->d.stopping, true);
+	rt_event_set(dynamodb_wanted(&o->d, WORKER_BULK));
+	rt_event_wait_sure(&o->ended);
+	mem_free(o);
 }
 
 /* A report of more than one object; what waits in the store for it is gone at the end. */
