@@ -163,9 +163,21 @@ def operation_lines(name, operation):
     return lines + ["  error " + e for e in errors]
 
 
+def flatten_members(shapes):
+    """A list that is flat as one structure's member only becomes a shape of its own."""
+    for shape in list(shapes.values()):
+        for member in shape.get("members", {}).values():
+            target = shapes[member["shape"]]
+            if member.get("flattened") and not target.get("flattened"):
+                name = member["shape"] + "Flattened"
+                shapes[name] = dict(target, flattened=True)
+                member["shape"] = name
+
+
 def convert(service, model):
     global SHAPES
     SHAPES = model["shapes"]
+    flatten_members(SHAPES)
     metadata = model["metadata"]
     line = ["service", service, protocol_of(metadata),
             "signing=" + metadata.get("signingName", metadata["endpointPrefix"]),

@@ -4,15 +4,63 @@
  */
 #include "blob/blob.h"
 
+#include "base/hash.h"
 #include "rt/file.h"
 #include "test/test.h"
 
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* ---- what is synced, in this whole program: the calls go on to the real ones ---- */
+
+enum { SYNCED_MAX = 64 };
+
+static _Atomic unsigned synced_count; /* never falls; the last SYNCED_MAX are kept */
+static _Atomic unsigned long synced[SYNCED_MAX];
+
+static void note_sync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0)
+		atomic_store(&synced[atomic_fetch_add(&synced_count, 1) % SYNCED_MAX],
+			(unsigned long)st.st_ino);
+}
+
+int fsync(int fd)
+{
+	note_sync(fd);
+	return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+int fdatasync(int fd)
+{
+	note_sync(fd);
+	return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+}
+
+/* Was the file or folder synced since there were `since` syncs? */
+static bool was_synced(const char *path, unsigned since)
+{
+	struct stat st;
+
+	if (!EXPECT(stat(path, &st) == 0))
+		return false;
+	for (unsigned i = since; i < atomic_load(&synced_count); i++)
+		if (atomic_load(&synced[i % SYNCED_MAX]) == (unsigned long)st.st_ino)
+			return true;
+	return false;
+}
 
 struct world {
 	struct rt *rt;
 	struct blob_store *store;
 	struct blob_id kept[3];
+	const char *folder;
+	bool unsynced;
 	void (*fn)(struct world *w);
 };
 
@@ -28,9 +76,11 @@ static void run(struct world *w, const char *folder, uint64_t number, enum rt_mo
 	void (*fn)(struct world *w))
 {
 	const struct rt_options options = {.mode = mode, .seed = number};
-	const struct blob_options blobs = {.folder = folder, .run = number};
+	const struct blob_options blobs = {
+		.folder = folder, .run = number, .unsynced = w->unsynced};
 
 	w->fn = fn;
+	w->folder = folder;
 	ASSERT_INT(rt_new(&options, &w->rt), 0);
 	ASSERT_INT(blob_open(w->rt, &blobs, &w->store), 0);
 	EXPECT_INT(rt_run(w->rt, run_fn, w), 0);
@@ -157,4 +207,33 @@ TEST(blob, writers_have_a_maximum)
 	struct world w = {.rt = NULL};
 
 	run(&w, test_folder(), 1, RT_SIMULATED, too_many);
+}
+
+/* When a blob is finished its bytes, its name, and the name of its folder are on the disk. */
+static void durable(struct world *w)
+{
+	char hex[2 * BLOB_ID_BYTES + 1] = "", folder[4096], file[4200];
+	unsigned before = atomic_load(&synced_count);
+	struct blob_id id = write_blob(w, 5);
+
+	hex_encode(id.bytes, BLOB_ID_BYTES, hex);
+	snprintf(folder, sizeof folder, "%s/%s", w->folder, hex + 2 * BLOB_ID_BYTES - 2);
+	snprintf(file, sizeof file, "%s/%s", folder, hex);
+	EXPECT(was_synced(file, before) == !w->unsynced);
+	EXPECT(was_synced(folder, before) == !w->unsynced);
+	EXPECT(was_synced(w->folder, before) == !w->unsynced);
+}
+
+TEST(blob, finished_is_durable)
+{
+	struct world w = {.rt = NULL};
+	const char *above = test_folder();
+	char folder[4096];
+	unsigned before = atomic_load(&synced_count);
+
+	snprintf(folder, sizeof folder, "%s/blob", above);
+	run(&w, folder, 1, RT_REAL, durable);
+	EXPECT(was_synced(above, before)); /* it has been made just now */
+	w.unsynced = true;
+	run(&w, test_folder(), 1, RT_REAL, durable);
 }

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 
 import boto3.s3.transfer
 import botocore.auth
@@ -666,6 +667,55 @@ def test_policies(server):
     expect(body_of(s3, "closed/k"), b"2")
     forged = client(server, key[0], "wrong")
     expect(error_of(forged.list_buckets)[::2], ("SignatureDoesNotMatch", 403))
+
+
+# Without an SDK, which runtimes here do not bring.
+FUNCTION = """
+import hashlib, hmac, http.client, os, time
+
+def send(method, path, body=b""):
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = [stamp[:8], "us-east-1", "s3", "aws4_request"]
+    headers = {"host": "127.0.0.1:4566", "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": stamp,
+               "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"]}
+    signed = ";".join(sorted(headers))
+    canonical = "\\n".join([method, path, "", *(f"{n}:{headers[n]}" for n in sorted(headers)), "", signed,
+                           "UNSIGNED-PAYLOAD"])
+    key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
+    for step in scope:
+        key = hmac.new(key, step.encode(), hashlib.sha256).digest()
+    text = "\\n".join(["AWS4-HMAC-SHA256", stamp, "/".join(scope), hashlib.sha256(canonical.encode()).hexdigest()])
+    headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{'/'.join(scope)}, "
+                                f"SignedHeaders={signed}, Signature={hmac.new(key, text.encode(), 'sha256').hexdigest()}")
+    connection = http.client.HTTPConnection("127.0.0.1", 4566, timeout=20)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, len(answer.read())
+
+def handler(event, context):
+    bucket = event["bucket"]
+    return [send("PUT", f"/{bucket}/open/made", b"x" * 100000)[0], send("GET", f"/{bucket}/open/made"),
+            send("PUT", f"/{bucket}/closed/made", b"x")[0]]
+"""
+
+
+@own_server
+def test_functions_reach_their_buckets(server):
+    """From inside a function, with its role's policies."""
+    s3, iam, functions = bucket(server), server.client("iam"), server.client("lambda")
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}))
+    iam.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}/open/*"}]}))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as z:
+        z.writestr("index.py", FUNCTION)
+    functions.create_function(FunctionName="f", Runtime="python3.11", Handler="index.handler", Timeout=30, MemorySize=512,
+                              Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": archive.getvalue()})
+    functions.get_waiter("function_active_v2").wait(FunctionName="f")
+    answer = functions.invoke(FunctionName="f", Payload=json.dumps({"bucket": BUCKET}))
+    expect(json.loads(answer["Payload"].read()), [200, [200, 100000], 403])
+    expect(len(body_of(s3, "open/made")), 100000)
 
 
 @options("--auth", "strict")

@@ -144,8 +144,7 @@ int s3_create_bucket(struct call *c)
 	TRY(s3_members_check(c, members));
 	TRY(s3_document_check(c));
 	if (!s3_bucket_name_valid(t.name))
-		return s3_fault(c, INVALID_BUCKET_NAME, "The specified bucket is not valid: %.*s",
-			(int)MIN(t.name.n, (size_t)128), t.name.p);
+		return s3_bad_bucket_name(c, t.name);
 	TRY(check_settings(c));
 	TRY(find_region(c, &t.bucket.region));
 	TRY(check_count(c));
@@ -208,10 +207,10 @@ static int mark_txn(struct kv_txn *txn, void *arg)
 	str bytes;
 
 	if (TRY(kv_txn_get(txn, t->key, c->arena, &bytes)) == 0)
-		return s3_fault(c, NO_SUCH_BUCKET, "The specified bucket does not exist");
+		return s3_no_such_bucket(c, s3_bucket_of(c));
 	TRY(s3_bucket_decode(bytes, &now));
 	if (now.id != t->bucket->id)
-		return s3_fault(c, NO_SUCH_BUCKET, "The specified bucket does not exist");
+		return s3_no_such_bucket(c, s3_bucket_of(c));
 	if (t->deleting && now.deleting == t->deleting)
 		return s3_fault(c, OPERATION_ABORTED,
 			"A conflicting conditional operation is currently in progress against this "
@@ -244,7 +243,10 @@ static int check_empty(struct call *c, const struct s3_bucket *bucket)
 
 	TRY(kv_scan_open(s3_self(c)->kv, &range, &scan));
 	if (TRY(kv_scan_next(scan, &key, &value)) > 0)
-		return s3_fault(c, BUCKET_NOT_EMPTY, "The bucket you tried to delete is not empty");
+		return s3_detail(c,
+			s3_fault(
+				c, BUCKET_NOT_EMPTY, "The bucket you tried to delete is not empty"),
+			STR("BucketName"), s3_bucket_of(c));
 	return 0;
 }
 

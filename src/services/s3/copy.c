@@ -64,7 +64,7 @@ static int check_conditions(struct call *c, const struct s3_object *o)
 		return 0;
 	return s3_fault(c, PRECONDITION_FAILED,
 		"At least one of the pre-conditions you specified did not hold: "
-		"x-amz-copy-source-if-...");
+		"x-amz-copy-source-if-*");
 }
 
 static int open_source(struct call *c, struct source *s)

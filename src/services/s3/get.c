@@ -31,9 +31,11 @@ static int check_conditions(struct call *c, const struct s3_object *o)
 	case S3_NOT_MODIFIED: return 1;
 	case S3_FAILED: break;
 	}
-	return s3_fault(c, PRECONDITION_FAILED,
-		"At least one of the pre-conditions you specified did not hold: %s",
-		conditions.if_match.p ? "If-Match" : "If-Unmodified-Since");
+	return s3_detail(c,
+		s3_fault(c, PRECONDITION_FAILED,
+			"At least one of the pre-conditions you specified did not hold"),
+		STR("Condition"),
+		conditions.if_match.p ? STR("If-Match") : STR("If-Unmodified-Since"));
 }
 
 /* response-content-type ...: what this answer says instead. */

@@ -177,7 +177,9 @@ static int scan_uploads(struct uploads *l, const struct s3_bucket *bucket)
 	struct arena *a = l->c->arena;
 	cleanup(kv_scan_close_p) struct kv_scan *scan = NULL;
 	str head = s3_key_upload(a, bucket->id, STR_NULL, STR("")), at, value;
-	const struct kv_range range = {.from = head, .to = keyspace_prefix_end(a, head)};
+	const struct kv_range range = {.from = s3_key_upload(a, bucket->id,
+					       l->key_marker.n ? l->key_marker : STR_NULL, STR("")),
+		.to = keyspace_prefix_end(a, head)};
 
 	TRY(kv_scan_open(s3_self(l->c)->kv, &range, &scan));
 	while (!l->truncated && TRY(kv_scan_next(scan, &at, &value)) > 0) {

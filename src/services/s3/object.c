@@ -18,8 +18,10 @@ struct write_txn {
 
 static int precondition_failed(struct call *c, const char *which)
 {
-	return s3_fault(c, PRECONDITION_FAILED,
-		"At least one of the pre-conditions you specified did not hold: %s", which);
+	return s3_detail(c,
+		s3_fault(c, PRECONDITION_FAILED,
+			"At least one of the pre-conditions you specified did not hold"),
+		STR("Condition"), str_c(which));
 }
 
 int s3_write_conditions_read(struct call *c, struct s3_write_conditions *ret)

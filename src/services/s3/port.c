@@ -308,8 +308,8 @@ static int port_finish(struct object_writer *w, struct arena *a, struct object_i
 	rc = give_fault(&c, finish(&c, w, &body), ret_fault);
 	if (rc == 0)
 		put_info(a, &w->write.object, ret_info);
-	else if (ret_fault->message.p) /* not in the writer, which ends here */
-		ret_fault->message = arena_str(a, ret_fault->message);
+	else /* may be in the writer, which ends here */
+		ret_fault->detail = arena_str(a, ret_fault->detail);
 	port_abandon(w);
 	return rc;
 }

@@ -112,10 +112,16 @@ static const struct operation_row rows[] = {
 
 /* ---- what the operations share ---- */
 
-static int no_such_bucket(struct call *c, str name)
+int s3_no_such_bucket(struct call *c, str name)
 {
-	return s3_fault(c, NO_SUCH_BUCKET, "The specified bucket does not exist: %.*s",
-		(int)MIN(name.n, (size_t)256), name.p);
+	return s3_detail(c, s3_fault(c, NO_SUCH_BUCKET, "The specified bucket does not exist"),
+		STR("BucketName"), name);
+}
+
+int s3_bad_bucket_name(struct call *c, str name)
+{
+	return s3_detail(c, s3_fault(c, INVALID_BUCKET_NAME, "The specified bucket is not valid."),
+		STR("BucketName"), name);
 }
 
 static bool is_going(const struct s3 *s3, const struct s3_bucket *b)
@@ -136,10 +142,9 @@ int s3_bucket_find(struct call *c, str name, str expected_owner, struct s3_bucke
 	str bytes;
 
 	if (!s3_bucket_name_valid(name))
-		return s3_fault(c, INVALID_BUCKET_NAME, "The specified bucket is not valid: %.*s",
-			(int)MIN(name.n, (size_t)128), name.p);
+		return s3_bad_bucket_name(c, name);
 	if (TRY(kv_get(s3->kv, s3_key_bucket(c->arena, name), c->arena, &bytes)) == 0)
-		return no_such_bucket(c, name);
+		return s3_no_such_bucket(c, name);
 	TRY(s3_bucket_decode(bytes, ret));
 	if (!str_eq(ret->account, c->account) ||
 		(expected_owner.p && !str_eq(expected_owner, ret->account)))
@@ -153,10 +158,10 @@ int s3_bucket_hold(struct call *c, struct kv_txn *txn, str name, const struct s3
 	str bytes;
 
 	if (TRY(kv_txn_get(txn, s3_key_bucket(c->arena, name), c->arena, &bytes)) == 0)
-		return no_such_bucket(c, name);
+		return s3_no_such_bucket(c, name);
 	TRY(s3_bucket_decode(bytes, &now));
 	if (now.id != bucket->id)
-		return no_such_bucket(c, name);
+		return s3_no_such_bucket(c, name);
 	return is_going(s3_self(c), &now) ? aborted(c) : 0;
 }
 
@@ -171,8 +176,8 @@ int s3_key_check(struct call *c, str key)
 int s3_no_such_key(struct call *c, str bucket, str key)
 {
 	TRY(call_authorize(c, STR("s3:ListBucket"), s3_arn(c->arena, bucket, STR_NULL)));
-	return s3_fault(c, NO_SUCH_KEY, "The specified key does not exist: %.*s",
-		(int)MIN(key.n, (size_t)1024), key.p);
+	return s3_detail(
+		c, s3_fault(c, NO_SUCH_KEY, "The specified key does not exist."), STR("Key"), key);
 }
 
 int s3_body_error(struct call *c, int rc)

@@ -65,6 +65,18 @@ static inline struct s3 *s3_self(const struct call *c)
 
 #define s3_fault(c, id, ...) call_fault((c), &s3_faults[S3_##id], __VA_ARGS__)
 
+/* The element that the fault has more: `return s3_detail(c, s3_fault(...), STR("Key"), key)`. */
+static inline int s3_detail(struct call *c, int rc, str name, str text)
+{
+	c->fault.detail_name = name;
+	c->fault.detail = text;
+	return rc;
+}
+
+/* NoSuchBucket and InvalidBucketName. */
+must_use int s3_no_such_bucket(struct call *c, str name);
+must_use int s3_bad_bucket_name(struct call *c, str name);
+
 static inline str s3_bucket_of(const struct call *c)
 {
 	return value_str(c->in, "Bucket");

@@ -2,6 +2,7 @@
  * The objects port: what services inside the server see of S3, with the policies of who asks.
  */
 #include "aws/policy.h"
+#include "aws/ports/call.h"
 #include "aws/ports/objects.h"
 #include "kv/kv.h"
 #include "test/services/s3/wire.h"
@@ -138,6 +139,7 @@ static void unfinished(struct s3_world *w)
 	EXPECT_INT(s3_send(w, &a, STR("test"), STR("DELETE /abc"), STR_NULL, STR_NULL).status, 204);
 	EXPECT_INT(port->finish(writer, &a, &info, &fault), ERR_FAULT);
 	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchBucket"));
+	EXPECT_STR(fault.detail, STR("abc"));
 	EXPECT_INT(s3_files(w), 0);
 	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
 	EXPECT_INT(port->create(port->self, &a, &at, &put_encrypted, &writer, &fault), ERR_FAULT);
@@ -151,6 +153,47 @@ static void unfinished(struct s3_world *w)
 TEST(s3_port, unfinished_writes_leave_nothing)
 {
 	s3_run(2, unfinished);
+}
+
+/* Operations from inside, without HTTP: a body is the input's member. */
+static void calls(struct s3_world *w)
+{
+	const struct port_call *port = w->ports.call;
+	const struct value *out;
+	struct fault fault;
+	struct arena a;
+	struct value *in;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	in = port->input(port->self, &a, "s3", "PutObject");
+	value_put_str(in, "Bucket", STR("abc"));
+	value_put_str(in, "Key", STR("k"));
+	value_put_str(in, "Body", STR("from inside"));
+	ASSERT_INT(port->call(port->self, &a, "s3", "PutObject", &root, STR("us-east-1"), in, &out,
+			   &fault),
+		0);
+	EXPECT_STR(s3_send(w, &a, STR("test"), STR("GET /abc/k"), STR_NULL, STR_NULL).body,
+		STR("from inside"));
+	in = port->input(port->self, &a, "s3", "GetObject");
+	value_put_str(in, "Bucket", STR("abc"));
+	value_put_str(in, "Key", STR("k"));
+	value_put_str(in, "Range", STR("bytes=5-"));
+	ASSERT_INT(port->call(port->self, &a, "s3", "GetObject", &root, STR("us-east-1"), in, &out,
+			   &fault),
+		0);
+	EXPECT_STR(value_str(out, "Body"), STR("inside"));
+	value_put_str(in, "Key", STR("none"));
+	EXPECT_INT(port->call(port->self, &a, "s3", "GetObject", &root, STR("us-east-1"), in, &out,
+			   &fault),
+		ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchKey"));
+	arena_done(&a);
+}
+
+TEST(s3_port, calls_from_inside)
+{
+	s3_run(5, calls);
 }
 
 static void policies(struct s3_world *w)
