@@ -4,8 +4,8 @@
  *
  * Between two batches the loop belongs to others: ACCELERATED operations go on when these have had
  * their turn, STANDARD ones a millisecond later; MaxWriteRequestUnits makes both wait longer. An
- * input object stays open from slice to slice; a packed one is not left before its end, because
- * going on in its middle means to unpack it once more from its beginning.
+ * input object stays open until another operation wants to read. Going on in the middle of a packed
+ * one means to unpack it once more from its beginning, so these get longer slices.
  *
  * What may pass (a disk, a store that is busy) is tried again from the last batch that was written,
  * once a second, and the operation fails after some minutes of it. What S3 refuses fails it at
@@ -23,11 +23,11 @@
 
 enum {
 	SLICE_MS = 1000,
+	SLICE_PACKED_MS = 30 * 1000,
 	PAUSE_MS = 1,
 	THROTTLED_MS = 20,
 	RETRY_MS = 1000,
 	RETRIES_MAX = 300,
-	PRINCIPAL_MS = 10 * 60 * 1000, /* identity.h grants 30 minutes */
 	WRITE_MS = 10 * 1000,
 	FORGET_MS = 3600 * 1000,
 	FORGET_BATCH = 500,
@@ -414,11 +414,6 @@ static int step(struct worker *w, struct bulk_run *r, struct pace *p)
 	return 1;
 }
 
-static bool may_leave(const struct worker *w, const struct bulk_run *r)
-{
-	return r->inflate == INFLATE_NONE || !w->input.reader;
-}
-
 /* The principal, and what the request says. */
 static int begin_slice(struct bulk_run *r)
 {
@@ -430,22 +425,17 @@ static int begin_slice(struct bulk_run *r)
 
 static int run_slice(struct worker *w, struct bulk_run *r, struct pace *p)
 {
-	int64_t end = rt_after_ms(SLICE_MS), ask_again = rt_after_ms(PRINCIPAL_MS);
+	int64_t end = rt_after_ms(r->inflate == INFLATE_NONE ? SLICE_MS : SLICE_PACKED_MS);
 	int objects = 0, rc;
 
 	do {
 		if (atomic_load(&r->d->stopping))
 			return ERR_CANCELLED;
-		if (rt_now() >= ask_again) { /* in a packed object a slice can be a long one */
-			TRY(begin_slice(r));
-			ask_again = rt_after_ms(PRINCIPAL_MS);
-		}
 		objects += !w->input.reader;
 		rc = step(w, r, p);
 		if (rc <= 0)
 			return rc;
-	} while (p->ready_ns <= rt_now() && objects < OBJECTS_A_SLICE &&
-		 (rt_now() < end || !may_leave(w, r)));
+	} while (p->ready_ns <= rt_now() && objects < OBJECTS_A_SLICE && rt_now() < end);
 	return 0;
 }
 

@@ -749,6 +749,70 @@ WORLD(several)
 	EXPECT_INT(count_of(w, a, ",\"Limit\":10000"), 3000);
 }
 
+/* Two that wait for their rates leave one another's packed objects in the middle. */
+WORLD(packed_in_turn)
+{
+	struct job one, two;
+
+	create_table(w, a);
+	twin_objects_put(w->objects, "in", "1/a", gzip_pack(a, many(a, 0, 1500)));
+	twin_objects_put(w->objects, "in", "2/a", zstd_pack(a, many(a, 1500, 3000)));
+	one = start(w, a, ",\"S3KeyPrefix\":\"1/\",\"InputCompressionType\":\"GZIP\"",
+		",\"MaxWriteRequestUnits\":1024");
+	two = start(w, a, ",\"S3KeyPrefix\":\"2/\",\"InputCompressionType\":\"ZSTD\"",
+		",\"MaxWriteRequestUnits\":1024");
+	one = wait_for(w, a, one.arn, 60);
+	two = wait_for(w, a, two.arn, 60);
+	EXPECT_STR(one.status, STR("COMPLETED"));
+	EXPECT_STR(two.status, STR("COMPLETED"));
+	EXPECT_INT(one.processed, 1500);
+	EXPECT_INT(two.processed_bytes, two.total_bytes);
+	EXPECT_INT(count_of(w, a, ",\"Limit\":10000"), 3000);
+	EXPECT(w->objects->opens > 20);
+}
+
+/* Only what is asked for is reported, and usage is of each kind of index. */
+WORLD(outputs)
+{
+	const struct json_value *usage;
+	struct job j;
+
+	ddb_expect(w, a, 200, "CreateTable",
+		STR("{\"TableName\":\"tab\",\"AttributeDefinitions\":[{\"AttributeName\":\"p\","
+		    "\"AttributeType\":\"S\"},{\"AttributeName\":\"s\",\"AttributeType\":\"S\"},{"
+		    "\"AttributeName\":\"l\",\"AttributeType\":\"S\"}],\"KeySchema\":[{"
+		    "\"AttributeName\":\"p\",\"KeyType\":\"HASH\"},{\"AttributeName\":\"s\","
+		    "\"KeyType\":\"RANGE\"}],\"LocalSecondaryIndexes\":[{\"IndexName\":\"loc\","
+		    "\"KeySchema\":[{\"AttributeName\":\"p\",\"KeyType\":\"HASH\"},{"
+		    "\"AttributeName\":\"l\",\"KeyType\":\"RANGE\"}],\"Projection\":{"
+		    "\"ProjectionType\":\"ALL\"}}],\"VectorIndexes\":[{\"IndexName\":\"vec\","
+		    "\"VectorAttribute\":{\"AttributeName\":\"e\"},\"Projection\":{"
+		    "\"ProjectionType\":\"ALL\"},\"Dimensions\":1,\"DistanceFunction\":\"COSINE\"}"
+		    "],\"BillingMode\":\"PAY_PER_REQUEST\"}"));
+	check(rt_sleep_until(rt_after_ms(2000)) == 0);
+	twin_objects_put(w->objects, "in", "1",
+		STR("{\"Item\":{\"p\":{\"S\":\"p\"},\"s\":{\"S\":\"s\"},\"l\":{\"S\":\"l\"},"
+		    "\"e\":{\"L\":[{\"N\":\"1\"}]}}}\nbad\n"
+		    "{\"Item\":{\"p\":{\"S\":\"p\"},\"s\":{\"S\":\"t\"},\"l\":{\"N\":\"1\"}}}\n"));
+	j = job_of(a, ddb_expect(w, a, 200, "StartBulkPutItems",
+			      STR("{\"TableName\":\"tab\",\"InputS3Configuration\":{\"S3Bucket\":"
+				  "\"in\",\"InputFormat\":\"DYNAMODB_JSON\"},"
+				  "\"OutputS3Configuration\":{\"S3Bucket\":\"out\",\"S3KeyPrefix\":"
+				  "\"report\",\"OutputType\":[\"CONDITION_CHECK_FAILURE\"]}}")));
+	j = wait_for(w, a, j.arn, 60);
+	EXPECT_INT(j.processed, 3);
+	EXPECT_INT(j.failed, 2);
+	EXPECT_INT(lines_of(report(w, a, "/ERROR/")), 0);
+	usage = json_at(json_get(j.description, STR("BulkOperationUsage")), 0);
+	EXPECT_INT(
+		number_of(json_get_path(usage, STR("LocalSecondaryIndexes.loc")), "BulkPutBytes"),
+		1024);
+	EXPECT_INT(number_of(json_get_path(usage, STR("VectorIndexes.vec")), "BulkPutVectorBytes"),
+		1024);
+	EXPECT_INT(number_of(usage, "BulkPutBytes"),
+		1024 + number_of(json_get(usage, STR("Table")), "BulkPutBytes"));
+}
+
 /* What is 90 days old is forgotten; its token has been used for another one since. */
 WORLD(forgotten)
 {
