@@ -43,7 +43,7 @@ LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CFLAGS_cov      := -O0 --coverage
 LDFLAGS_cov     := --coverage
 
-LIBS := -luv -lssl -lcrypto -ldeflate -lz -lexpat -lseccomp -lpthread -ldl -lm
+LIBS := -luv -lssl -lcrypto -ldeflate -lz -lzstd -lexpat -lseccomp -lpthread -ldl -lm
 
 # Loaded when a store is opened (src/kv/librocksdb.def): the name of the version whose header we see.
 ROCKSDB := $(shell readelf -d $$(gcc -print-file-name=librocksdb.so) 2>/dev/null | \

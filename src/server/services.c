@@ -130,6 +130,7 @@ int services_new(
 	s->iam = iam_service_new(rt, NULL, options->ports);
 	s->sts = sts_service_new(options->ports);
 	s->dynamodb = dynamodb_new(rt);
+	dynamodb_set_ports(s->dynamodb, options->ports);
 	dynamodb_set_ttl_period_ms(s->dynamodb, options->options->ttl_period_ms);
 	dynamodb_set_throttle(s->dynamodb, str_eq(str_c(options->options->throttle), STR("aws")));
 	port_records_add(options->ports, dynamodb_records(s->dynamodb));
@@ -203,9 +204,10 @@ int services_start(struct services *s, struct kv *kv)
 {
 	TRY(iam_service_start(s->iam, kv));
 	TRY(rt_spawn(iam_sweep_run, s->iam));
+	TRY(s3_service_start(s->s3, kv));
+	/* Its bulk operations go on at once, and read objects. */
 	TRY(dynamodb_start(s->dynamodb, kv));
 	TRY(logs_service_start(s->logs, kv));
-	TRY(s3_service_start(s->s3, kv));
 	s->started = true;
 	TRY(lambda_service_start(s->lambda, kv));
 	return apigateway_service_start(s->apigateway, kv);
@@ -257,8 +259,9 @@ void services_stop(struct services *s, int64_t deadline)
 		return;
 	/* Last: what stops still has lines to write. */
 	logs_service_stop(s->logs, deadline);
-	s3_service_stop(s->s3);
+	/* Its bulk operations read and write objects. */
 	dynamodb_stop(s->dynamodb);
+	s3_service_stop(s->s3);
 }
 
 void services_free(struct services *s)
