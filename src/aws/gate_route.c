@@ -339,7 +339,8 @@ int gate_find_service(struct gate_pass *p)
 
 	for (size_t i = 0; i < count; i++)
 		found[i] = &g->services[i];
-	set_path(p);
+	if (!p->is_signed || str_eq(p->auth.service, STR("s3")))
+		set_path(p);
 	if (p->is_signed) {
 		if (!narrow(found, &count, p, by_scope))
 			return not_found(p, "No service here is signed for under that name");
