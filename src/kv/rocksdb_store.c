@@ -105,6 +105,8 @@ void rocks_store_init(struct rocks *r)
 	r->lib.rocksdb_options_set_max_write_buffer_number(o, 3);
 	r->lib.rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
 	r->lib.rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+	/* The first level is merged into the next within seconds. */
+	r->lib.rocksdb_options_set_min_level_to_compress(o, 1);
 	r->lib.rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
 	/* One thread writes. */
 	r->lib.rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
