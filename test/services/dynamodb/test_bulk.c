@@ -813,6 +813,84 @@ WORLD(outputs)
 		1024 + number_of(json_get(usage, STR("Table")), "BulkPutBytes"));
 }
 
+/* The same key several times in one transaction: as if one after another. */
+WORLD(duplicates)
+{
+	struct json_value *v = NULL;
+	struct job j;
+	str answer, arn, shard;
+
+	create_table(w, a);
+	twin_objects_put(w->objects, "in", "1",
+		STR("{\"Item\":{\"p\":{\"S\":\"a\"},\"g\":{\"S\":\"1\"}}}\n"
+		    "{\"Item\":{\"p\":{\"S\":\"a\"},\"g\":{\"S\":\"2\"}}}\n"
+		    "{\"Item\":{\"p\":{\"S\":\"b\"},\"g\":{\"S\":\"1\"}}}\n"
+		    "{\"Item\":{\"p\":{\"S\":\"b\"}}}\n"
+		    "{\"Item\":{\"p\":{\"S\":\"a\"},\"g\":{\"S\":\"3\"}}}\n"));
+	j = start(w, a, "", "");
+	j = wait_for(w, a, j.arn, 60);
+	EXPECT_STR(j.status, STR("COMPLETED"));
+	EXPECT_INT(j.processed, 5);
+	EXPECT_STR(ddb_expect(w, a, 200, "Scan",
+			   STR("{\"TableName\":\"tab\",\"IndexName\":\"glob\"}")),
+		STR("{\"Items\":[{\"g\":{\"S\":\"3\"},\"p\":{\"S\":\"a\"}}],\"Count\":1,"
+		    "\"ScannedCount\":1}"));
+	EXPECT_INT(count_of(w, a, ""), 2);
+	/* The stream has each of them. */
+	answer = ddb_expect(w, a, 200, "Streams.ListStreams", STR("{}"));
+	EXPECT_INT(json_parse(a, answer, JSON_DEPTH_MAX, &v, NULL), 0);
+	arn = text_of(json_at(json_get(v, STR("Streams")), 0), "StreamArn");
+	answer = ddb_expect(w, a, 200, "Streams.DescribeStream",
+		arena_printf(a, "{\"StreamArn\":\"%.*s\"}", STR_ARG(arn)));
+	EXPECT_INT(json_parse(a, answer, JSON_DEPTH_MAX, &v, NULL), 0);
+	{
+		const struct json_value *shards = json_get_path(v, STR("StreamDescription.Shards"));
+		unsigned modified = 0, inserted = 0;
+
+		for (size_t i = 0; json_at(shards, i); i++) {
+			str iterator;
+
+			shard = text_of(json_at(shards, i), "ShardId");
+			answer = ddb_expect(w, a, 200, "Streams.GetShardIterator",
+				arena_printf(a,
+					"{\"StreamArn\":\"%.*s\",\"ShardId\":\"%.*s\","
+					"\"ShardIteratorType\":\"TRIM_HORIZON\"}",
+					STR_ARG(arn), STR_ARG(shard)));
+			EXPECT_INT(json_parse(a, answer, JSON_DEPTH_MAX, &v, NULL), 0);
+			iterator = text_of(v, "ShardIterator");
+			answer = ddb_expect(w, a, 200, "Streams.GetRecords",
+				arena_printf(a, "{\"ShardIterator\":\"%.*s\"}", STR_ARG(iterator)));
+			EXPECT_INT(json_parse(a, answer, JSON_DEPTH_MAX, &v, NULL), 0);
+			for (size_t k = 0; json_at(json_get(v, STR("Records")), k); k++) {
+				str name = text_of(
+					json_at(json_get(v, STR("Records")), k), "eventName");
+
+				modified += str_eq(name, STR("MODIFY"));
+				inserted += str_eq(name, STR("INSERT"));
+			}
+		}
+		EXPECT_INT(inserted, 2);
+		EXPECT_INT(modified, 3);
+	}
+}
+
+/* What never comes back is given up after some minutes. */
+WORLD(given_up)
+{
+	int64_t begun = rt_now();
+	struct job j;
+
+	create_table(w, a);
+	twin_objects_put(w->objects, "in", "1", STR(ITEM("a")));
+	w->objects->fail_in = w->objects->fail_every = 1;
+	j = start(w, a, "", "");
+	j = wait_for(w, a, j.arn, 900);
+	EXPECT_STR(j.status, STR("FAILED"));
+	EXPECT_STR(j.code, STR("InternalServerError"));
+	EXPECT(rt_now() - begun > 200 * RT_NS_S);
+	EXPECT_INT(count_of(w, a, ""), 0);
+}
+
 /* What is 90 days old is forgotten; its token has been used for another one since. */
 WORLD(forgotten)
 {
