@@ -20,6 +20,8 @@ enum { SWEEP_TRIES = 100, SWEEP_PAUSE_NS = 2000000 };
 static const char PREFIX[] = "cirrus.";
 static const char MAIN[] = "cirrus.main"; /* of what was in a delegated group before */
 
+static const char PARKED[] = "parked", PARKED_STATE[] = "parked/freezer.state";
+
 static const struct {
 	const char *name;       /* as in cgroup.controllers and in mount options */
 	const char *control[3]; /* by version: what the worker holds a descriptor of */
@@ -333,6 +335,19 @@ static void sweep_all(const struct cgroups *g)
 	}
 }
 
+/*
+ * v1: while any group of the machine is frozen the kernel's checks for it are in the code, and
+ * with the first one and the last one it patches all of them in and out again, 0.1 ms in which a
+ * thaw waits. So an empty group stays frozen for as long as we run; it goes as the cells' do.
+ */
+static void park(const struct cgroups *g)
+{
+	int freezer = g->version[CGROUP_FREEZER] == 1 ? g->group_fd[CGROUP_FREEZER] : -1;
+
+	if (freezer >= 0 && mkdirat(freezer, PARKED, 0755) == 0)
+		(void)!sys_write_file(freezer, PARKED_STATE, "FROZEN");
+}
+
 void cgroups_open(struct cgroups *g)
 {
 	memset(g, 0, sizeof *g);
@@ -344,6 +359,7 @@ void cgroups_open(struct cgroups *g)
 		open_v1(g, (enum cgroup_controller)c);
 	open_v2(g);
 	sweep_all(g);
+	park(g);
 }
 
 void cgroups_describe(const struct cgroups *g, char *text, size_t text_max)
