@@ -85,6 +85,9 @@ static void greet(struct launcher *l, int rc, const char *text)
 
 	l->greeted = true;
 	snprintf(hello.info.text, sizeof hello.info.text, "%s", text);
+	if (rc == 0)
+		network_describe(
+			&l->context.network, hello.info.network, sizeof hello.info.network);
 	launcher_tell(l, (struct wire_head){WIRE_HELLO, rc, 0}, &hello, sizeof hello, NULL, 0);
 }
 
@@ -609,6 +612,7 @@ noreturn_fn static void finish(struct launcher *l)
 	shutdown(l->janitor, SHUT_WR);
 	if (poll(&wait, 1, END_WAIT_MS) > 0)
 		waitpid(l->janitor_pid, NULL, 0);
+	network_close(&l->context.network);
 	_exit(0);
 }
 
@@ -747,7 +751,8 @@ static int set_up(struct launcher *l, struct sandbox_error *error)
 	if (l->context.rootless && enter_user_namespace(error) < 0)
 		return -1;
 	l->context.user_namespace = l->context.rootless || can_nest_user_namespaces();
-	if (root_build(&l->context.options, error) < 0)
+	if (root_build(&l->context.options, error) < 0 ||
+		network_open(&l->context.network, &l->context.options.network, error) < 0)
 		return -1;
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll < 0 || open_folders(l) < 0 || start_janitor(l) < 0 ||
@@ -780,6 +785,7 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	l->context.options = *options;
+	l->context.network.router = -1;
 	l->client = client;
 	list_init(&l->preparing);
 	list_init(&l->ready);
@@ -795,6 +801,7 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 	l->slots = mem_zero(l->context.options.containers_max + 1);
 	if (set_up(l, &error) < 0) {
 		greet(l, ERR_UNSUPPORTED, error.text);
+		network_close(&l->context.network);
 		_exit(1);
 	}
 	/* One shows that all is there; the others would only delay it, and with it the server's

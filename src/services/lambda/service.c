@@ -20,6 +20,7 @@
 #include "services/lambda/mapping_control.h"
 #include "services/lambda/mapping_engine.h"
 #include "services/lambda/pool.h"
+#include "services/lambda/resolver.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/signing.h"
@@ -113,6 +114,11 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->durables = durables_new(s);
 	s->mappings = mapping_control_engine(s);
 	s->credentials = credentials_new(ports);
+	s->resolver = resolver_new(&(struct resolver_options){
+		.suffixes = options->host_suffixes,
+		.suffix_count = options->host_suffix_count,
+		.forward = options->resolve_others,
+		.host_address = options->host_address});
 	s->rows = (struct service){
 		.model = model_named(STR("lambda")),
 		.rows = rows,
@@ -145,6 +151,7 @@ void lambda_service_free(struct lambda_service *s)
 {
 	if (!s)
 		return;
+	resolver_free(s->resolver);
 	credentials_free(s->credentials);
 	mapping_engine_free(s->mappings);
 	durables_free(s->durables);

@@ -65,6 +65,7 @@ struct lambda_service {
 	struct port_deliver deliver_port;
 	struct port_host download_host, url_host;
 	struct http_server *runtime_server, *endpoint_server;
+	struct resolver *resolver;
 	_Atomic bool stopping;
 	_Atomic unsigned transitions; /* fibers of transition.c */
 	struct rt_event transition_ended;
