@@ -192,6 +192,12 @@ static void is_local(struct rules *r)
 	compare(r, true, &local, sizeof local);
 }
 
+/* 169.254.0.0/16: of links, and of services that tell machines about themselves. */
+static void is_link_local(struct rules *r)
+{
+	address(r, DADDR_OFFSET, 0xa9fe0000, 16, true);
+}
+
 static void tracked(struct rules *r, uint32_t key, uint32_t bits, bool some)
 {
 	uint32_t none = 0;
@@ -234,13 +240,12 @@ static void verdict(struct rules *r, uint32_t code)
 	netlink_unnest(&r->m, r->expressions);
 }
 
-/* Says so by ICMP: whoever connects hears at once, as EHOSTUNREACH, and does not wait. */
-static void reject(struct rules *r)
+static void reject_by(struct rules *r, uint32_t how)
 {
 	struct expression e = expression(r, "reject");
 	uint8_t code = ICMP_PKT_FILTERED;
 
-	netlink_put_be32(&r->m, NFTA_REJECT_TYPE, NFT_REJECT_ICMP_UNREACH);
+	netlink_put_be32(&r->m, NFTA_REJECT_TYPE, how);
 	netlink_put(&r->m, NFTA_REJECT_ICMP_CODE, &code, sizeof code);
 	expression_end(r, e);
 	netlink_unnest(&r->m, r->expressions);
@@ -268,6 +273,30 @@ static void translate_to(struct rules *r, uint32_t to)
 	netlink_unnest(&r->m, r->expressions);
 }
 
+/*
+ * Two whole rules: what comes by `link` (or by another) and `matches` is refused so that whoever
+ * waits hears it: TCP by a reset, because the kernel sends only few ICMP messages a second.
+ */
+static void refuse(struct rules *r, const char *in_chain, const char *link, bool same,
+	void (*matches)(struct rules *r))
+{
+	uint8_t tcp = IPPROTO_TCP;
+	struct expression e;
+
+	for (int i = 0; i < 2; i++) {
+		rule(r, in_chain);
+		comes_by(r, link, same);
+		if (matches)
+			matches(r);
+		e = expression(r, "meta");
+		netlink_put_be32(&r->m, NFTA_META_DREG, NFT_REG_1);
+		netlink_put_be32(&r->m, NFTA_META_KEY, NFT_META_L4PROTO);
+		expression_end(r, e);
+		compare(r, i == 0, &tcp, sizeof tcp);
+		reject_by(r, i == 0 ? NFT_REJECT_TCP_RST : NFT_REJECT_ICMP_UNREACH);
+	}
+}
+
 /* --- the tables ----------------------------------------------------------------------------- */
 
 /* What comes from functions. */
@@ -287,10 +316,7 @@ static void host_inward(struct rules *r, const struct firewall_host *f)
 		translate_to(r, INADDR_LOOPBACK);
 		return;
 	}
-	rule(r, "from");
-	comes_by(r, f->name, true);
-	is_local(r);
-	reject(r);
+	refuse(r, "from", f->name, true, is_local);
 	/* Broadcasts of a network that the host is in, and what else would be delivered here. */
 	chain(r, "in", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, true);
 	rule(r, "in");
@@ -344,10 +370,7 @@ int firewall_router_set(const char *outside)
 	comes_by(&r, outside, true);
 	tracked(&r, NFT_CT_STATE, STATE_ESTABLISHED | STATE_RELATED, true);
 	verdict(&r, NF_ACCEPT);
-	rule(&r, "through");
-	comes_by(&r, outside, false);
-	address(&r, DADDR_OFFSET, 0xa9fe0000, 16, true); /* 169.254.0.0: link-local, metadata */
-	reject(&r);
+	refuse(&r, "through", outside, false, is_link_local);
 	/* The host remembers each connection for up to two minutes, and has room for so many. */
 	rule(&r, "through");
 	comes_by(&r, outside, false);
@@ -359,13 +382,9 @@ int firewall_router_set(const char *outside)
 	leaves_by(&r, outside, true);
 	verdict(&r, NF_ACCEPT);
 	/* Another instance. */
-	rule(&r, "through");
-	comes_by(&r, outside, false);
-	reject(&r);
+	refuse(&r, "through", outside, false, NULL);
 	chain(&r, "in", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false);
-	rule(&r, "in");
-	comes_by(&r, outside, false);
-	reject(&r);
+	refuse(&r, "in", outside, false, NULL);
 	chain(&r, "translate", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, true);
 	rule(&r, "translate");
 	leaves_by(&r, outside, true);

@@ -157,6 +157,8 @@ def serve():
     def web(listener):
         while True:
             client, peer = listener.accept()
+            client.settimeout(5)
+            client.recv(4096)
             client.sendall(f"HTTP/1.0 200 OK\r\n\r\nyou are {peer[0]}".encode())
             client.close()
 
