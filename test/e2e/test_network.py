@@ -288,7 +288,10 @@ def test_two_servers(server):
     expect((netlab.links(), netlab.tables(), netlab.forwarding("up0")),
            (["cirrus-0ad50000"], ["cirrus-0ad50000"], True))
     expect(fetch(server, "f", (netlab.WEB, 80)), {f"{netlab.WEB}:80": f"you are {netlab.HOST}"})
-    server.stop()
+    with Server(*NAT, "--lambda-network-range", "100.64.0.0/16") as second:
+        deploy(second, "f")
+        server.stop()  # the one that switched forwarding on
+        expect(fetch(second, "f", (netlab.WEB, 80)), {f"{netlab.WEB}:80": f"you are {netlab.HOST}"})
     expect(clean(), CLEAN)
 
 
