@@ -33,6 +33,7 @@ SUITES = {
     "hostile": (30, "hostile functions against a server started as root"),
     "hostile_user": (30, "hostile functions against a server started by an ordinary user in a delegated group"),
     "hostile_bare": (30, "the same by an ordinary user to whom no control group is delegated"),
+    "network": (10, "networks of functions (nat, host) with that kernel's packet filter"),
     "crash": (20, "kill -9, power cuts, failing disks"),
 }
 # What the kernel starts: the tree is the second disk.

@@ -53,8 +53,7 @@ static void on_readable(struct rt_stream *stream, void *arg)
 	d->fn(d, d->arg);
 }
 
-int rt_datagrams_adopt(
-	int fd, rt_datagram_fn *fn, void *arg, struct rt_datagrams **ret_datagrams)
+int rt_datagrams_adopt(int fd, rt_datagram_fn *fn, void *arg, struct rt_datagrams **ret_datagrams)
 {
 	struct rt_datagrams *d = mem_new(struct rt_datagrams);
 	int rc = rt_stream_adopt(fd, &d->stream);

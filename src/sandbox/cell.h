@@ -4,9 +4,10 @@
  * lock.
  *
  * Life: cloned into fresh namespaces -> put into its control groups -> prepares (/proc, loopback,
- * the link that the janitor gave it, listening sockets) -> waits -> WIRE_GO: builds the root, drops everything -> runs the runtime,
- * reaps orphans, forwards signals -> reports the runtime's status and ends, which ends the
- * namespace. At the end of file of its gate, and at the launcher's death, it dies.
+ * the link that the janitor gave it, listening sockets) -> waits -> WIRE_GO: builds the root, drops
+ * everything -> runs the runtime, reaps orphans, forwards signals -> reports the runtime's status
+ * and ends, which ends the namespace. At the end of file of its gate, and at the launcher's death,
+ * it dies.
  */
 #ifndef SANDBOX_CELL_H
 #define SANDBOX_CELL_H

@@ -66,8 +66,8 @@ static int transaction_end(struct rules *r)
 	return netlink_send(&r->m, NETLINK_NETFILTER);
 }
 
-static void chain(
-	struct rules *r, const char *name, const char *type, uint32_t hook, int priority, bool accept)
+static void chain(struct rules *r, const char *name, const char *type, uint32_t hook, int priority,
+	bool accept)
 {
 	size_t nest;
 
@@ -415,7 +415,8 @@ static void see_table(void *arg, const struct nlmsghdr *head)
 {
 	const struct walk *w = arg;
 	const struct nlattr *name = netlink_find(head, sizeof(struct nfgenmsg), NFTA_TABLE_NAME);
-	const struct nlattr *kept = netlink_find(head, sizeof(struct nfgenmsg), NFTA_TABLE_USERDATA);
+	const struct nlattr *kept =
+		netlink_find(head, sizeof(struct nfgenmsg), NFTA_TABLE_USERDATA);
 	struct firewall_opened opened = {0};
 
 	if (!name || netlink_bytes(name) > IF_NAMESIZE ||

@@ -1,8 +1,8 @@
 /*
  * The packet filter of the functions' network: nf_tables, spoken by netlink, in a table of our own
  * that appears and goes as one transaction. Tables of others are never touched. The host's table
- * also keeps, as its user data, the names of the interfaces whose forwarding we switched on, so that
- * whoever finds the table can undo it.
+ * also keeps, as its user data, the names of the interfaces whose forwarding we switched on, so
+ * that whoever finds the table can undo it.
  *
  * Two tables, both of family ip (there is no IPv6 on these links):
  *   the host's      what comes from functions goes out by translation, or to the host itself where
@@ -31,10 +31,10 @@ struct firewall_opened {
 };
 
 struct firewall_host {
-	const char *name;      /* of the interface, and of the table */
-	uint32_t address;      /* the host's on it, in machine order */
-	uint32_t router;       /* the only one that packets may come from */
-	bool reach_host;       /* functions reach the host's own addresses; `address` is its loopback */
+	const char *name; /* of the interface, and of the table */
+	uint32_t address; /* the host's on it, in machine order */
+	uint32_t router;  /* the only one that packets may come from */
+	bool reach_host;  /* functions reach the host's own addresses; `address` is its loopback */
 	const struct firewall_opened *opened;
 };
 

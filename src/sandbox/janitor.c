@@ -49,8 +49,7 @@ static void report_trouble(const struct janitor *j, const char *step, int err)
 	(void)!sys_send(j->fd, &out, sizeof out.head + n, NULL, 0, 0);
 }
 
-static int attach(
-	struct janitor *j, uint64_t cell, pid_t pid, int gate, const char **ret_step)
+static int attach(struct janitor *j, uint64_t cell, pid_t pid, int gate, const char **ret_step)
 {
 	struct wire_head go = {.kind = WIRE_ATTACHED};
 	uint32_t address = 0;

@@ -65,7 +65,7 @@ struct launcher_options {
 	/* root: every container has a host uid (and gid) of its own from this range; 0: 0x70000000
 	 */
 	uint32_t uid_first;
-	bool rootless; /* root: tests the rootless way, as uid_first */
+	bool rootless;                  /* root: tests the rootless way, as uid_first */
 	struct sandbox_network network; /* root only */
 };
 

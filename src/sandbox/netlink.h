@@ -1,7 +1,7 @@
 /*
  * Netlink messages: built in place, sent together, each acknowledged. For network.c and firewall.c,
- * and for cells: no allocation, no locks, safe between clone and exec. Interfaces are named, because
- * indices differ between namespaces; a socket is opened for each exchange, in the caller's
+ * and for cells: no allocation, no locks, safe between clone and exec. Interfaces are named,
+ * because indices differ between namespaces; a socket is opened for each exchange, in the caller's
  * namespace.
  *
  * Sources: netlink(7), rtnetlink(7), RFC 3549, linux/netlink.h.

@@ -24,8 +24,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define OUTSIDE "outside" /* the router's way out */
-#define INSIDE  "eth0"    /* an instance's */
+#define OUTSIDE  "outside" /* the router's way out */
+#define INSIDE   "eth0"    /* an instance's */
 #define SWITCHES ROOT_PROC "/sys/net/"
 
 enum { DEFAULT_PREFIX_MAX = 7, OLD_TRIES = 30, OLD_PAUSE_MS = 100, LINK_PREFIX = 30 };
@@ -102,8 +102,7 @@ static int make_pair(const char *name, bool up, const char *peer, uint16_t where
 
 static void put_up(struct netlink *m, unsigned link)
 {
-	struct ifinfomsg head = {
-		.ifi_index = (int)link, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+	struct ifinfomsg head = {.ifi_index = (int)link, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
 
 	netlink_begin(m, RTM_NEWLINK, NLM_F_ACK, &head, sizeof head);
 }
@@ -237,7 +236,8 @@ static int find_room(const struct network *n, struct survey *s, struct sandbox_e
 	address.s_addr = htonl(s->range);
 	inet_ntop(AF_INET, &address, text, sizeof text);
 	snprintf(error->text, sizeof error->text,
-		"the functions' range meets the host's route to %s/%u by %s%s; choose a free one with "
+		"the functions' range meets the host's route to %s/%u by %s%s; choose a free one "
+		"with "
 		"--lambda-network-range",
 		text, s->prefix, s->link,
 		strcmp(s->link, n->name) == 0 ? " (another cirrus has this range)" : "");
@@ -314,7 +314,8 @@ static int choose_opened(struct network *n, const struct survey *s, const struct
 			continue;
 		if (n->opened.n == FIREWALL_OPENED_MAX) {
 			snprintf(error->text, sizeof error->text,
-				"the functions' network: more than %d interfaces have routes and do "
+				"the functions' network: more than %d interfaces have routes and "
+				"do "
 				"not forward; switch it on for all (sysctl net.ipv4.ip_forward=1)",
 				FIREWALL_OPENED_MAX);
 			return -E2BIG;
@@ -485,8 +486,7 @@ void network_describe(const struct network *n, char *to, size_t bytes)
 	for (unsigned i = 0; i < n->opened.n; i++) {
 		at = strlen(to);
 		snprintf(to + at, bytes - at, "%s %s",
-			i ? "," : ", forwarding switched on until the stop for",
-			n->opened.name[i]);
+			i ? "," : ", forwarding switched on until the stop for", n->opened.name[i]);
 	}
 }
 

@@ -6,13 +6,14 @@
  *
  * Every instance has a link of its own: there is no shared wire, so nobody hears, answers for or
  * impersonates another (strict reverse path: a source address is good on one link only). The host
- * sees one interface and one address of all of it. The router is held by descriptors of the launcher
- * and its janitor: it, all links and the host's interface vanish with them, however they end. What
- * is left then, a table of the packet filter and perhaps a switch, the next start undoes.
+ * sees one interface and one address of all of it. The router is held by descriptors of the
+ * launcher and its janitor: it, all links and the host's interface vanish with them, however they
+ * end. What is left then, a table of the packet filter and perhaps a switch, the next start undoes.
  *
- * Changed on the host: the interface and table cirrus-XXXXXXXX (the range in hexadecimal), forwarding
- * of that interface, and, where it was off, forwarding of the interfaces that have routes (the
- * answers come in by them); the table keeps their names. Nothing else, and no global switch.
+ * Changed on the host: the interface and table cirrus-XXXXXXXX (the range in hexadecimal),
+ * forwarding of that interface, and, where it was off, forwarding of the interfaces that have
+ * routes (the answers come in by them); the table keeps their names. Nothing else, and no global
+ * switch.
  *
  * There is no IPv6 on these links. Root only. Who calls: launcher (open, close), janitor (enter,
  * attach: links are made ahead of their use), cells (join), the command line (check).
@@ -35,8 +36,8 @@ struct network {
  * Makes it. Sweeps first what dead servers left. Negative errno with the step in `error`; then
  * nothing is left behind. options->reach SANDBOX_REACH_NONE: 0, and the others do nothing.
  */
-must_use int network_open(struct network *n, const struct sandbox_network *options,
-	struct sandbox_error *error);
+must_use int network_open(
+	struct network *n, const struct sandbox_network *options, struct sandbox_error *error);
 /* Undoes everything. In the namespace that opened it. */
 void network_close(struct network *n);
 /* For the log: what functions reach, and what was changed. */

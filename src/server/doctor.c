@@ -239,9 +239,11 @@ static struct finding memory(struct arena *a)
 static struct finding network(struct arena *a, const struct options *o)
 {
 	struct finding f = {.name = "functions' network",
-		.remedy = "only --lambda-network=nat and host need it: run cirrus as root, on a kernel "
-			  "with veth and nf_tables (nft_fib_ipv4, nft_reject_ipv4, nft_ct, nft_nat, "
-			  "nft_masq)"};
+		.remedy =
+			"only --lambda-network=nat and host need it: run cirrus as root, on a "
+			"kernel "
+			"with veth and nf_tables (nft_fib_ipv4, nft_reject_ipv4, nft_ct, nft_nat, "
+			"nft_masq)"};
 	struct sandbox_network n;
 	struct sandbox_error error = {""};
 

@@ -52,7 +52,8 @@ int lambda_network(const struct options *options, struct arena *arena,
 
 	if (parse_range(str_c(options->lambda_network_range), &n) < 0) {
 		*ret_message = arena_printf(arena,
-			"--lambda-network-range: '%s' is not a private IPv4 range of %d to %d bits, "
+			"--lambda-network-range: '%s' is not a private IPv4 range of %d to %d "
+			"bits, "
 			"such as 10.213.0.0/16",
 			options->lambda_network_range, SANDBOX_RANGE_PREFIX_MIN,
 			SANDBOX_RANGE_PREFIX_MAX);

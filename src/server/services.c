@@ -161,8 +161,8 @@ static void open_sandbox(void *arg)
 		rc = sandbox_open(s->launcher_fd, rt_after_ms(SANDBOX_OPEN_MS), &s->sandbox, &info,
 			&s->sandbox_error);
 	if (rc == 0)
-		log_info("sandbox", "functions can run", "%s; network: %s", info.text,
-			info.network);
+		log_info(
+			"sandbox", "functions can run", "%s; network: %s", info.text, info.network);
 	else
 		log_warn("sandbox", "functions cannot run on this machine", "why=%s",
 			s->sandbox_error.text);

@@ -83,6 +83,10 @@ hostile_bare() {
 	as_user bare python3 test/e2e/test_hostile.py $only
 }
 
+network() {
+	python3 test/e2e/test_network.py $only
+}
+
 crash() (
 	shim=/src/build/release/crash-shim.so
 	export TMPDIR=/var/tmp

@@ -42,7 +42,8 @@ static int read_name(str message, struct dns_question *q)
 		n = (uint8_t)message.p[at++];
 		if (n == 0)
 			return (int)at;
-		if (n > LABEL_MAX || n > message.n - at || q->name_bytes + n + 1 > DNS_NAME_MAX - 2)
+		if (n > LABEL_MAX || n > message.n - at ||
+			q->name_bytes + n + (q->name_bytes > 0) > DNS_NAME_MAX - 2)
 			return ERR_SYNTAX;
 		if (q->name_bytes)
 			q->name[q->name_bytes++] = '.';
@@ -77,11 +78,12 @@ int dns_read(str message, struct dns_question *ret_question)
 	return 0;
 }
 
-size_t dns_answer(const struct dns_question *q, str message, enum dns_code code, const uint8_t *ip,
-	char *to)
+size_t dns_answer(
+	const struct dns_question *q, str message, enum dns_code code, const uint8_t *ip, char *to)
 {
 	/* A pointer to the question's name, A, IN, seconds, four bytes. */
-	char record[16] = {(char)0xc0, DNS_HEAD_BYTES, 0, DNS_A, 0, CLASS_IN, 0, 0, 0, SECONDS, 0, 4};
+	char record[16] = {
+		(char)0xc0, DNS_HEAD_BYTES, 0, DNS_A, 0, CLASS_IN, 0, 0, 0, SECONDS, 0, 4};
 	size_t n = q->bytes ? q->bytes : DNS_HEAD_BYTES;
 
 	memset(to, 0, DNS_HEAD_BYTES);

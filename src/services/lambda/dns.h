@@ -37,16 +37,16 @@ static inline str dns_name(const struct dns_question *q)
 }
 
 /*
- * ERR_SYNTAX: not exactly one question of the ordinary kind. ret_question->id and flags are set when
- * it has a head at all; ERR_INVALID: no question, nothing is to be answered.
+ * ERR_SYNTAX: not exactly one question of the ordinary kind. ret_question->id and flags are set
+ * when it has a head at all; ERR_INVALID: no question, nothing is to be answered.
  */
 must_use int dns_read(str message, struct dns_question *ret_question);
 /*
- * The answer into `to` (of DNS_QUESTION_MAX + 16): with `ip` its address, as a record of type A; the
- * bytes. A question that was not understood (bytes 0) is not repeated.
+ * The answer into `to` (of DNS_QUESTION_MAX + 16): with `ip` its address, as a record of type A;
+ * the bytes. A question that was not understood (bytes 0) is not repeated.
  */
-size_t dns_answer(const struct dns_question *q, str message, enum dns_code code, const uint8_t *ip,
-	char *to);
+size_t dns_answer(
+	const struct dns_question *q, str message, enum dns_code code, const uint8_t *ip, char *to);
 /* Is it the answer to this question, by number and name? */
 bool dns_answers(const struct dns_question *q, str message, str answer);
 /* Cut short at `max` bytes: marks it so, and leaves the question alone in it. The bytes. */

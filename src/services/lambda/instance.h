@@ -66,7 +66,7 @@ struct instance {
 
 	struct sandbox_container *container;
 	struct code_pin *pin, *layers[FUNCTION_LAYERS_MAX];
-	struct code_pin **image;          /* of a container image: its layers */
+	struct code_pin **image;                       /* of a container image: its layers */
 	struct rt_listener *listeners[LAMBDA_LISTENS]; /* by enum lambda_listen; NULL: not there */
 	unsigned *connections;                         /* open ones, of the same */
 	struct rt_datagrams *resolver;

@@ -25,9 +25,9 @@ struct sandbox;
 
 /* The order in which launcher_options.listens must name the ports inside a container. */
 enum lambda_listen {
-	LAMBDA_LISTEN_RUNTIME_API, /* 9001 */
-	LAMBDA_LISTEN_ENDPOINT,    /* 4566 */
-	LAMBDA_LISTEN_RESOLVER,    /* 53, UDP; it may end here */
+	LAMBDA_LISTEN_RUNTIME_API,     /* 9001 */
+	LAMBDA_LISTEN_ENDPOINT,        /* 4566 */
+	LAMBDA_LISTEN_RESOLVER,        /* 53, UDP; it may end here */
 	LAMBDA_LISTEN_RESOLVER_STREAM, /* 53, TCP */
 	LAMBDA_LISTENS
 };
@@ -59,13 +59,14 @@ struct lambda_options {
 	 * and is put aside at the second. After a kill of the whole server nothing counts.
 	 */
 	bool after_crash;
-	/* Further domains of cirrus, which a function's resolver answers with 127.0.0.1; borrowed. */
+	/* Further domains of cirrus, which a function's resolver answers with 127.0.0.1; borrowed.
+	 */
 	const char *const *host_suffixes;
 	unsigned host_suffix_count;
 	/* Functions have a network: their resolver passes on what it does not know. */
 	bool resolve_others;
 	uint32_t host_address; /* of the host inside, in machine order; 0: it cannot be reached */
-	bool auth_strict; /* a role that IAM does not know is an error */
+	bool auth_strict;      /* a role that IAM does not know is an error */
 	/* The key of download links (GetFunction); NULL: random, links end with the process. */
 	const uint8_t *url_key; /* 32 bytes */
 	/*

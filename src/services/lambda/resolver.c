@@ -71,7 +71,8 @@ static bool is_own(const struct resolver *r, str name)
 	for (unsigned i = 0; i < r->options.suffix_count; i++) {
 		str suffix = str_c(r->options.suffixes[i]);
 
-		if (name.n >= suffix.n && str_eq_nocase(str_from(name, name.n - suffix.n), suffix) &&
+		if (name.n >= suffix.n &&
+			str_eq_nocase(str_from(name, name.n - suffix.n), suffix) &&
 			(name.n == suffix.n || name.p[name.n - suffix.n - 1] == '.'))
 			return true;
 	}
@@ -83,8 +84,8 @@ static int answer_here(struct resolver *r, str message, struct dns_question *q, 
 {
 	static const uint8_t loopback[] = {127, 0, 0, 1};
 	uint32_t host = r->options.host_address;
-	uint8_t ip[] = {(uint8_t)(host >> 24), (uint8_t)(host >> 16), (uint8_t)(host >> 8),
-		(uint8_t)host};
+	uint8_t ip[] = {
+		(uint8_t)(host >> 24), (uint8_t)(host >> 16), (uint8_t)(host >> 8), (uint8_t)host};
 	int rc = dns_read(message, q);
 
 	if (rc == ERR_SYNTAX)
@@ -112,7 +113,8 @@ static bool parse_server(str text, struct rt_address *ret_address)
 
 	if (text.n + 6 > sizeof(with_port))
 		return false;
-	snprintf(with_port, sizeof(with_port), v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(text), DNS_PORT);
+	snprintf(with_port, sizeof(with_port), v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(text),
+		DNS_PORT);
 	return rt_address_parse(str_c(with_port), ret_address) == 0;
 }
 
@@ -198,7 +200,8 @@ static void forward_fiber(void *arg)
 	int n = ask_servers(f, to);
 
 	if (n < 0)
-		n = (int)dns_answer(&f->question, str_of(f->message, f->bytes), DNS_FAILED, NULL, to);
+		n = (int)dns_answer(
+			&f->question, str_of(f->message, f->bytes), DNS_FAILED, NULL, to);
 	dns_renumber(to, f->question.id);
 	/* It may have ended meanwhile. */
 	if (i->resolver)

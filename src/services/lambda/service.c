@@ -114,8 +114,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->durables = durables_new(s);
 	s->mappings = mapping_control_engine(s);
 	s->credentials = credentials_new(ports);
-	s->resolver = resolver_new(&(struct resolver_options){
-		.suffixes = options->host_suffixes,
+	s->resolver = resolver_new(&(struct resolver_options){.suffixes = options->host_suffixes,
 		.suffix_count = options->host_suffix_count,
 		.forward = options->resolve_others,
 		.host_address = options->host_address});
