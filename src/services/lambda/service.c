@@ -16,6 +16,7 @@
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
 #include "services/lambda/figures.h"
+#include "services/lambda/java_archive.h"
 #include "services/lambda/layer.h"
 #include "services/lambda/mapping_control.h"
 #include "services/lambda/mapping_engine.h"
@@ -107,6 +108,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		return rc;
 	}
 	s->pool = pool_new(s);
+	s->java_archive = java_archive_new(s);
 	s->quotas = quota_books_new(&(struct quota_options){
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
 	s->scheduler = scheduler_new(s);
@@ -158,6 +160,7 @@ void lambda_service_free(struct lambda_service *s)
 	scheduler_free(s->scheduler);
 	quota_books_free(s->quotas);
 	pool_free(s->pool);
+	java_archive_free(s->java_archive);
 	snapshots_close(s->snapshots);
 	code_store_close(s->code);
 	mem_free((char *)s->options.data_folder);
@@ -262,6 +265,7 @@ void lambda_service_stop(struct lambda_service *s, int64_t deadline)
 	mapping_engine_stop(s->mappings, rt_after_ms(DRAIN_MS));
 	pool_stop(s->pool);
 	transitions_wait(s);
+	java_archive_stop(s->java_archive);
 	if (s->runtime_server)
 		(void)!http_server_drain(s->runtime_server, rt_after_ms(DRAIN_MS));
 	if (s->endpoint_server)
