@@ -118,7 +118,8 @@ static void set_ready(struct java_archive *j, str name)
 static mayyield int look(struct java_archive *j, struct arena *a, const char *key)
 {
 	str folder = folder_of(j, a), *names;
-	int n = TRY(rt_file_list(folder, FILES_MAX, a, &names)), found = 0;
+	int n = TRY(rt_file_list(folder, FILES_MAX, a, &names))
+	, found = 0;
 
 	for (int i = 0; i < n; i++) {
 		str path = ARENA_CONCAT(a, folder, STR("/"), names[i]), bytes;
@@ -146,11 +147,11 @@ static mayyield int start(struct java_archive *j, struct arena *a,
 {
 	static const str environment[] = {STR_INIT("PATH=/usr/bin:/bin"),
 		STR_INIT("AWS_LAMBDA_RUNTIME_API=127.0.0.1:9002"),
-		STR_INIT("_HANDLER=cirrus.Training::handle"), STR_INIT("LAMBDA_TASK_ROOT=/tmp/task"),
-		STR_INIT("_LAMBDA_TELEMETRY_LOG_FD=2"), STR_INIT("AWS_LAMBDA_FUNCTION_NAME=f"),
+		STR_INIT("_HANDLER=cirrus.Training::handle"),
+		STR_INIT("LAMBDA_TASK_ROOT=/tmp/task"), STR_INIT("_LAMBDA_TELEMETRY_LOG_FD=2"),
+		STR_INIT("AWS_LAMBDA_FUNCTION_NAME=f"),
 		STR_INIT("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512")};
-	struct runtime_launch l =
-		runtime_launch(j->service, a, lambda_runtime_find(STR("java17")));
+	struct runtime_launch l = runtime_launch(j->service, a, lambda_runtime_find(STR("java17")));
 	str *argv = arena_new_array(a, str, l.argc + 5);
 	struct sandbox_spec spec = {.mounts = l.mount,
 		.mount_count = 1,
@@ -170,7 +171,8 @@ static mayyield int start(struct java_archive *j, struct arena *a,
 	for (unsigned i = 1; i + 1 < l.argc; i++)
 		argv[spec.argc++] = l.argv[i];
 	argv[spec.argc++] = STR("cirrus.Training");
-	return sandbox_start(j->service->sandbox, &spec, rt_after_ms(MAKE_MS), ret_container, error);
+	return sandbox_start(
+		j->service->sandbox, &spec, rt_after_ms(MAKE_MS), ret_container, error);
 }
 
 /* Reads in steps, because the service may stop meanwhile. */

@@ -5,9 +5,9 @@
  * Made in a container of its own (runtimes/java/Training.java), seconds after the first Java
  * function is there, off everybody's path; once for each Java machine and runtime. It lies beside
  * the runtime's program, read-only inside. The file's name has the key of both, and its own digest:
- * a machine that maps a damaged archive crashes, so one is looked through before its first use after
- * a start and made anew when it is not what was written. A machine that an archive does not fit
- * (its own upgrade, while the server runs) goes on without, and says nothing.
+ * a machine that maps a damaged archive crashes, so one is looked through before its first use
+ * after a start and made anew when it is not what was written. A machine that an archive does not
+ * fit (its own upgrade, while the server runs) goes on without, and says nothing.
  */
 #ifndef SERVICES_LAMBDA_JAVA_ARCHIVE_H
 #define SERVICES_LAMBDA_JAVA_ARCHIVE_H
