@@ -93,12 +93,19 @@ static void greet(struct launcher *l, int rc, const char *text)
 
 /* --- cells ---------------------------------------------------------------------------------- */
 
+/* The janitor is gone: the supervisor starts all of us anew, unless we never worked here. */
+static void lose_janitor(struct launcher *l)
+{
+	l->broken |= l->greeted && !l->ending;
+	l->ending = true;
+}
+
 static void ask_janitor(struct launcher *l, enum wire_kind kind, int32_t value, uint64_t id)
 {
 	struct wire_head head = {kind, value, id};
 
 	if (sys_send(l->janitor, &head, sizeof head, NULL, 0, 0) < 0)
-		l->ending = true;
+		lose_janitor(l);
 }
 
 static void make_cells(struct launcher *l, unsigned wanted)
@@ -420,7 +427,7 @@ static void janitor_message(struct launcher *l)
 	if (n == -EAGAIN)
 		return;
 	if (n < (ssize_t)sizeof in.head) {
-		l->ending = true; /* the supervisor starts all of us anew */
+		lose_janitor(l);
 	} else if (in.head.kind == WIRE_CELL && fd_count == 2) {
 		add_cell(l, &in.head, fds);
 	} else if (in.head.kind == WIRE_TROUBLE) {
@@ -613,7 +620,7 @@ noreturn_fn static void finish(struct launcher *l)
 	if (poll(&wait, 1, END_WAIT_MS) > 0)
 		waitpid(l->janitor_pid, NULL, 0);
 	network_close(&l->context.network);
-	_exit(0);
+	_exit(l->broken ? LAUNCHER_EXIT_BROKEN : 0);
 }
 
 static int timeout(const struct launcher *l, bool watchdog)

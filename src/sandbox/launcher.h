@@ -69,6 +69,11 @@ struct launcher_options {
 	struct sandbox_network network; /* root only */
 };
 
+/* Its exit status when it has lost its janitor, after it had begun to work: it is to be started
+ * anew.
+ */
+enum { LAUNCHER_EXIT_BROKEN = 3 };
+
 /*
  * Forks the launcher. Call while single-threaded. `ret_fd` (close-on-exec) is for sandbox_open(),
  * by this process or a child; every other copy of it must be closed. The pid is a child of the

@@ -255,17 +255,21 @@ def test_clean_up(server):
     server.start()
     expect(fetch(server, "f", (netlab.WEB, 80)), {f"{netlab.WEB}:80": f"you are {netlab.HOST}"})
     expect(netlab.tables(), ["cirrus-ac1f8000"])
-    # A worker that crashes takes its launcher along; the next ones have a network again.
-    os.kill(next(int(p) for p in server.children() if comm_of(p) == "cirrus"), 9)
-    until = time.monotonic() + 30 * SLOW
-    while True:
-        try:
-            expect(fetch(server, "f", (netlab.WEB, 80)), {f"{netlab.WEB}:80": f"you are {netlab.HOST}"})
-            break
-        except Exception:  # it is on its way
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
+    # A worker that crashes takes its launcher along, and the other way round; the next ones have a network again.
+    for role in ("cirrus", "cirrus-launcher", "cirrus-janitor"):
+        pid = next(p for p in server.children() if comm_of(p) == role)
+        os.kill(pid, 9)
+        until = time.monotonic() + 30 * SLOW
+        while True:
+            try:
+                server.wait_ready()
+                expect(fetch(server, "f", (netlab.WEB, 80)), {f"{netlab.WEB}:80": f"you are {netlab.HOST}"})
+                break
+            except Exception:  # it is on its way
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+        expect((role, harness.is_running(pid)), (role, False))
     server.stop()
     expect(clean(), CLEAN)
 
