@@ -214,6 +214,7 @@ void services_render(const struct services *s, struct buf *out)
 	GAUGE("instances_busy", "Instances that run an invocation.", f.instances_busy);
 	GAUGE("pool_ready", "Pre-booted containers that wait for a function.", f.pool_ready);
 	GAUGE("events_waiting", "Asynchronous events that are not through.", f.events_waiting);
+	GAUGE("snapshot_bytes", "Size of all snapshots, which has a maximum.", f.snapshot_bytes);
 	COUNTER("invocations_total", "Invocations.", f.invocations);
 	COUNTER("errors_total", "Invocations that ended in an error.", f.errors);
 	COUNTER("throttles_total", "Invocations that were throttled.", f.throttles);

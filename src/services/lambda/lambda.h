@@ -109,7 +109,8 @@ void lambda_service_free(struct lambda_service *s);
 /* Figures for /_cirrus/metrics; any thread. */
 struct lambda_figures {
 	uint64_t invocations, errors, throttles, cold_starts, pooled_starts, timeouts;
-	uint64_t instances, instances_busy, pool_ready, events_waiting, log_lines_dropped;
+	uint64_t instances, instances_busy, pool_ready, events_waiting, log_lines_dropped,
+		snapshot_bytes;
 };
 void lambda_service_figures(const struct lambda_service *s, struct lambda_figures *ret_figures);
 

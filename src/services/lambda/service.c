@@ -291,6 +291,7 @@ void lambda_service_figures(const struct lambda_service *s, struct lambda_figure
 		.pool_ready = pool_ready(s->pool),
 		.events_waiting = c->events_waiting,
 		.log_lines_dropped = c->log_lines_dropped,
+		.snapshot_bytes = snapshots_bytes(s->snapshots),
 	};
 }
 
