@@ -19,6 +19,7 @@ TITLE = "Invoke"
 MANY = "Functions by the thousand"
 LARGE_BYTES = 45_000_000  # of a package; 50 MB is what can be uploaded directly
 COLD_FUNCTIONS = 400
+PAUSES = ((0.1, 40), (1, 15))  # seconds, and how many
 COLD_ROOM = 16  # instances, so that each start ends an older one
 IDLE_INSTANCES = 1000
 
@@ -83,10 +84,9 @@ def signed_invoke(server, name, payload):
                 f"/2015-03-31/functions/{name}/invocations", "application/json")
 
 
-def one_invoke(server, name):
+def one_request(port, raw):
     """Microseconds."""
-    raw = signed_invoke(server, name, b"1")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.connect()
     started = time.perf_counter()
     connection.sock.sendall(raw)
@@ -96,6 +96,10 @@ def one_invoke(server, name):
     if not answer.startswith(b"HTTP/1.1 200") or b"unction-error" in answer.lower():
         raise RuntimeError(answer.decode(errors="replace"))
     return taken
+
+
+def one_invoke(server, name):
+    return one_request(server.port, signed_invoke(server, name, b"1"))
 
 
 def percentiles(taken):
@@ -117,11 +121,11 @@ def cold_starts(server, api, name, count, pause):
     return taken
 
 
-def after_pauses(server, name, count, pause):
+def after_pauses(one, count, pause):
     taken = []
     for _ in range(count):
         time.sleep(pause)
-        taken.append(one_invoke(server, name))
+        taken.append(one())
     return taken
 
 
@@ -143,9 +147,13 @@ def floors(seconds, folder, count):
     host = nginx.endpoint.partition("//")[2]
     hop_file = write_requests(folder, "hop", [sign("lambda", host, None, b"{}")])
     hop = median([rig.load(nginx, hop_file, 1, seconds, 0) for _ in range(ROUNDS)])
-    nginx.close()
     row(TITLE, "floor: two loopback hops (twice nginx, 1 connection)", "", f"{2 * hop['p50']:.0f}",
         f"{2 * hop['p99']:.0f}")
+    for pause, times in PAUSES:
+        taken = after_pauses(lambda: one_request(nginx.port, sign("lambda", host, None, b"1")), times, pause)
+        row(TITLE, f"floor: two loopback hops after {pause} s of idleness", "",
+            *percentiles([2 * t for t in taken]))
+    nginx.close()
     for name, command in (("/bin/true", ["/bin/true"]), ("python3 -I -S", ["/usr/bin/python3", "-I", "-S", "-c", ""]),
                           ("node", [shutil.which("node"), "-e", ""])):
         row(TITLE, f"floor: posix_spawn of {name} to its end", "", *percentiles(spawned(command, count)))
@@ -161,10 +169,9 @@ def warm(server, name, kind, one, seconds):
     many = rig.load(server, one, 16, seconds, 0)
     row(TITLE, f"warm Invoke, {kind}, 16 connections", f"{many['rate']:,.0f}",
         f"{many['p50']:,.0f}", f"{many['p99']:,.0f}")
-    row(TITLE, f"warm Invoke, {kind}, thawed after 0.1 s of idleness", "",
-        *percentiles(after_pauses(server, name, 20, 0.1)))
-    row(TITLE, f"warm Invoke, {kind}, after 1 s of idleness", "",
-        *percentiles(after_pauses(server, name, 5, 1)))
+    for pause, times in PAUSES:
+        row(TITLE, f"warm Invoke, {kind}, thawed after {pause} s of idleness", "",
+            *percentiles(after_pauses(lambda: one_invoke(server, name), times, pause)))
 
 
 def pooled(server, folder, seconds, count):

@@ -27,6 +27,7 @@ import rig
 from rig import dynamodb, harness, median, pss_mib, row, rows, tree, write_requests, wrk
 
 ITEMS = 20000
+POINTS = 150_000  # random keys among many items: more than the cache of hot records holds
 ITEMS_OF_PEER = 1000  # what a slow one can hold a load of
 ITEM_BYTES = 1024
 ROUNDS = 3
@@ -290,7 +291,7 @@ def scan_table(server):
 def point_latency(server, folder, seconds, items):
     """p50 of GetItem and PutItem over random keys, one connection, microseconds."""
     import random
-    numbers = [random.randrange(items) for _ in range(ITEMS)]
+    numbers = [random.randrange(items) for _ in range(POINTS)]
     gets = [dynamodb(server, "GetItem", TableName="bench", Key=key_of(i)) for i in numbers]
     puts = [dynamodb(server, "PutItem", TableName="bench", Item=item(i, 400)) for i in numbers]
     return [median([rig.load(server, write_requests(folder, "point", r), 1, seconds, 0)

@@ -26,8 +26,11 @@ def routes(text):
     """{operation: pattern of its request line, None without one}, from a model's text."""
     found = {}
     for name, rest in re.findall(r"^operation (\w+)(.*)$", text, re.M):
-        line = re.search(r"\b(GET|POST|PUT|DELETE|PATCH) (/\S+)", rest)
+        line = re.search(r"\b(GET|HEAD|POST|PUT|DELETE|PATCH) (/\S+)", rest)
         found[name] = None
+        # one path for many operations, told apart by parameters and headers: by its name alone
+        if "{Bucket}" in rest or "header=" in rest:
+            continue
         if line and "{" in line.group(2) or line and len(line.group(2)) > 1:
             uri = line.group(2).partition("?")[0]
             parts = re.split(r"\{[^}]*\}", uri)

@@ -13,6 +13,10 @@ exists changes what it names and keeps the rest:
     structure NAME
       Member! Shape ...               adds or replaces; `-Member` removes
 
+Facts of an override alone: `operation NAME header=NAME` (it is meant only when the request has that
+header), `structure NAME root=ELEMENT` (of the XML that it is) and `unwrapped` (its one member is the
+root element's text).
+
 Service facts beyond the importer's: validation=CODE serialization=CODE (names of errors),
 access-status=N (status of refused access), action=PREFIX (of IAM actions), type-prefix=TEXT (of
 __type), crc32 (answers carry x-amz-crc32).
@@ -30,18 +34,19 @@ KINDS = ["structure", "list", "map", "string", "integer", "long", "float", "doub
          "blob", "timestamp", "document"]
 SHAPE_FLAGS = {"union": "SHAPE_UNION", "streaming": "SHAPE_STREAMING", "eventstream": "SHAPE_EVENTS",
                "sensitive": "SHAPE_SENSITIVE", "flattened": "SHAPE_FLATTENED", "event": None,
-               "server": None}
-SHAPE_KEYS = {"min", "max", "error", "code", "time"}
+               "server": None, "unwrapped": "SHAPE_UNWRAPPED"}
+SHAPE_KEYS = {"min", "max", "error", "code", "time", "root"}
 MEMBER_KEYS = {"in", "wire", "time"}
 MEMBER_FLAGS = {"payload": "MEMBER_PAYLOAD", "token": "MEMBER_TOKEN",
-                "jsonvalue": "MEMBER_JSON_HEADER"}
+                "jsonvalue": "MEMBER_JSON_HEADER", "attribute": "MEMBER_ATTRIBUTE"}
 TIME_FLAGS = {"iso": "MEMBER_TIME_ISO", "http": "MEMBER_TIME_HTTP", "epoch": "MEMBER_TIME_EPOCH"}
 OPERATION_FLAGS = {"readonly": "OPERATION_READONLY", "deprecated": "OPERATION_DEPRECATED",
                    "unsigned": "OPERATION_UNSIGNED"}
 SERVICE_KEYS = {"signing", "version", "target", "xmlns", "validation", "serialization",
                 "access-status", "action", "type-prefix", "crc32"}
 PROTOCOLS = {"json-1.0": "PROTOCOL_JSON_10", "json-1.1": "PROTOCOL_JSON_11",
-             "rest-json": "PROTOCOL_REST_JSON", "query": "PROTOCOL_QUERY"}
+             "rest-json": "PROTOCOL_REST_JSON", "rest-xml": "PROTOCOL_REST_XML",
+             "query": "PROTOCOL_QUERY"}
 
 
 class Shape:
@@ -104,7 +109,7 @@ class Reader:
             if rest and "=" not in rest[0] and rest[0].isupper():
                 operation["method"], operation["uri"], operation["status"] = rest[:3]
                 rest = rest[3:]
-            self.facts_into(operation, rest, {"in", "out"}, OPERATION_FLAGS)
+            self.facts_into(operation, rest, {"in", "out", "header"}, OPERATION_FLAGS)
             self.current = operation
         elif kind in KINDS:
             shape = self.service.shapes.get(name)
@@ -345,7 +350,8 @@ class Compiler:
             members += [self.member(shape, n, m) for n, m in shape.members.items()]
             shape_rows.append(f"{{{self.strings.add(shape.name)}, SHAPE_{shape.kind.upper()}, "
                               f"{' | '.join(flags) or 0}, {self.constraint(shape)}, {first}, "
-                              f"{len(shape.members)}}}")
+                              f"{len(shape.members)}, "
+                              f"{self.strings.add(shape.facts.get('root', ''))}}}")
         operations, operation_errors = [], []
         for name in sorted(service.operations):
             o = service.operations[name]
@@ -356,7 +362,8 @@ class Compiler:
                 f"{{{self.strings.add(name)}, {self.strings.add(o['method'])}, "
                 f"{self.strings.add(o['uri'])}, {o['status']}, "
                 f"{self.number.get(o.get('in'), 0)}, {self.number.get(o.get('out'), 0)}, "
-                f"{len(operation_errors)}, {len(o['errors'])}, {' | '.join(flags) or 0}}}")
+                f"{len(operation_errors)}, {len(o['errors'])}, {' | '.join(flags) or 0}, "
+                f"{self.strings.add(o.get('header', ''))}}}")
             operation_errors += [error_number[e] for e in o["errors"]]
         for what, rows in (("shapes", shape_rows), ("members", members),
                            ("constraints", self.constraints.items)):

@@ -15,7 +15,7 @@ The form of both files:
     operation NAME METHOD URI STATUS [in=SHAPE] [out=SHAPE] [readonly] [deprecated] [unsigned]
       error SHAPE
     structure NAME [error=STATUS] [code=CODE] [server] [union] [eventstream] [sensitive]
-      MEMBER[!] SHAPE [in=LOCATION] [wire=NAME] [payload] [token] [time=FORMAT] [jsonvalue]
+      MEMBER[!] SHAPE [in=LOCATION] [wire=NAME] [payload] [token] [time=FORMAT] [jsonvalue] [attribute]
     list NAME [min=N] [max=N] [flattened]
       member SHAPE [wire=NAME]
     map NAME [min=N] [max=N] [flattened]
@@ -85,6 +85,8 @@ def member_line(name, member, required, payload):
         line.append("time=" + TIMES[member["timestampFormat"]])
     if member.get("jsonvalue"):
         line.append("jsonvalue")
+    if member.get("xmlAttribute"):
+        line.append("attribute")
     return " ".join(line)
 
 
@@ -135,10 +137,10 @@ def shape_lines(name, shape):
 
 def protocol_of(metadata):
     name = metadata.get("protocols", [metadata["protocol"]])[0]
-    name = metadata["protocol"] if name not in ("json", "rest-json", "query") else name
+    name = metadata["protocol"] if name not in ("json", "rest-json", "rest-xml", "query") else name
     if name == "json":
         return "json-" + metadata["jsonVersion"]
-    if name in ("rest-json", "query"):
+    if name in ("rest-json", "rest-xml", "query"):
         return name
     sys.exit(f"protocol {name} is not known")
 
@@ -161,9 +163,21 @@ def operation_lines(name, operation):
     return lines + ["  error " + e for e in errors]
 
 
+def flatten_members(shapes):
+    """A list that is flat as one structure's member only becomes a shape of its own."""
+    for shape in list(shapes.values()):
+        for member in shape.get("members", {}).values():
+            target = shapes[member["shape"]]
+            if member.get("flattened") and not target.get("flattened"):
+                name = member["shape"] + "Flattened"
+                shapes[name] = dict(target, flattened=True)
+                member["shape"] = name
+
+
 def convert(service, model):
     global SHAPES
     SHAPES = model["shapes"]
+    flatten_members(SHAPES)
     metadata = model["metadata"]
     line = ["service", service, protocol_of(metadata),
             "signing=" + metadata.get("signingName", metadata["endpointPrefix"]),

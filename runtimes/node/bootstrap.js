@@ -27,6 +27,8 @@ const PREFIX = '/2018-06-01/runtime/';
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
+const JSON_TYPE = { 'Content-Type': 'application/json' };
+const READ_BYTES = 65536;
 const TRAILER_MAX = 32768;
 const EXIT_UNHANDLED = 128, EXIT_UNCAUGHT = 129;
 
@@ -216,7 +218,8 @@ function patchConsole() {
 
 /*
  * A small HTTP/1.1 client for one server that we know: requests in a row on one connection, answers in
- * the same order.
+ * the same order. The socket reads into one buffer again and again: a view of it is good until take()
+ * returns, and what is incomplete by then is copied.
  */
 class Api {
 	constructor(address) {
@@ -225,17 +228,28 @@ class Api {
 		this.port = Number(address.slice(at + 1));
 		this.address = address;
 		this.waiting = []; /* { resolve, reject, poll } */
-		this.input = null;
+		this.kept = null; /* the beginning of an answer, in the first bytes of a larger buffer */
+		this.keptBytes = 0;
 		this.socket = null;
+		this.heads = `HTTP/1.1\r\nHost: ${address}\r\nUser-Agent: cirrus-nodejs\r\n`;
+		this.poll = { poll: true, text: this.request('GET', 'invocation/next', {}) };
 	}
 
 	connect() {
-		const socket = net.connect({ host: this.host, port: this.port, noDelay: true });
-		socket.on('data', (bytes) => this.take(bytes));
+		const socket = net.connect({
+			host: this.host, port: this.port, noDelay: true,
+			onread: {
+				buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+				callback: (n, buffer) => {
+					this.take(buffer.subarray(0, n));
+					return true;
+				},
+			},
+		});
 		socket.on('error', (error) => this.broken(error));
 		socket.on('close', () => this.broken(new Error('the Runtime API closed the connection')));
 		this.socket = socket;
-		this.input = null;
+		this.kept = null;
 	}
 
 	broken(error) {
@@ -243,17 +257,24 @@ class Api {
 		this.socket = null;
 		this.waiting = [];
 		for (const one of waiting)
-			one.reject(error);
+			one.reject?.(error);
 	}
 
-	/* Several requests in one write; the answers' promises in their order. */
+	/* Several requests in one write; the answers' promises in their order, none for a quiet one. */
 	send(requests) {
 		if (!this.socket)
 			this.connect();
-		const answers = requests.map((request) => new Promise((resolve, reject) => {
-			this.waiting.push({ resolve, reject, poll: request.poll });
-		}));
-		this.socket.write(Buffer.concat(requests.map((request) => request.bytes)));
+		let text = '';
+		const answers = requests.map((request) => {
+			text += request.text;
+			if (!request.quiet)
+				return new Promise((resolve, reject) => {
+					this.waiting.push({ resolve, reject, poll: request.poll });
+				});
+			this.waiting.push({ poll: false });
+			return null;
+		});
+		this.socket.write(text, 'utf8');
 		this.keepAlive();
 		return answers;
 	}
@@ -269,76 +290,89 @@ class Api {
 	}
 
 	request(method, name, headers, body) {
-		let head = `${method} ${PREFIX}${name} HTTP/1.1\r\nHost: ${this.address}\r\n` +
-			'User-Agent: cirrus-nodejs\r\n';
+		let text = `${method} ${PREFIX}${name} ${this.heads}`;
 		for (const key of Object.keys(headers))
-			head += `${key}: ${headers[key]}\r\n`;
+			text += `${key}: ${headers[key]}\r\n`;
 		if (body === undefined)
-			return Buffer.from(head + '\r\n', 'latin1');
-		const bytes = Buffer.byteLength(body);
-		head += `Content-Length: ${bytes}\r\n\r\n`;
-		const whole = Buffer.allocUnsafe(head.length + bytes);
-		whole.latin1Write(head, 0);
-		whole.write(body, head.length);
-		return whole;
+			return text + '\r\n';
+		return `${text}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 	}
 
 	next() {
-		return { poll: true, bytes: this.request('GET', 'invocation/next', {}) };
+		return this.poll;
 	}
 
 	response(id, body) {
-		return { bytes: this.request('POST', `invocation/${id}/response`,
-			{ 'Content-Type': 'application/json' }, body) };
+		return { text: this.request('POST', `invocation/${id}/response`, JSON_TYPE, body) };
 	}
 
 	error(name, error) {
 		const report = errorReport(error);
-		return { bytes: this.request('POST', name, {
+		return { text: this.request('POST', name, {
 			'Content-Type': 'application/json',
 			'Lambda-Runtime-Function-Error-Type': report.errorType.replace(/[^\x20-\x7e]/g, '?'),
 		}, JSON.stringify(report)) };
 	}
 
-	take(bytes) {
-		this.input = this.input ? Buffer.concat([this.input, bytes]) : bytes;
-		while (this.input && this.waiting.length) {
-			const answer = parseAnswer(this.input);
+	/* Behind what was kept; the room doubles, so that a long answer is not copied for each part. */
+	join(bytes) {
+		const n = this.keptBytes + bytes.length;
+		if (n > this.kept.length) {
+			const room = Buffer.allocUnsafe(Math.max(n, 2 * this.kept.length));
+			this.kept.copy(room, 0, 0, this.keptBytes);
+			this.kept = room;
+		}
+		bytes.copy(this.kept, this.keptBytes);
+		return this.kept.subarray(0, n);
+	}
+
+	take(part) {
+		const bytes = this.kept ? this.join(part) : part;
+		let at = 0;
+		while (at < bytes.length && this.waiting.length) {
+			const answer = parseAnswer(bytes, at);
 			if (!answer)
-				return;
-			this.input = answer.end < this.input.length ? this.input.subarray(answer.end) : null;
+				break;
+			at = answer.end;
 			const one = this.waiting.shift();
 			if (!one.poll || this.waiting.length)
 				this.keepAlive();
-			one.resolve(answer);
+			one.resolve?.(answer);
 		}
+		if (at === bytes.length)
+			this.kept = null;
+		else if (at > 0 || !this.kept)
+			this.kept = Buffer.from(bytes.subarray(at));
+		this.keptBytes = bytes.length - at;
 		this.keepAlive();
 	}
 }
 
-/* NULL until all of it is there. */
-function parseAnswer(input) {
-	const headEnd = input.indexOf('\r\n\r\n');
+/* The answer that begins at `from`, its body as text; null until all of it is there. */
+function parseAnswer(input, from) {
+	const headEnd = input.indexOf('\r\n\r\n', from, 'latin1');
 	if (headEnd < 0)
 		return null;
-	const lines = input.latin1Slice(0, headEnd).split('\r\n');
+	const lines = input.latin1Slice(from, headEnd).split('\r\n');
 	const headers = Object.create(null);
 	for (let i = 1; i < lines.length; i++) {
-		const at = lines[i].indexOf(':');
-		headers[lines[i].slice(0, at).toLowerCase()] = lines[i].slice(at + 1).trim();
+		const line = lines[i], at = line.indexOf(':');
+		headers[line.slice(0, at).toLowerCase()] = line.slice(at + 1).trim();
 	}
-	const answer = { status: Number(lines[0].slice(9, 12)), headers, body: null, end: 0 };
+	const answer = { status: Number(lines[0].slice(9, 12)), headers, body: '', end: headEnd + 4 };
 	if (headers['transfer-encoding'] === 'chunked')
-		return parseChunks(input, headEnd + 4, answer);
-	answer.end = headEnd + 4 + Number(headers['content-length'] ?? 0);
+		return parseChunks(input, answer);
+	const begin = answer.end;
+	answer.end += Number(headers['content-length'] ?? 0);
 	if (input.length < answer.end)
 		return null;
-	answer.body = input.subarray(headEnd + 4, answer.end);
+	answer.body = input.utf8Slice(begin, answer.end);
 	return answer;
 }
 
-function parseChunks(input, at, answer) {
+function parseChunks(input, answer) {
 	const parts = [];
+	let at = answer.end;
 	for (;;) {
 		const lineEnd = input.indexOf('\r\n', at);
 		if (lineEnd < 0)
@@ -362,7 +396,7 @@ function parseChunks(input, at, answer) {
 		at = lineEnd + 2;
 	}
 	answer.end = at + 2;
-	answer.body = Buffer.concat(parts);
+	answer.body = Buffer.concat(parts).toString('utf8');
 	return answer;
 }
 
@@ -437,14 +471,27 @@ async function loadHandler(root, handler) {
 	return found;
 }
 
-/* From Node.js 24 on AWS knows only handlers that return. */
-function runtimeVersion() {
-	const match = /nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? '');
-	return match ? Number(match[1]) : 0;
+/*
+ * What contexts show of the environment, read once: a look at process.env costs a microsecond. From
+ * Node.js 24 on AWS knows only handlers that return.
+ */
+let platform = null;
+
+function readPlatform() {
+	const env = process.env;
+	const match = /nodejs(\d+)/.exec(env.AWS_EXECUTION_ENV ?? '');
+	platform = {
+		onlyReturns: match !== null && Number(match[1]) >= 24,
+		functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+		functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+		memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+		logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+		logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+	};
 }
 
 function checkHandler(handler) {
-	if (runtimeVersion() >= 24 && !handler[STREAMING] && handler.length >= 3)
+	if (platform.onlyReturns && !handler[STREAMING] && handler.length >= 3)
 		throw namedError('Runtime.CallbackHandlerDeprecated',
 			'ERROR: AWS Lambda has removed support for callback-based function handlers starting ' +
 			'with Node.js 24. You need to modify this function to use a supported handler ' +
@@ -501,7 +548,7 @@ class ResponseStream extends Writable {
 			'Transfer-Encoding': 'chunked',
 			'Trailer': 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body',
 		});
-		[this.answer] = this.api.send([{ bytes: head }]);
+		[this.answer] = this.api.send([{ text: head }]);
 		this.answer.catch(() => {});
 		if (this._onBeforeFirstWrite)
 			this._onBeforeFirstWrite((bytes) => this.chunk(Buffer.from(bytes)));
@@ -568,11 +615,11 @@ function makeContext(headers, control) {
 		set callbackWaitsForEmptyEventLoop(value) {
 			control.waits = value;
 		},
-		functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
-		functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
-		memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-		logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
-		logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+		functionVersion: platform.functionVersion,
+		functionName: platform.functionName,
+		memoryLimitInMB: platform.memoryLimitInMB,
+		logGroupName: platform.logGroupName,
+		logStreamName: platform.logStreamName,
 		clientContext: parseHeader(headers['lambda-runtime-client-context'], 'ClientContext'),
 		identity: parseHeader(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
 		invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
@@ -580,12 +627,25 @@ function makeContext(headers, control) {
 		tenantId: headers['lambda-runtime-aws-tenant-id'],
 		getRemainingTimeInMillis: () => deadline - Date.now(),
 	};
-	if (runtimeVersion() < 24) {
+	if (!platform.onlyReturns) {
 		context.done = (error, result) => control.callback(error, result, true);
 		context.fail = (error) => control.callback(error ?? 'handled', undefined, true);
 		context.succeed = (result) => control.callback(null, result, true);
 	}
 	return context;
+}
+
+/* Called when nothing is left to do in the process; null: nobody waits for that. */
+let onIdle = null;
+
+function idle() {
+	onIdle?.();
+}
+
+/* Once, and again if the function has taken it away. */
+function watchIdleness() {
+	if (!process.listeners('beforeExit').includes(idle))
+		process.on('beforeExit', idle);
 }
 
 /*
@@ -600,10 +660,10 @@ function runHandler(handler, event, headers) {
 			if (settled)
 				return;
 			settled = true;
-			process.removeListener('beforeExit', onIdle);
+			onIdle = null;
 			resolve(value);
 		};
-		const onIdle = () => settle(outcome ?? { result: null });
+		onIdle = () => settle(outcome ?? { result: null });
 		const control = {
 			waits: true,
 			callback(error, result, now) {
@@ -614,14 +674,14 @@ function runHandler(handler, event, headers) {
 					setImmediate(settle, outcome);
 			},
 		};
-		process.on('beforeExit', onIdle);
+		watchIdleness();
 		try {
 			const context = makeContext(headers, control);
-			const returned = runtimeVersion() >= 24 ? handler(event, context) :
+			const returned = platform.onlyReturns ? handler(event, context) :
 				handler(event, context, (error, result) => control.callback(error, result, false));
 			if (typeof returned?.then === 'function')
 				returned.then((result) => settle({ result }), (error) => settle({ error }));
-			else if (runtimeVersion() >= 24)
+			else if (platform.onlyReturns)
 				settle({ result: returned });
 		} catch (error) {
 			settle({ error });
@@ -699,7 +759,7 @@ async function serve(api, handler) {
 		const id = begin(answer);
 		let request;
 		try {
-			const event = JSON.parse(answer.body.toString('utf8'));
+			const event = JSON.parse(answer.body);
 			request = await (handler[STREAMING] ? invokeStreaming : invokeBuffered)(
 				api, handler, id, event, answer.headers);
 		} catch (error) {
@@ -707,11 +767,13 @@ async function serve(api, handler) {
 			request = api.error(`invocation/${id}/error`, error);
 		}
 		log.requestId = log.tenantId = undefined;
-		const sent = api.send(request ? [request, api.next()] : [api.next()]);
-		polled = sent[sent.length - 1];
-		/* What it answers changes nothing here: the platform tells the caller. */
-		if (request)
-			sent[0].catch(() => {});
+		if (request) {
+			/* What it answers changes nothing here: the platform tells the caller. */
+			request.quiet = true;
+			[, polled] = api.send([request, api.next()]);
+		} else {
+			[polled] = api.send([api.next()]);
+		}
 	}
 }
 
@@ -752,6 +814,7 @@ async function rehearse() {
 	});
 	api.keepAlive();
 	takeEnvironment(Object.entries(process.env).map(([name, value]) => `${name}=${value}\0`).join(''));
+	readPlatform();
 	await rehearseEvents();
 	const handler = await loadHandler(__dirname, 'warm.ready');
 	checkHandler(handler);
@@ -782,7 +845,7 @@ async function rehearseEvents() {
 	const api = new Api(`127.0.0.1:${server.address().port}`);
 	for (let i = 0; i < 3; i++) {
 		const answer = await api.send([api.next()])[0];
-		const event = JSON.parse(answer.body.toString('utf8'));
+		const event = JSON.parse(answer.body);
 		await invokeBuffered(api, async () => event, '0', event, answer.headers);
 	}
 	api.socket.destroy();
@@ -802,6 +865,7 @@ async function main() {
 		pooled : new Api(process.env.AWS_LAMBDA_RUNTIME_API);
 	let handler;
 	process.chdir(root);
+	readPlatform();
 	patchConsole();
 	globalThis.awslambda = awslambda;
 	watchErrors(api);

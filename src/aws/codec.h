@@ -3,6 +3,7 @@
  *
  *     awsJson 1.0, 1.1  https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
  *     restJson1         https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
+ *     restXml           https://smithy.io/2.0/aws/protocols/aws-restxml-protocol.html
  *     query             https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
  *
  * Readers are bounded by the size of their input and a depth of CODEC_DEPTH_MAX. A member that the
@@ -52,7 +53,7 @@ must_use int codec_query_read(struct value *v, const struct form *f, str *ret_me
 void codec_query_write(struct buf *body, const struct model *m, str operation,
 	const struct value *out, str request_id);
 
-/* ---- restJson ---- */
+/* ---- restJson, restXml ---- */
 
 enum { REST_LABELS_MAX = 8 };
 
@@ -64,6 +65,10 @@ struct rest_labels {
 /* Does the path match the template "/a/{Name}/b/{Greedy+}"? The query part of a template is not
  * looked at: rest_template_query() gives it. */
 bool rest_match(str template_, str path, struct rest_labels *ret_labels);
+/* The same without regard for a slash at the end: to S3 it is part of the key. */
+bool rest_match_exact(str template_, str path, struct rest_labels *ret_labels);
+/* The body is JSON or XML, as the model's protocol has it. ERR_SYNTAX instead of ERR_FAULT: it is
+ * the XML body that is wrong. */
 must_use int codec_rest_read(struct value *v, const struct rest_labels *labels, str query,
 	const struct http_header *headers, unsigned header_count, str body, str *ret_message);
 
@@ -77,6 +82,13 @@ struct rest_answer {
 /* Body, and headers (text in the arena) of an answer; `out` may be NULL. */
 void codec_rest_write(
 	struct buf *body, struct arena *a, const struct value *out, struct rest_answer *ret_answer);
+
+/* ---- XML of restXml ---- */
+
+/* The members of a structure from a document whose root has that name. ERR_SYNTAX. */
+must_use int codec_xml_read(struct value *v, str root, str text, str *ret_message);
+/* A structure as a document; root STR_NULL: its shape's own. */
+void codec_xml_write(struct buf *out, str root, const struct value *v);
 
 /* Text of a path label, query parameter or header as a value: used by rest and query. */
 must_use int codec_text_read(struct value *to, const struct value_tree *tree, unsigned shape,

@@ -1,5 +1,6 @@
 /*
- * The restJson1 protocol (codec.h): members in path labels, query strings, headers and the body.
+ * The restJson1 and restXml protocols (codec.h): members in path labels, query strings, headers and
+ * the body.
  */
 #include "aws/codec.h"
 #include "base/check.h"
@@ -11,15 +12,20 @@
 
 bool rest_match(str template_, str path, struct rest_labels *ret_labels)
 {
+	/* AWS takes a path with and without a slash at its end */
+	if (path.n > 1 && path.p[path.n - 1] == '/')
+		path.n--;
+	return rest_match_exact(template_, path, ret_labels);
+}
+
+bool rest_match_exact(str template_, str path, struct rest_labels *ret_labels)
+{
 	struct rest_labels found = {.count = 0};
 	ptrdiff_t query = str_find(template_, '?');
 	str want = query >= 0 ? str_sub(template_, 0, (size_t)query) : template_, part;
 
-	/* AWS takes a path with and without a slash at its end */
 	if (want.n > 1 && want.p[want.n - 1] == '/')
 		want.n--;
-	if (path.n > 1 && path.p[path.n - 1] == '/')
-		path.n--;
 	while (want.n) {
 		size_t end = 0;
 
@@ -58,6 +64,11 @@ bool rest_match(str template_, str path, struct rest_labels *ret_labels)
 		return false;
 	*ret_labels = found;
 	return true;
+}
+
+static bool is_xml(const struct value *v)
+{
+	return v->tree->model->protocol == PROTOCOL_REST_XML;
 }
 
 /* ---- reading ---- */
@@ -198,6 +209,9 @@ static int read_payload(struct value *to, const struct value *v, const struct mo
 		if (body.n == 0)
 			return 0;
 		value_init_struct(to, v->tree, member->shape);
+		if (is_xml(v))
+			return codec_xml_read(
+				to, model_str(v->tree->model, member->wire), body, ret_message);
 		return codec_json_read(to, body, ret_message);
 	}
 	check(kind == SHAPE_BLOB || kind == SHAPE_STRING || kind == SHAPE_DOCUMENT);
@@ -237,7 +251,9 @@ int codec_rest_read(struct value *v, const struct rest_labels *labels, str query
 	}
 	/* a body that no member takes is not looked at, as AWS does */
 	if (in_body && !payload && body.n)
-		return codec_json_read(v, body, ret_message);
+		return is_xml(v)
+			       ? codec_xml_read(v, model_shape_name(m, v->shape), body, ret_message)
+			       : codec_json_read(v, body, ret_message);
 	return 0;
 }
 
@@ -296,6 +312,11 @@ static size_t header_room(const struct value *out)
 	return n;
 }
 
+static str structure_type(const struct value *out)
+{
+	return is_xml(out) ? STR("application/xml") : STR("application/json");
+}
+
 void codec_rest_write(
 	struct buf *body, struct arena *a, const struct value *out, struct rest_answer *ret_answer)
 {
@@ -325,18 +346,23 @@ void codec_rest_write(
 			write_header(a, out, member, v, ret_answer);
 		else if (!(member->flags & MEMBER_PAYLOAD))
 			continue;
-		else if (v->kind == SHAPE_STRUCTURE)
-			codec_json_write(body, v);
-		else
+		else if (v->kind != SHAPE_STRUCTURE)
 			buf_put(body, v->s);
+		else if (is_xml(out))
+			codec_xml_write(body, model_str(m, member->wire), v);
+		else
+			codec_json_write(body, v);
 		if (member->flags & MEMBER_PAYLOAD)
-			ret_answer->content_type =
-				v->kind == SHAPE_STRUCTURE ? STR("application/json")
-				: v->kind == SHAPE_STRING  ? STR("text/plain")
+			ret_answer->content_type = v->kind == SHAPE_STRUCTURE ? structure_type(out)
+						   : v->kind == SHAPE_STRING
+							   ? STR("text/plain")
 							   : STR("application/octet-stream");
 	}
 	if (in_body && !payload) {
-		codec_json_write(body, out);
-		ret_answer->content_type = STR("application/json");
+		if (is_xml(out))
+			codec_xml_write(body, STR_NULL, out);
+		else
+			codec_json_write(body, out);
+		ret_answer->content_type = structure_type(out);
 	}
 }

@@ -46,6 +46,8 @@ struct fault {
 	/* Further members of the error's shape, or NULL: value_new(arena, model, "<ErrorShape>").
 	 * The message and a member named Type are filled by the renderer when absent. */
 	struct value *members;
+	/* S3's errors have an element more, such as <BucketName>; STR_NULL: none. */
+	str detail_name, detail;
 };
 
 /* Sets *ret_fault, its message formatted in the arena; returns ERR_FAULT. */

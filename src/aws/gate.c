@@ -34,8 +34,17 @@ static const struct fault_kind query_faults[] = {
 };
 #undef GATE_FAULT
 
+#define XML_FAULT(id, code, status, side, retry) \
+	[GATE_##id] = {code, status, FAULT_##side, FAULT_##retry},
+static const struct fault_kind xml_faults[] = {
+#include "aws/faults_xml.def"
+};
+#undef XML_FAULT
+
 const struct fault_kind *gate_fault_kind(enum gate_fault fault, const struct model *m)
 {
+	if (m && m->protocol == PROTOCOL_REST_XML)
+		return &xml_faults[fault];
 	if (!m || m->protocol == PROTOCOL_REST_JSON)
 		return &rest_faults[fault];
 	return m->protocol == PROTOCOL_QUERY ? &query_faults[fault] : &json_faults[fault];
@@ -45,7 +54,8 @@ bool gate_fault_is_own(const struct fault_kind *kind)
 {
 	return (kind >= json_faults && kind < json_faults + ARRAY_SIZE(json_faults)) ||
 	       (kind >= rest_faults && kind < rest_faults + ARRAY_SIZE(rest_faults)) ||
-	       (kind >= query_faults && kind < query_faults + ARRAY_SIZE(query_faults));
+	       (kind >= query_faults && kind < query_faults + ARRAY_SIZE(query_faults)) ||
+	       (kind >= xml_faults && kind < xml_faults + ARRAY_SIZE(xml_faults));
 }
 
 static int refuse_v(struct call *c, enum gate_fault fault, const char *format, va_list args)
@@ -255,15 +265,21 @@ static int decode(struct gate_pass *p)
 	if (!c->operation->input)
 		return 0;
 	in = value_new_shape(c->arena, m, c->operation->input);
-	if (m->protocol == PROTOCOL_QUERY)
+	if (m->protocol == PROTOCOL_QUERY) {
 		rc = codec_query_read(in, p->form, &message);
-	else if (m->protocol == PROTOCOL_REST_JSON)
-		rc = codec_rest_read(in, &p->labels, p->request->query, p->request->headers,
-			p->request->header_count, c->body, &message);
-	else
+	} else if (model_is_rest(m)) {
+		uint32_t count;
+		const struct http_header *headers = gate_headers(p, &count);
+
+		rc = codec_rest_read(in, &p->labels, p->request->query, headers, count,
+			c->row->flags & ROW_STREAM_BODY ? STR("") : c->body, &message);
+	} else {
 		rc = codec_json_read(in, c->body, &message);
+	}
 	if (rc < 0)
-		return refuse_input(c, GATE_MALFORMED, m->serialization_code, message);
+		return m->protocol == PROTOCOL_REST_XML && rc != ERR_SYNTAX
+			       ? refuse_input(c, GATE_INVALID, m->validation_code, message)
+			       : refuse_input(c, GATE_MALFORMED, m->serialization_code, message);
 	c->in = in;
 	return 0;
 }
@@ -301,6 +317,26 @@ int gate_handler_run(struct call *c)
 	return c->raw_out.over ? ERR_TOO_LARGE : 0;
 }
 
+/* S3: who asks is known before the body, which may be large and is checked while it comes. */
+static int authenticate_first(struct gate_pass *p)
+{
+	struct call *c = p->call;
+
+	TRY(gate_authenticate(p));
+	TRY(gate_stream_open(p));
+	return c->row->flags & ROW_STREAM_BODY ? 0 : gate_stream_all(p, body_max(p));
+}
+
+static int authenticate(struct gate_pass *p)
+{
+	TRY(gate_check_signed(p));
+	if (p->call->service->model->protocol == PROTOCOL_REST_XML)
+		return authenticate_first(p);
+	TRY(gate_body(p, body_max(p)));
+	TRY(gate_authenticate(p));
+	return unpack(p, body_max(p));
+}
+
 static int run(struct gate_pass *p)
 {
 	struct call *c = p->call;
@@ -308,10 +344,7 @@ static int run(struct gate_pass *p)
 	TRY(gate_check_browser(p));
 	TRY(find(p));
 	p->label.operation = model_str(c->service->model, c->operation->name);
-	TRY(gate_check_signed(p));
-	TRY(gate_body(p, body_max(p)));
-	TRY(gate_authenticate(p));
-	TRY(unpack(p, body_max(p)));
+	TRY(authenticate(p));
 	p->label.account = c->account;
 	if (c->row->flags & ROW_RAW_BODY) {
 		buf_init(&c->raw_out, c->arena, GATE_ANSWER_MAX);
@@ -388,6 +421,7 @@ void gate_handle(struct gate *g, struct arena *a, const struct gate_request *req
 			.headers = request->headers,
 			.header_count = request->header_count},
 		.operation = -1,
+		.path = request->path,
 	};
 	int64_t begun = g->options.monotonic_ns();
 	int rc;

@@ -46,7 +46,9 @@ enum operation_row_flag {
 	/* A valid signature is enough: no policy can deny it (STS GetCallerIdentity). */
 	ROW_ALWAYS_ALLOWED = 1 << 2,
 	/* The handler calls call_authorize() itself, for operations with several resources. */
-	ROW_AUTHORIZES = 1 << 3
+	ROW_AUTHORIZES = 1 << 3,
+	/* restXml: the handler reads the body by call_body_read(); c->body is empty. */
+	ROW_STREAM_BODY = 1 << 4
 };
 
 /*
@@ -112,6 +114,8 @@ struct gate_request {
 	/* The whole body: at most `max` bytes, else ERR_TOO_LARGE. Called at most once. May
 	 * suspend. */
 	int (*body)(void *arg, size_t max, str *ret_body);
+	/* The next bytes of it: how many, ERR_EOF at the end. NULL: body() is used. May suspend. */
+	int (*body_read)(void *arg, void *to, size_t n);
 	void *body_arg;
 	uint64_t body_length;           /* announced, UINT64_MAX: unknown */
 	struct http_exchange *exchange; /* for answers that stream; NULL in process */
@@ -185,6 +189,19 @@ must_use int call_policy_effect(
  */
 must_use int call_stream_begin(struct call *c, str content_type) mayyield;
 must_use int call_stream_write(struct call *c, str bytes) mayyield;
+/* As call_stream_begin() of a body of that many bytes, of which none are sent for HEAD. */
+must_use int call_stream_begin_sized(struct call *c, str content_type, uint64_t bytes) mayyield;
+
+/*
+ * ROW_STREAM_BODY: the next bytes of the body, free of its aws-chunked form: how many, 0 at the
+ * end. At the end all that was signed of it has been verified (the hash, each chunk, the trailers),
+ * so nothing of it counts before. ERR_FAULT; ERR_CLOSED and others of the connection.
+ */
+must_use int call_body_read(struct call *c, void *to, size_t n) mayyield;
+/* How many bytes that will be; UINT64_MAX when the client did not say. */
+uint64_t call_body_length(const struct call *c);
+/* A trailer of a body that was read to its end; STR_NULL. */
+str call_body_trailer(const struct call *c, str name);
 
 /* ---- the gate ---- */
 
@@ -213,6 +230,12 @@ struct gate_options {
 	void (*random)(void *to, size_t n);
 	unsigned (*loop_index)(void); /* of the caller, below `loops`; NULL: always 0 */
 };
+
+/*
+ * "photos.s3.localhost:4566", "a.b.s3.eu-west-1.example.com": the bucket before ".s3" under one of
+ * our names or the suffixes; STR_NULL: the host names none. Pure.
+ */
+str gate_bucket_of_host(str host, const str *suffixes, size_t suffix_count);
 
 /* `ports` is filled by services at their start and must outlive the gate. */
 struct gate *gate_new(const struct gate_options *options, struct ports *ports);

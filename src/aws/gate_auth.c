@@ -124,8 +124,50 @@ int gate_check_browser(struct gate_pass *p)
 
 /* ---- signatures ---- */
 
+static int refuse_version_2(struct gate_pass *p)
+{
+	return gate_refuse(p, GATE_NO_HASH,
+		"The authorization mechanism you have provided is not supported. Please use "
+		"AWS4-HMAC-SHA256.");
+}
+
+/* Signature version 2 in a link: boto3 makes such ones unless it is told signature_version s3v4. */
+static bool is_version_2(const struct gate_pass *p)
+{
+	return str_starts(p->request->query, STR("AWSAccessKeyId=")) ||
+	       str_find_str(p->request->query, STR("&AWSAccessKeyId=")) >= 0;
+}
+
+/* S3 has names of its own for signatures that are too old and for those of links. */
+static int refuse_signature_s3(struct gate_pass *p, const struct sigv4_error *e)
+{
+	bool malformed = e->problem == SIGV4_INCOMPLETE;
+	bool link = p->auth.presigned || str_find_str(p->request->query, STR("X-Amz-")) >= 0;
+
+	if (e->problem == SIGV4_UNSUPPORTED)
+		return refuse_version_2(p);
+	if (malformed && link)
+		return gate_refuse(p, GATE_QUERY_SIGNATURE, "%.*s", STR_ARG(e->message));
+	if (malformed)
+		return gate_refuse(p, GATE_INCOMPLETE_SIGNATURE, "%.*s", STR_ARG(e->message));
+	if (e->problem == SIGV4_EXPIRED && link)
+		return gate_refuse(p, GATE_LINK_EXPIRED, "Request has expired");
+	if (e->problem == SIGV4_EXPIRED)
+		return gate_refuse(p, GATE_SKEWED,
+			"The difference between the request time and the current time is too "
+			"large.");
+	return gate_refuse(p, GATE_INVALID_SIGNATURE, "%.*s", STR_ARG(e->message));
+}
+
+static bool is_s3(const struct gate_pass *p)
+{
+	return p->call->service && p->call->service->model->protocol == PROTOCOL_REST_XML;
+}
+
 static int refuse_signature(struct gate_pass *p, const struct sigv4_error *e)
 {
+	if (is_s3(p))
+		return refuse_signature_s3(p, e);
 	switch (e->problem) {
 	case SIGV4_INCOMPLETE:
 	case SIGV4_UNSUPPORTED:
@@ -186,8 +228,9 @@ static void signing_key(struct gate_pass *p, const struct identity *id, struct h
 
 static int unknown_key(struct gate_pass *p)
 {
-	return gate_refuse(
-		p, GATE_UNKNOWN_KEY, "The security token included in the request is invalid.");
+	return gate_refuse(p, GATE_UNKNOWN_KEY,
+		is_s3(p) ? "The AWS Access Key Id you provided does not exist in our records."
+			 : "The security token included in the request is invalid.");
 }
 
 static int verify(struct gate_pass *p, const struct identity *id)
@@ -208,8 +251,12 @@ static int verify(struct gate_pass *p, const struct identity *id)
 	if (sigv4_check_time(p->call->arena, &p->auth, now, &error) < 0)
 		return refuse_signature(p, &error);
 	signing_key(p, id, &key);
-	if (sigv4_verify(p->call->arena, &p->signed_, &p->auth, p->call->body, &key, &error) < 0)
+	if ((is_s3(p) ? sigv4_verify_declared(p->call->arena, &p->signed_, &p->auth, &key, &error)
+		      : sigv4_verify(p->call->arena, &p->signed_, &p->auth, p->call->body, &key,
+				&error)) < 0)
 		return refuse_signature(p, &error);
+	p->key = key;
+	p->key_known = true;
 	return 0;
 }
 
@@ -233,8 +280,11 @@ int gate_check_signed(struct gate_pass *p)
 {
 	if (p->signature_error.problem != SIGV4_OK)
 		return refuse_signature(p, &p->signature_error);
+	if (!p->is_signed && is_s3(p) && is_version_2(p))
+		return refuse_version_2(p);
 	if (!p->is_signed && !(p->call->row->flags & ROW_UNSIGNED))
-		return gate_refuse(p, GATE_MISSING_TOKEN, "Missing Authentication Token");
+		return gate_refuse(p, GATE_MISSING_TOKEN,
+			is_s3(p) ? "Access Denied" : "Missing Authentication Token");
 	return 0;
 }
 
@@ -274,6 +324,12 @@ static int authenticate_signed(struct gate_pass *p)
 	}
 	if (p->gate->options.auth == GATE_STRICT)
 		return unknown_key(p);
+	if (is_s3(p) && p->auth.presigned) { /* a link ends whoever has made it */
+		struct sigv4_error error;
+
+		if (sigv4_check_time(p->call->arena, &p->auth, p->call->wall_ms, &error) < 0)
+			return refuse_signature(p, &error);
+	}
 	root_of(p, is_account(p->auth.access_key) ? p->auth.access_key : STR("000000000000"));
 	return 0;
 }

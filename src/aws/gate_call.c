@@ -40,6 +40,18 @@ static struct value *call_input(
 	return value_new_shape(a, m, m->operations[found].input);
 }
 
+/* The member that is the whole body: a blob. */
+static str payload_of(const struct value *in)
+{
+	const struct model *m = in->tree->model;
+	const struct model_member *member = &m->members[m->shapes[in->shape].first];
+
+	for (unsigned i = 0; i < in->n; i++, member++)
+		if (member->flags & MEMBER_PAYLOAD && in->items[i].kind == SHAPE_BLOB)
+			return in->items[i].s;
+	return STR("");
+}
+
 static int run_row(struct gate_pass *p, const struct value *in)
 {
 	struct call *c = p->call;
@@ -59,6 +71,10 @@ static int run_row(struct gate_pass *p, const struct value *in)
 		c->body = buf_str(&body);
 		c->in = NULL;
 	}
+	if (c->row->flags & ROW_STREAM_BODY) {
+		c->body = payload_of(in);
+		p->stream.length = c->body.n;
+	}
 	TRY(gate_authorize(p));
 	TRY(gate_handler_run(c));
 	if ((c->row->flags & ROW_RAW_BODY) && c->out &&
@@ -74,11 +90,12 @@ static int call_call(void *self, struct arena *a, const char *service, const cha
 	struct gate *g = self;
 	const struct gate_service *s = service_named(g, service);
 	struct call c;
-	struct gate_pass p = {.gate = g, .call = &c, .service = s};
+	struct gate_pass p = {.gate = g, .call = &c, .service = s, .path = STR("/")};
 	int64_t begun = g->options.monotonic_ns();
 	int rc;
 
 	gate_begin_call(g, a, &c);
+	c.pass = &p;
 	c.deadline_ns = begun + g->options.deadline_ms * 1000000;
 	c.principal = as;
 	c.account = as->account;

@@ -3,6 +3,7 @@
  *
  *     gate.c         registration, the order of the stages
  *     gate_route.c   which service, which operation
+ *     gate_body.c    bodies that are checked while they come (S3)
  *     gate_auth.c    browser rules, signatures, principals, policies
  *     gate_call.c    calls from inside, through the same stages
  *     gate_render.c  answers and faults in each protocol
@@ -10,6 +11,7 @@
 #ifndef AWS_GATE_INTERNAL_H
 #define AWS_GATE_INTERNAL_H
 
+#include "aws/chunked.h"
 #include "aws/codec.h"
 #include "aws/gate.h"
 #include "aws/sigv4.h"
@@ -63,6 +65,22 @@ struct gate_heads {
 	str request_method, request_headers; /* of a CORS preflight */
 };
 
+/* How a body of S3 says what it is (x-amz-content-sha256), and what was seen of it. */
+struct gate_stream {
+	enum gate_stream_kind {
+		GATE_STREAM_PLAIN,  /* nothing signs it */
+		GATE_STREAM_HASHED, /* its SHA-256 was signed */
+		GATE_STREAM_CHUNKED /* aws-chunked */
+	} kind;
+	struct sha256 hash;
+	struct chunked *chunked;
+	uint64_t length, got; /* of what the handler sees; UINT64_MAX: not known */
+	str in;               /* received and not looked at: of the buffer */
+	char *buffer;
+	size_t given; /* of c->body, when there is no stream */
+	bool ended;
+};
+
 /* All that one request gathers on its way. */
 struct gate_pass {
 	struct gate *gate;
@@ -81,6 +99,10 @@ struct gate_pass {
 	struct rt_label label; /* of this fiber, for the crash report */
 	bool cors;             /* the origin is allowed: say so in the answer */
 	bool body_read;
+	str path;            /* the request's, with the bucket that the host names in front */
+	struct hmac_key key; /* that signed it; of S3 only, when key_known */
+	bool key_known;
+	struct gate_stream stream;
 };
 
 /* Sets a fault of the gate's own; returns ERR_FAULT. */
@@ -97,6 +119,13 @@ bool gate_fault_is_own(const struct fault_kind *kind);
 void gate_heads_read(const struct gate_request *request, struct gate_heads *ret_heads);
 /* Reads the body once, within the limit. */
 must_use int gate_body(struct gate_pass *p, size_t max);
+
+/* gate_body.c: begins it; reads all of it into c->body. */
+must_use int gate_stream_open(struct gate_pass *p);
+must_use int gate_stream_all(struct gate_pass *p, size_t max) mayyield;
+/* The request's headers, and those that a signed link of S3 has in its query string instead. */
+const struct http_header *gate_headers(struct gate_pass *p, uint32_t *ret_count);
+bool gate_header_sent(struct gate_pass *p, str name);
 
 /* gate_route.c: p->service, p->operation, p->labels, p->form. */
 must_use int gate_find_service(struct gate_pass *p);

@@ -9,6 +9,7 @@
 #include "base/gzip.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/uri.h"
 #include "base/xml.h"
 
 /* Room for the headers that every answer may have and those of call_header(). */
@@ -25,18 +26,32 @@ static const struct model *model_of(const struct gate_pass *p)
 	return p->service ? p->service->service->model : NULL;
 }
 
+static bool is_s3(const struct gate_pass *p)
+{
+	const struct model *m = model_of(p);
+
+	return m && m->protocol == PROTOCOL_REST_XML;
+}
+
 /* Headers that every answer has; `ret` is begun, with room for `more` beyond HEADERS_OWN. */
 static void begin(struct gate_pass *p, struct gate_response *ret, unsigned status, size_t more)
 {
 	*ret = (struct gate_response){.status = (uint16_t)status};
 	ret->headers = arena_alloc(p->call->arena, (HEADERS_OWN + more) * sizeof(*ret->headers));
-	add(ret, STR("x-amzn-RequestId"), p->call->request_id);
+	if (is_s3(p)) {
+		add(ret, STR("x-amz-request-id"), p->call->request_id);
+		add(ret, STR("x-amz-id-2"), p->call->request_id);
+	} else {
+		add(ret, STR("x-amzn-RequestId"), p->call->request_id);
+	}
 	if (p->cors) {
 		add(ret, STR("Access-Control-Allow-Origin"), p->heads.origin);
 		add(ret, STR("Vary"), STR("Origin"));
 		add(ret, STR("Access-Control-Expose-Headers"),
-			STR("x-amzn-RequestId, x-amzn-ErrorType, x-amz-crc32, "
-			    "x-amz-function-error, x-amz-log-result, x-amz-executed-version"));
+			is_s3(p) ? STR("ETag, x-amz-request-id, x-amz-id-2")
+				 : STR("x-amzn-RequestId, x-amzn-ErrorType, x-amz-crc32, "
+				       "x-amz-function-error, x-amz-log-result, "
+				       "x-amz-executed-version"));
 	}
 }
 
@@ -46,6 +61,7 @@ static str content_type(const struct model *m)
 	case PROTOCOL_JSON_10: return STR("application/x-amz-json-1.0");
 	case PROTOCOL_JSON_11: return STR("application/x-amz-json-1.1");
 	case PROTOCOL_QUERY: return STR("text/xml");
+	case PROTOCOL_REST_XML: return STR("application/xml");
 	case PROTOCOL_REST_JSON: break;
 	}
 	return STR("application/json");
@@ -94,7 +110,7 @@ static void finish_body(struct gate_pass *p, struct gate_response *ret, str body
 	}
 }
 
-/* Status and headers of success. True: a header of the handler's says what the content is. */
+/* Status and headers of success. True: a header among them says what the content is. */
 static bool begin_success(
 	struct gate_pass *p, struct gate_response *ret, const struct rest_answer *rest)
 {
@@ -106,8 +122,10 @@ static bool begin_success(
 		add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
 		typed |= str_eq_nocase(c->extra_headers[i].name, STR("Content-Type"));
 	}
-	for (unsigned i = 0; i < rest->header_count; i++)
+	for (unsigned i = 0; i < rest->header_count; i++) {
 		add(ret, rest->headers[i].name, rest->headers[i].value);
+		typed |= str_eq_nocase(rest->headers[i].name, STR("Content-Type"));
+	}
 	return typed;
 }
 
@@ -125,7 +143,7 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 	} else if (m->protocol == PROTOCOL_QUERY) {
 		codec_query_write(
 			&text, m, model_str(m, c->operation->name), c->out, c->request_id);
-	} else if (m->protocol == PROTOCOL_REST_JSON) {
+	} else if (model_is_rest(m)) {
 		codec_rest_write(&text, c->arena, c->out, &rest);
 		type = rest.content_type;
 	} else if (c->out) {
@@ -146,7 +164,7 @@ void gate_render_success(struct gate_pass *p, struct gate_response *ret)
 
 /* ---- answers that stream ---- */
 
-int call_stream_begin(struct call *c, str content_type)
+static int stream_begin(struct call *c, str content_type, int64_t bytes)
 {
 	struct http_exchange *x = c->request ? c->request->exchange : NULL;
 	struct gate_response head;
@@ -161,8 +179,19 @@ int call_stream_begin(struct call *c, str content_type)
 	if (!begin_success(c->pass, &head, &rest))
 		add(&head, STR("Content-Type"), content_type);
 	c->streaming = true;
-	TRY(http_respond_begin(x, head.status, head.headers, head.header_count, -1));
-	return http_respond_flush(x);
+	TRY(http_respond_begin(x, head.status, head.headers, head.header_count, bytes));
+	return bytes < 0 ? http_respond_flush(x) : 0;
+}
+
+int call_stream_begin(struct call *c, str content_type)
+{
+	return stream_begin(c, content_type, -1);
+}
+
+int call_stream_begin_sized(struct call *c, str content_type, uint64_t bytes)
+{
+	check(bytes <= INT64_MAX);
+	return stream_begin(c, content_type, (int64_t)bytes);
 }
 
 int call_stream_write(struct call *c, str bytes)
@@ -271,6 +300,25 @@ static void put_fault_xml(struct buf *out, const struct model *m, const struct f
 	buf_put_char(out, '\n');
 }
 
+/* https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+static void put_fault_s3(struct gate_pass *p, struct buf *out, const struct fault *f)
+{
+	str resource;
+
+	if (uri_decode(p->call->arena, p->path, URI_PLAIN, &resource) < 0)
+		resource = p->path;
+	xml_put_declaration(out);
+	xml_put_open(out, STR("Error"));
+	xml_put_element(out, STR("Code"), str_c(f->kind->code));
+	xml_put_element(out, STR("Message"), f->message.p ? f->message : STR(""));
+	if (f->detail_name.p)
+		xml_put_element(out, f->detail_name, f->detail);
+	xml_put_element(out, STR("Resource"), resource);
+	xml_put_element(out, STR("RequestId"), p->call->request_id);
+	xml_put_element(out, STR("HostId"), p->call->request_id);
+	xml_put_close(out, STR("Error"));
+}
+
 static unsigned fault_status(const struct fault_kind *kind, const struct model *m)
 {
 	if (kind->status)
@@ -287,9 +335,14 @@ void gate_render_fault(struct gate_pass *p, struct gate_response *ret)
 
 	check(f->kind != NULL);
 	begin(p, ret, fault_status(f->kind, m), 0);
+	if (is_s3(p)) /* what the handler has said of it, such as the bucket's region */
+		for (uint32_t i = 0; i < c->extra_header_count; i++)
+			add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
 	buf_init(&text, c->arena, GATE_ANSWER_MAX);
 	if (m && m->protocol == PROTOCOL_QUERY) {
 		put_fault_xml(&text, m, f, c->request_id);
+	} else if (is_s3(p)) {
+		put_fault_s3(p, &text, f);
 	} else {
 		bool rest = m && m->protocol == PROTOCOL_REST_JSON;
 

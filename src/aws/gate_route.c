@@ -5,6 +5,7 @@
  */
 #include "aws/gate_internal.h"
 #include "base/check.h"
+#include "base/uri.h"
 
 static const struct model *model_of(const struct gate_service *s)
 {
@@ -30,7 +31,77 @@ static bool host_fits(const struct model *m, str host)
 
 static bool is_rest(const struct model *m)
 {
-	return m->protocol == PROTOCOL_REST_JSON;
+	return model_is_rest(m);
+}
+
+static bool is_s3(const struct model *m)
+{
+	return m->protocol == PROTOCOL_REST_XML;
+}
+
+/* ---- buckets in hosts ---- */
+
+static str without_port(str host)
+{
+	ptrdiff_t colon = str_find_last(host, ':');
+
+	return colon < 0 || str_ends(host, STR("]")) ? host : str_sub(host, 0, (size_t)colon);
+}
+
+/* What stands before ".suffix"; STR_NULL: it is not below it. */
+static str before_suffix(str host, str suffix)
+{
+	if (host.n > suffix.n + 1 && host.p[host.n - suffix.n - 1] == '.' &&
+		str_eq_nocase(str_from(host, host.n - suffix.n), suffix))
+		return str_sub(host, 0, host.n - suffix.n - 1);
+	return STR_NULL;
+}
+
+/* "photos.s3" or "photos.s3.eu-west-1" */
+static str bucket_of(str rest)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		ptrdiff_t dot = str_find_last(rest, '.');
+
+		if (dot <= 0)
+			return STR_NULL;
+		if (str_eq_nocase(str_from(rest, (size_t)dot + 1), STR("s3")))
+			return str_sub(rest, 0, (size_t)dot);
+		rest = str_sub(rest, 0, (size_t)dot);
+	}
+	return STR_NULL;
+}
+
+str gate_bucket_of_host(str host, const str *suffixes, size_t suffix_count)
+{
+	static const str builtin[] = {
+		STR_INIT("localhost"), STR_INIT("localhost.localstack.cloud")};
+	str found = STR_NULL, rest;
+
+	host = without_port(host);
+	for (size_t i = 0; i < ARRAY_SIZE(builtin) + suffix_count && !found.p; i++) {
+		rest = before_suffix(host,
+			i < ARRAY_SIZE(builtin) ? builtin[i] : suffixes[i - ARRAY_SIZE(builtin)]);
+		if (rest.p)
+			found = bucket_of(rest);
+	}
+	return found;
+}
+
+/* The path as if the bucket stood in it; "/bucket/" alone is the bucket. */
+static void set_path(struct gate_pass *p)
+{
+	const struct gate_options *o = &p->gate->options;
+	str bucket = gate_bucket_of_host(p->heads.host, o->host_suffixes, o->host_suffix_count);
+	str path = p->request->path;
+	ptrdiff_t slash;
+
+	if (bucket.p)
+		path = ARENA_CONCAT(p->call->arena, STR("/"), bucket, path);
+	slash = path.n > 1 ? str_find(str_from(path, 1), '/') : -1;
+	if (slash >= 0 && (size_t)slash + 2 == path.n)
+		path.n--;
+	p->path = path;
 }
 
 /* Does a query parameter without a value, in the template ("?list-type"), stand in the request? */
@@ -72,36 +143,101 @@ static unsigned literals(str template_)
 	return n;
 }
 
-/* The operation of a restJson service for method and path, -1: none. */
-static int match_path(
-	const struct model *m, str method, str path, str query, struct rest_labels *ret_labels)
+bool gate_header_sent(struct gate_pass *p, str name)
 {
+	uint32_t count;
+	const struct http_header *headers = gate_headers(p, &count);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (str_eq_nocase(headers[i].name, name))
+			return true;
+	return false;
+}
+
+enum { HEADER_WEIGHT = 1000 }; /* of a header that an operation is known by */
+
+/* The operation of a REST service for method and path, -1: none. */
+static int match_path(const struct model *m, struct gate_pass *p, struct rest_labels *ret_labels)
+{
+	const struct gate_request *r = p->request;
 	struct rest_labels labels;
 	int best = -1;
-	unsigned most = 0;
+	unsigned most = 0, weight;
 
 	for (int i = 0; i < m->operation_count; i++) {
 		const struct model_operation *o = &m->operations[i];
-		str template_ = model_str(m, o->uri);
+		str template_ = model_str(m, o->uri), header = model_str(m, o->header);
 
-		if (!str_eq(model_str(m, o->method), method) ||
-			!rest_match(template_, path, &labels) || !query_fits(template_, query))
+		if (!str_eq(model_str(m, o->method), r->method) ||
+			!(is_s3(m) ? rest_match_exact(template_, p->path, &labels)
+				   : rest_match(template_, r->path, &labels)) ||
+			!query_fits(template_, r->query) ||
+			(header.n && !gate_header_sent(p, header)))
 			continue;
-		if (best < 0 || literals(template_) > most) {
+		weight = literals(template_) + (header.n ? HEADER_WEIGHT : 0);
+		if (best < 0 || weight > most) {
 			best = i;
-			most = literals(template_);
+			most = weight;
 			*ret_labels = labels;
 		}
 	}
 	return best;
 }
 
-static bool path_fits(const struct model *m, const struct gate_pass *p)
+/* S3's templates take any path: it is asked last (gate_find_service()). */
+static bool path_fits(const struct model *m, struct gate_pass *p)
 {
 	struct rest_labels labels;
 
-	return is_rest(m) &&
-	       match_path(m, p->request->method, p->request->path, p->request->query, &labels) >= 0;
+	return is_rest(m) && !is_s3(m) && match_path(m, p, &labels) >= 0;
+}
+
+/* ---- sub-resources of S3 ---- */
+
+/* Does the template name the parameter? */
+static bool template_names(str template_, str name)
+{
+	ptrdiff_t mark = str_find(template_, '?');
+	str rest = mark < 0 ? STR("") : str_from(template_, (size_t)mark + 1), part;
+
+	while (str_split(&rest, '&', &part))
+		if (str_eq(part, name) ||
+			(str_starts(part, name) && part.n > name.n && part.p[name.n] == '='))
+			return true;
+	return false;
+}
+
+static bool is_query_member(const struct model *m, const struct model_operation *o, str name)
+{
+	const struct model_shape *s = &m->shapes[o->input];
+
+	for (unsigned i = 0; o->input && i < s->count; i++) {
+		const struct model_member *member = &m->members[s->first + i];
+
+		if (member->location == LOCATION_QUERY && str_eq(model_str(m, member->wire), name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A parameter that names a sub-resource ("?acl") never falls through to the operation on the
+ * object or bucket itself: STR_NULL, or the parameter that the operation found does not know.
+ */
+static str foreign_sub_resource(const struct model *m, int operation, str query)
+{
+	const struct model_operation *o = &m->operations[operation];
+	struct uri_query q = uri_query_of(query);
+	str name, value;
+
+	while (uri_query_next(&q, &name, &value)) {
+		if (template_names(model_str(m, o->uri), name) || is_query_member(m, o, name))
+			continue;
+		for (int i = 0; i < m->operation_count; i++)
+			if (template_names(model_str(m, m->operations[i].uri), name))
+				return name;
+	}
+	return STR_NULL;
 }
 
 static int not_found(struct gate_pass *p, const char *why)
@@ -118,8 +254,8 @@ static int not_found(struct gate_pass *p, const char *why)
 }
 
 /* Keeps those of the candidates that fit; true when any did (else none is dropped). */
-static bool narrow(const struct gate_service **found, size_t *count, const struct gate_pass *p,
-	bool (*fits)(const struct gate_service *s, const struct gate_pass *p))
+static bool narrow(const struct gate_service **found, size_t *count, struct gate_pass *p,
+	bool (*fits)(const struct gate_service *s, struct gate_pass *p))
 {
 	size_t kept = 0;
 
@@ -132,28 +268,39 @@ static bool narrow(const struct gate_service **found, size_t *count, const struc
 	return true;
 }
 
-static bool by_scope(const struct gate_service *s, const struct gate_pass *p)
+static bool by_scope(const struct gate_service *s, struct gate_pass *p)
 {
 	return str_eq(str_c(model_of(s)->signing_name), p->auth.service);
 }
 
-static bool by_target(const struct gate_service *s, const struct gate_pass *p)
+static bool by_target(const struct gate_service *s, struct gate_pass *p)
 {
 	return target_fits(model_of(s), p->heads.target);
 }
 
-static bool by_host(const struct gate_service *s, const struct gate_pass *p)
+static bool by_host(const struct gate_service *s, struct gate_pass *p)
 {
 	return host_fits(model_of(s), p->heads.host);
 }
 
-static bool by_path(const struct gate_service *s, const struct gate_pass *p)
+static bool by_path(const struct gate_service *s, struct gate_pass *p)
 {
 	return path_fits(model_of(s), p);
 }
 
+/* What is not signed and for nobody else: S3, by a bucket's host or as its path. */
+static bool by_bucket(const struct gate_service *s, struct gate_pass *p)
+{
+	return is_s3(model_of(s)) && p->path.n > 1;
+}
+
+static bool by_bucket_host(const struct gate_service *s, struct gate_pass *p)
+{
+	return is_s3(model_of(s)) && p->path.p != p->request->path.p;
+}
+
 /* A form with the service's version, or with an action that only it has. */
-static bool by_form(const struct gate_service *s, const struct gate_pass *p)
+static bool by_form(const struct gate_service *s, struct gate_pass *p)
 {
 	const struct model *m = model_of(s);
 	str version = p->form ? form_get(p->form, STR("Version")) : STR_NULL;
@@ -192,6 +339,8 @@ int gate_find_service(struct gate_pass *p)
 
 	for (size_t i = 0; i < count; i++)
 		found[i] = &g->services[i];
+	if (!p->is_signed || str_eq(p->auth.service, STR("s3")))
+		set_path(p);
 	if (p->is_signed) {
 		if (!narrow(found, &count, p, by_scope))
 			return not_found(p, "No service here is signed for under that name");
@@ -204,6 +353,8 @@ int gate_find_service(struct gate_pass *p)
 						  : "X-Amz-Target names no service here");
 		known = true;
 	}
+	if (count > 1 && narrow(found, &count, p, by_bucket_host))
+		known = true;
 	if (count > 1 && p->heads.host.p && narrow(found, &count, p, by_host))
 		known = true;
 	if (count > 1 || !known) {
@@ -212,6 +363,8 @@ int gate_find_service(struct gate_pass *p)
 		} else if (str_eq(p->request->path, STR("/"))) {
 			TRY(read_form(p, GATE_BODY_DEFAULT));
 			known |= narrow(found, &count, p, by_form);
+		} else {
+			known |= narrow(found, &count, p, by_bucket);
 		}
 	}
 	if (!known)
@@ -230,6 +383,9 @@ static int unknown_operation(struct gate_pass *p, str name)
 		return gate_refuse(p, GATE_UNKNOWN_OPERATION,
 			"Could not find operation %.*s for version %s",
 			(int)MIN(name.n, (size_t)128), name.p ? name.p : "", m->api_version);
+	if (is_s3(m))
+		return gate_refuse(p, GATE_UNKNOWN_OPERATION,
+			"The specified method is not allowed against this resource.");
 	if (is_rest(m))
 		return gate_refuse(p, GATE_UNKNOWN_OPERATION, "%s has no operation for %.*s %.*s",
 			m->name, STR_ARG(p->request->method),
@@ -245,8 +401,10 @@ int gate_find_operation(struct gate_pass *p)
 	str name = STR_NULL;
 
 	if (is_rest(m)) {
-		p->operation = match_path(
-			m, p->request->method, p->request->path, p->request->query, &p->labels);
+		p->operation = match_path(m, p, &p->labels);
+		if (p->operation >= 0 && is_s3(m) &&
+			foreign_sub_resource(m, p->operation, p->request->query).p)
+			p->operation = -1;
 	} else if (m->protocol == PROTOCOL_QUERY) {
 		uint32_t max = p->service->service->body_max;
 

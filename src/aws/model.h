@@ -14,7 +14,13 @@
 
 #include "base/str.h"
 
-enum model_protocol { PROTOCOL_JSON_10, PROTOCOL_JSON_11, PROTOCOL_REST_JSON, PROTOCOL_QUERY };
+enum model_protocol {
+	PROTOCOL_JSON_10,
+	PROTOCOL_JSON_11,
+	PROTOCOL_REST_JSON,
+	PROTOCOL_QUERY,
+	PROTOCOL_REST_XML
+};
 
 enum shape_kind {
 	SHAPE_STRUCTURE = 1,
@@ -38,7 +44,8 @@ enum shape_flag {
 	SHAPE_EVENTS = 1 << 3,      /* an event stream */
 	SHAPE_SENSITIVE = 1 << 4,   /* its values are not repeated in messages or logs */
 	SHAPE_CONSTRAINED = 1 << 5, /* it, or something below it, can fail validation */
-	SHAPE_FLATTENED = 1 << 6    /* lists and maps of the query protocol */
+	SHAPE_FLATTENED = 1 << 6, /* lists and maps of the XML protocols: no element around them */
+	SHAPE_UNWRAPPED = 1 << 7  /* the text of its one member is the XML root's */
 };
 
 struct model_shape {
@@ -48,6 +55,7 @@ struct model_shape {
 	/* members[first ...]: a structure's members in the model's order; a list's one element
 	 * ("member"); a map's key and value */
 	uint16_t first, count;
+	uint32_t root; /* string: the element that it is as a whole XML body; empty: its name */
 };
 
 enum member_location {
@@ -65,8 +73,9 @@ enum member_flag {
 	MEMBER_TOKEN = 1 << 2,   /* an idempotency token */
 	MEMBER_TIME_ISO = 1 << 3,
 	MEMBER_TIME_HTTP = 1 << 4,
-	MEMBER_TIME_EPOCH = 1 << 5, /* none of the three: the protocol's default */
-	MEMBER_JSON_HEADER = 1 << 6 /* JSON text in base64 in a header */
+	MEMBER_TIME_EPOCH = 1 << 5,  /* none of the three: the protocol's default */
+	MEMBER_JSON_HEADER = 1 << 6, /* JSON text in base64 in a header */
+	MEMBER_ATTRIBUTE = 1 << 7    /* an attribute of its structure's XML element */
 };
 
 struct model_member {
@@ -138,6 +147,7 @@ struct model_operation {
 	uint16_t input, output;            /* shapes; 0: none */
 	uint16_t error_first, error_count; /* in model.operation_errors: index in model.errors */
 	uint8_t flags;
+	uint32_t header; /* string: meant only when the request has this header; empty: always */
 };
 
 struct model {
@@ -185,6 +195,11 @@ static inline str model_str(const struct model *m, uint32_t offset)
 static inline const struct model_shape *model_shape(const struct model *m, unsigned shape)
 {
 	return &m->shapes[shape];
+}
+
+static inline bool model_is_rest(const struct model *m)
+{
+	return m->protocol == PROTOCOL_REST_JSON || m->protocol == PROTOCOL_REST_XML;
 }
 
 static inline str model_shape_name(const struct model *m, unsigned shape)

@@ -188,7 +188,7 @@ static int parameter(struct arena *a, str query, str name, str *ret_value)
 static int parse_query(struct arena *a, const struct sigv4_request *r, struct sigv4_auth *auth,
 	struct sigv4_error *ret_error)
 {
-	str algorithm = STR_NULL, credential = STR_NULL, expires = STR_NULL;
+	str algorithm = STR_NULL, credential = STR_NULL, expires = STR_NULL, hash = STR_NULL;
 	const struct {
 		str name;
 		str *to;
@@ -201,6 +201,7 @@ static int parse_query(struct arena *a, const struct sigv4_request *r, struct si
 		{STR("X-Amz-Date"), &auth->timestamp, true},
 		{STR("X-Amz-Expires"), &expires, false},
 		{STR("X-Amz-Security-Token"), &auth->token, false},
+		{STR("X-Amz-Content-Sha256"), &hash, false},
 	};
 	uint64_t seconds;
 
@@ -226,6 +227,8 @@ static int parse_query(struct arena *a, const struct sigv4_request *r, struct si
 				STR("X-Amz-Expires must be between 1 and 604800 seconds."));
 		auth->expires_s = (int64_t)seconds;
 	}
+	if (hash.p && !auth->payload_hash.p)
+		auth->payload_hash = hash;
 	TRY(parse_credential(a, credential, auth, ret_error));
 	return complete(a, auth, ret_error);
 }
@@ -546,19 +549,38 @@ static int payload_hash(const struct sigv4_auth *auth, str body, char hex[2 * SH
 	return 0;
 }
 
-int sigv4_verify(struct arena *a, const struct sigv4_request *r, const struct sigv4_auth *auth,
-	str body, const struct hmac_key *key, struct sigv4_error *ret_error)
+static int verify_hash(struct arena *a, const struct sigv4_request *r,
+	const struct sigv4_auth *auth, str hash, const struct hmac_key *key,
+	struct sigv4_error *ret_error)
 {
 	char hex[2 * SHA256_BYTES];
 	uint8_t mac[SHA256_BYTES];
-	str hash, canonical;
+	str canonical;
 
-	TRY(check_signed(a, r, auth, ret_error));
-	TRY(payload_hash(auth, body, hex, &hash, ret_error));
 	TRY(sigv4_canonical_request(a, r, auth, hash, &canonical, ret_error));
 	hmac_sha256(key, sigv4_string_to_sign(a, auth, canonical), mac);
 	hex_encode(mac, sizeof(mac), hex);
 	if (!str_eq_secret(str_of(hex, sizeof(hex)), auth->signature))
 		return mismatch(ret_error);
 	return 0;
+}
+
+int sigv4_verify(struct arena *a, const struct sigv4_request *r, const struct sigv4_auth *auth,
+	str body, const struct hmac_key *key, struct sigv4_error *ret_error)
+{
+	char hex[2 * SHA256_BYTES];
+	str hash;
+
+	TRY(check_signed(a, r, auth, ret_error));
+	TRY(payload_hash(auth, body, hex, &hash, ret_error));
+	return verify_hash(a, r, auth, hash, key, ret_error);
+}
+
+int sigv4_verify_declared(struct arena *a, const struct sigv4_request *r,
+	const struct sigv4_auth *auth, const struct hmac_key *key, struct sigv4_error *ret_error)
+{
+	str hash = auth->payload_hash.p ? auth->payload_hash : STR("UNSIGNED-PAYLOAD");
+
+	TRY(check_signed(a, r, auth, ret_error));
+	return verify_hash(a, r, auth, hash, key, ret_error);
 }

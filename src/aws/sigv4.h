@@ -7,7 +7,8 @@
  * Signatures in the Authorization header and in the query string (presigned). Host and every
  * x-amz-* header present must be signed. Deriving a key costs four HMACs: callers cache it.
  *
- * Pure: no clocks, no storage, no state. SigV4A (ECDSA) and chunk signatures are refused by name.
+ * Pure: no clocks, no storage, no state. SigV4A (ECDSA) is refused by name; the signatures of
+ * chunks, which S3 has, are aws/chunked.h's.
  */
 #ifndef AWS_SIGV4_H
 #define AWS_SIGV4_H
@@ -70,6 +71,13 @@ void sigv4_derive_key(str secret, str date, str region, str service, struct hmac
 must_use int sigv4_verify(struct arena *a, const struct sigv4_request *r,
 	const struct sigv4_auth *auth, str body, const struct hmac_key *key,
 	struct sigv4_error *ret_error);
+
+/*
+ * As above for S3, whose body is not there yet: with the hash that the client declares (or
+ * UNSIGNED-PAYLOAD, or STREAMING-...), which is checked while the body comes (gate_body.c).
+ */
+must_use int sigv4_verify_declared(struct arena *a, const struct sigv4_request *r,
+	const struct sigv4_auth *auth, const struct hmac_key *key, struct sigv4_error *ret_error);
 
 /* The steps inside, for tests. */
 int sigv4_canonical_request(struct arena *a, const struct sigv4_request *r,

@@ -12,7 +12,15 @@ enum {
 	OWN_MAPPING_FROM = 4 * 1024 * 1024, /* above what RocksDB takes at once, 1 MiB */
 	KEPT_BYTES = 32 * 1024 * 1024,
 	GROWN_BYTES = 1024 * 1024,
+	HEAP_ARENAS_MAX = 1,
 };
+
+void mem_share_heaps(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_ARENA_MAX, HEAP_ARENAS_MAX);
+#endif
+}
 
 void mem_keep_mapped(void)
 {

@@ -14,6 +14,12 @@
  * cleared by hand instead of coming as pages that nobody has touched.
  */
 void mem_keep_mapped(void);
+/*
+ * Once, before the process has threads: one heap for all of them. A heap keeps mapped the most that
+ * it ever held, and what wanders from thread to thread, as RocksDB's cached blocks do, would do so
+ * in the heap of each: twice the cache was seen.
+ */
+void mem_share_heaps(void);
 
 void *mem_alloc(size_t n) __attribute__((malloc, alloc_size(1), returns_nonnull));
 void *mem_zero(size_t n) __attribute__((malloc, alloc_size(1), returns_nonnull));

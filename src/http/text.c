@@ -92,13 +92,36 @@ bool http_is_token(str s)
 	return s.n > 0;
 }
 
+/* Has any of the eight bytes a value below 0x20, or 0x7f? (Tabs are for the caller to forgive.) */
+static bool has_control(uint64_t bytes)
+{
+	const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
+	uint64_t rubout = bytes ^ ones * 0x7f;
+
+	return ((((bytes - ones * 0x20) & ~bytes) | ((rubout - ones) & ~rubout)) & tops) != 0;
+}
+
 bool http_is_value(str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	size_t i = 0;
 
-		if (c < 0x20 ? c != '\t' : c == 0x7f)
-			return false;
+	while (i < s.n) {
+		size_t end = MIN(i + 8, s.n);
+		uint64_t bytes;
+
+		if (end == i + 8) {
+			memcpy(&bytes, s.p + i, sizeof bytes);
+			if (likely(!has_control(bytes))) {
+				i = end;
+				continue;
+			}
+		}
+		for (; i < end; i++) {
+			unsigned char c = (unsigned char)s.p[i];
+
+			if (c < 0x20 ? c != '\t' : c == 0x7f)
+				return false;
+		}
 	}
 	return true;
 }

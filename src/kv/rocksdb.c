@@ -2,15 +2,17 @@
  * The embedded engine, on RocksDB's C interface: reads, snapshots, scans, opening and closing for
  * callers. The write side is in rocksdb_commit.c; threads and locks are described in rocksdb.h.
  *
- * Point reads look at the cache of hot records first, then at memtables and block cache on the
- * calling fiber (15 KB of stack); what is not there is read on the pool "kv-read". Scans are always
- * read there: an iterator of RocksDB 7.8 that may not read files was seen to end early without an
- * error (test rocksdb.tiers).
+ * Point reads look at the cache of hot records first, then ask RocksDB on the calling fiber (15 KB
+ * of stack), with reads that do not wait (nowait.h); so does the first batch of a scan. What is not
+ * in memory is read on the pool "kv-read", and so is the rest of a long scan. (RocksDB's own cache
+ * tier is no help: an iterator of 7.8 that may not read files was seen to end early without an
+ * error.)
  */
 #include "kv/rocksdb.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "kv/nowait.h"
 
 #include <limits.h>
 #include <string.h>
@@ -19,6 +21,7 @@ enum {
 	READ_THREADS = 4,
 	READ_QUEUE_MAX = 16 * 1024,
 	COMMIT_PLACES = 1 << 16,
+	INLINE_ENTRIES_MAX = 256, /* of a scan's batch that a loop reads itself */
 };
 
 static const int64_t GATE_POLL = RT_NS_MS;
@@ -63,6 +66,16 @@ static void get_run(void *arg)
 		job->r->db, job->options, job->key.p, job->key.n, &job->message);
 }
 
+static void get_forget(struct get_job *job)
+{
+	if (job->message)
+		job->r->lib.rocksdb_free(job->message);
+	if (job->value)
+		job->r->lib.rocksdb_pinnableslice_destroy(job->value);
+	job->message = NULL;
+	job->value = NULL;
+}
+
 static int get_finish(struct get_job *job, struct arena *arena, str *ret_value)
 {
 	const char *p;
@@ -77,28 +90,17 @@ static int get_finish(struct get_job *job, struct arena *arena, str *ret_value)
 	return 1;
 }
 
-/* Inside the gate. */
-static mayyield int get_tiers(
+/* Inside the gate. What is in memory, ours or the system's, is read here; else on the pool. */
+static mayyield int get_stored(
 	struct rocks *r, struct rocks_view *view, str key, struct arena *arena, str *ret_value)
 {
-	struct get_job job = {.r = r, .options = r->read_cached, .key = key};
-	int rc;
+	struct get_job job = {.r = r, .options = view ? view->options : r->read_all, .key = key};
 
-	if (view) {
-		r->lib.rocksdb_readoptions_set_read_tier(view->options, 1);
-		job.options = view->options;
-	}
+	nowait_begin();
 	get_run(&job);
-	rc = get_finish(&job, arena, ret_value);
-	/*
-	 * A table file that is not open reads as an empty value in this tier, because the library
-	 * made it for "may exist". All are kept open; still an empty value is looked at again.
-	 */
-	if (rc != ERR_BUSY && !(rc == 1 && ret_value->n == 0))
-		return rc;
-	if (view)
-		r->lib.rocksdb_readoptions_set_read_tier(view->options, 0);
-	job = (struct get_job){.r = r, .options = view ? view->options : r->read_all, .key = key};
+	if (!nowait_end())
+		return get_finish(&job, arena, ret_value);
+	get_forget(&job);
 	kv_count(&r->kv.gets_pooled);
 	TRY(rt_pool_run(r->read_pool, get_run, &job, RT_NEVER));
 	return get_finish(&job, arena, ret_value);
@@ -117,7 +119,7 @@ static mayyield int get_newest(
 	}
 	TRY(rocks_enter(r));
 	since = atomic_load_explicit(&r->seq, memory_order_acquire);
-	rc = get_tiers(r, NULL, key, arena, ret_value);
+	rc = get_stored(r, NULL, key, arena, ret_value);
 	if (rc > 0 && keep)
 		kv_cache_add(r->records, key, hash, *ret_value, &r->commits, since);
 	rocks_leave(r);
@@ -134,7 +136,7 @@ static int rocks_get(
 	if (!view)
 		return get_newest(r, key, str_hash(key), true, arena, ret_value);
 	TRY(rocks_enter(r));
-	rc = view->dead ? ERR_CONFLICT : get_tiers(r, view, key, arena, ret_value);
+	rc = view->dead ? ERR_CONFLICT : get_stored(r, view, key, arena, ret_value);
 	rocks_leave(r);
 	return rc;
 }
@@ -262,23 +264,40 @@ struct fill_job {
 	int rc;
 };
 
-/* Adds until full or the end. On the pool, while nobody else uses the scan. */
-static void fill_run(void *arg)
+/* To the range's first entry, or behind the last one that was given. */
+static void fill_seek(struct rocks *r, const struct kv_scan *scan, rocksdb_iterator_t *it)
 {
-	struct fill_job *job = arg;
-	struct rocks *r = job->r;
-	struct kv_scan *scan = job->scan;
+	str last = scan->has_last ? buf_str(&scan->last) : STR_NULL, key;
+
+	/* The bounds count. */
+	if (!scan->has_last && scan->range.reverse)
+		r->lib.rocksdb_iter_seek_to_last(it);
+	else if (!scan->has_last)
+		r->lib.rocksdb_iter_seek_to_first(it);
+	else if (scan->range.reverse)
+		r->lib.rocksdb_iter_seek_for_prev(it, last.p, last.n);
+	else
+		r->lib.rocksdb_iter_seek(it, last.p, last.n);
+	if (!scan->has_last || !r->lib.rocksdb_iter_valid(it))
+		return;
+	key.p = r->lib.rocksdb_iter_key(it, &key.n);
+	if (!str_eq(key, last))
+		return;
+	if (scan->range.reverse)
+		r->lib.rocksdb_iter_prev(it);
+	else
+		r->lib.rocksdb_iter_next(it);
+}
+
+/* Adds until full, the end, or a failure. While nobody else uses the scan. */
+static void fill_add(struct rocks *r, struct kv_scan *scan)
+{
 	struct rocks_view *view = scan->state_p;
-	char *message = NULL;
 	bool full = false;
 
 	if (!view->iterator) {
 		view->iterator = r->lib.rocksdb_create_iterator(r->db, view->options);
-		/* The bounds count. */
-		if (scan->range.reverse)
-			r->lib.rocksdb_iter_seek_to_last(view->iterator);
-		else
-			r->lib.rocksdb_iter_seek_to_first(view->iterator);
+		fill_seek(r, scan, view->iterator);
 	}
 	while (!full && r->lib.rocksdb_iter_valid(view->iterator)) {
 		size_t key_n, value_n;
@@ -291,26 +310,75 @@ static void fill_run(void *arg)
 		else
 			r->lib.rocksdb_iter_next(view->iterator);
 	}
-	job->rc = 0;
+}
+
+/* What ended it. */
+static int fill_end(struct rocks *r, struct kv_scan *scan)
+{
+	struct rocks_view *view = scan->state_p;
+	char *message = NULL;
+
 	if (r->lib.rocksdb_iter_valid(view->iterator))
-		return;
+		return 0;
 	r->lib.rocksdb_iter_get_error(view->iterator, &message);
-	job->rc = rocks_rc(r, message);
-	if (job->rc == 0)
-		scan->end = true;
+	TRY(rocks_rc(r, message));
+	scan->end = true;
+	return 0;
+}
+
+/* On the pool. */
+static void fill_run(void *arg)
+{
+	struct fill_job *job = arg;
+
+	fill_add(job->r, job->scan);
+	job->rc = fill_end(job->r, job->scan);
+}
+
+/*
+ * The first batch of a scan, from memory: most queries need no other. 1: done; 0: it has come to a
+ * read that would wait, before the first entry. What came before such a read counts.
+ */
+static int fill_from_memory(struct rocks *r, struct kv_scan *scan)
+{
+	struct rocks_view *view = scan->state_p;
+
+	if (scan->has_last || scan->batch_entries_max > INLINE_ENTRIES_MAX)
+		return 0;
+	nowait_begin();
+	fill_add(r, scan);
+	if (!nowait_end()) {
+		TRY(fill_end(r, scan));
+		return 1;
+	}
+	/* A failed iterator stays where it failed. */
+	r->lib.rocksdb_iter_destroy(view->iterator);
+	view->iterator = NULL;
+	return scan->batch_count > 0;
+}
+
+static mayyield int scan_fill(struct rocks *r, struct kv_scan *scan)
+{
+	struct rocks_view *view = scan->state_p;
+	struct fill_job job = {.r = r, .scan = scan};
+
+	if (view->dead)
+		return ERR_CONFLICT;
+	if (TRY(fill_from_memory(r, scan)))
+		return 0;
+	TRY(rt_pool_run(r->read_pool, fill_run, &job, RT_NEVER));
+	return job.rc;
 }
 
 static int rocks_scan_fill(struct kv_scan *scan)
 {
 	struct rocks *r = rocks_of(scan->kv);
-	struct rocks_view *view = scan->state_p;
-	struct fill_job job = {.r = r, .scan = scan};
 	int rc;
 
 	TRY(rocks_enter(r));
-	rc = view->dead ? ERR_CONFLICT : rt_pool_run(r->read_pool, fill_run, &job, RT_NEVER);
+	rc = scan_fill(r, scan);
 	rocks_leave(r);
-	return rc < 0 ? rc : job.rc;
+	return rc;
 }
 
 /* --- opening and closing --------------------------------------------------------------------- */

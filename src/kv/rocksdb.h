@@ -43,7 +43,6 @@ struct rocks_view {
 	bool borrowed; /* of a kv_snapshot */
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *iterator; /* scans */
-	bool all_tiers, positioned;   /* scans */
 };
 
 struct rocks {
@@ -58,7 +57,7 @@ struct rocks {
 	rocksdb_options_t *db_options;
 	rocksdb_block_based_table_options_t *table_options;
 	rocksdb_cache_t *cache;
-	rocksdb_readoptions_t *read_cached, *read_all;
+	rocksdb_readoptions_t *read_all;
 	rocksdb_writeoptions_t *write_options;
 	_Atomic unsigned inside;
 	_Atomic bool gate_closed;
@@ -91,7 +90,7 @@ static inline struct rocks *rocks_of(const struct kv *kv)
 	return container_of(kv, struct rocks, kv);
 }
 
-/* Takes a message of the library (freed): its rc, 0 for none. ERR_BUSY: not in the cache tier. */
+/* Takes a message of the library (freed): its rc, 0 for none. */
 int rocks_rc(const struct rocks *r, char *message);
 
 /* rocksdb_store.c: committer thread only. */

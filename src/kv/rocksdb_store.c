@@ -54,14 +54,11 @@ int rocks_rc(const struct rocks *r, char *message)
 
 	if (!message)
 		return 0;
-	if (strncmp(message, "Result incomplete", 17) == 0)
-		rc = ERR_BUSY;
-	else if (strncmp(message, "Corruption", 10) == 0)
+	if (strncmp(message, "Corruption", 10) == 0)
 		rc = ERR_CORRUPT;
 	else if (strstr(message, "No space left") || strstr(message, "quota exceeded"))
 		rc = ERR_NO_SPACE;
-	if (rc != ERR_BUSY)
-		log_error("kv", "rocksdb failed", "error=%s", message);
+	log_error("kv", "rocksdb failed", "error=%s", message);
 	r->lib.rocksdb_free(message);
 	return rc;
 }
@@ -115,7 +112,8 @@ void rocks_store_init(struct rocks *r)
 	r->lib.rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, MEMTABLE_BLOOM_SHARE);
 	r->lib.rocksdb_options_set_memtable_whole_key_filtering(o, 1);
 	r->lib.rocksdb_options_set_max_background_jobs(o, 2);
-	/* All files stay open: point reads in the cache tier rely on it (rocksdb.c). */
+	/* All files stay open, with their indexes and filters in memory: a read touches one block.
+	 */
 	r->lib.rocksdb_options_set_max_open_files(o, -1);
 	/* A quick start: few threads, no statistics. */
 	r->lib.rocksdb_options_set_max_file_opening_threads(o, OPENING_THREADS);
@@ -131,8 +129,8 @@ void rocks_store_init(struct rocks *r)
 	r->lib.rocksdb_options_set_info_log_level(o, DIARY_NOTHING);
 	set_table_options(r);
 	r->read_all = r->lib.rocksdb_readoptions_create();
-	r->read_cached = r->lib.rocksdb_readoptions_create();
-	r->lib.rocksdb_readoptions_set_read_tier(r->read_cached, 1);
+	/* Point reads have the cache of hot records: blocks are kept for scans. */
+	r->lib.rocksdb_readoptions_set_fill_cache(r->read_all, 0);
 	r->write_options = r->lib.rocksdb_writeoptions_create();
 	r->lib.rocksdb_writeoptions_set_sync(r->write_options, r->options.durability == KV_SYNCED);
 	r->batch = r->lib.rocksdb_writebatch_create();
@@ -143,7 +141,6 @@ void rocks_store_done(struct rocks *r)
 {
 	r->lib.rocksdb_writebatch_destroy(r->batch);
 	r->lib.rocksdb_writeoptions_destroy(r->write_options);
-	r->lib.rocksdb_readoptions_destroy(r->read_cached);
 	r->lib.rocksdb_readoptions_destroy(r->read_all);
 	r->lib.rocksdb_options_destroy(r->db_options);
 	r->lib.rocksdb_block_based_options_destroy(r->table_options);

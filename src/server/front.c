@@ -113,6 +113,11 @@ static int read_body(void *arg, size_t max, str *ret_body)
 	return http_body_all(arg, max, ret_body);
 }
 
+static int read_body_part(void *arg, void *to, size_t n)
+{
+	return http_body_read(arg, to, n);
+}
+
 static void respond(struct http_exchange *x, const struct gate_response *r)
 {
 	int rc;
@@ -136,6 +141,7 @@ static void serve_api(struct front *f, struct http_exchange *x, const struct gat
 		.peer = rt_address_ip_text(http_peer(x), peer),
 		.trust = trust,
 		.body = read_body,
+		.body_read = read_body_part,
 		.body_arg = x,
 		.body_length = x->body_bytes < 0 ? UINT64_MAX : (uint64_t)x->body_bytes,
 		.exchange = x,
@@ -188,6 +194,12 @@ void front_serve(struct front *f, struct http_exchange *x, const struct gate_tru
 	const struct port_host *host;
 	struct host_match match;
 
+	/* Below a bucket's host every path is a key. */
+	if (gate_bucket_of_host(x->host, f->options.host_suffixes, f->options.host_suffix_count)
+			.p) {
+		serve_api(f, x, trust);
+		return;
+	}
 	if (str_starts(x->path, STR("/_")) && !trust->function && serve_own_page(f, x))
 		return;
 	host = match_path(f, x, &match);

@@ -165,7 +165,11 @@ int node_start(struct node *n, struct kv *kv)
 
 int node_listen(struct node *n, const struct rt_listen_options *listen)
 {
-	struct http_server_options options = {.handler = serve, .arg = n, .on_refusal = on_refusal};
+	struct http_server_options options = {.handler = serve,
+		.arg = n,
+		.on_refusal = on_refusal,
+		/* S3's largest body, 5 GiB, and room for the framing of its chunks. */
+		.limits = {.body_bytes = (UINT64_C(5) << 30) + (UINT64_C(512) << 20)}};
 
 	TRY(http_server_new(&options, &n->http));
 	return http_server_listen(n->http, listen, NULL);

@@ -1,6 +1,6 @@
 /*
  * The list of services. Order of start: the store's users first (iam, whom the gate asks), then
- * what functions need (logs), lambda, and API Gateway, which calls functions.
+ * what functions need (logs, s3), lambda, and API Gateway, which calls functions.
  */
 #include "server/services.h"
 
@@ -22,11 +22,12 @@
 #include "services/iam/iam.h"
 #include "services/lambda/lambda.h"
 #include "services/logs/logs.h"
+#include "services/s3/s3.h"
 #include "services/sts/sts.h"
 
 #include <unistd.h>
 
-enum { SERVICES = 7, SANDBOX_OPEN_MS = 10000 };
+enum { SERVICES = 8, SANDBOX_OPEN_MS = 10000 };
 
 struct services {
 	const struct services_options options; /* borrowed parts outlive us */
@@ -36,6 +37,7 @@ struct services {
 	struct sts *sts;
 	struct dynamodb *dynamodb;
 	struct logs *logs;
+	struct s3 *s3;
 	struct lambda_service *lambda;
 	struct apigateway *apigateway;
 	struct sandbox *sandbox;
@@ -95,6 +97,18 @@ static int new_lambda(struct services *s)
 	return lambda_service_new(&options, s->rt, o->ports, &s->lambda);
 }
 
+static int new_s3(struct services *s)
+{
+	const struct options *o = s->options.options;
+
+	return s3_service_new(
+		&(struct s3_options){.rt = s->rt,
+			.ports = s->options.ports,
+			.data_folder = s->options.data_folder,
+			.unsynced = o->ephemeral || str_eq(str_c(o->durability), STR("relaxed"))},
+		&s->s3);
+}
+
 static int new_apigateway(struct services *s)
 {
 	const struct services_options *o = &s->options;
@@ -124,10 +138,12 @@ int services_new(
 	s->iam = iam_service_new(rt, NULL, options->ports);
 	s->sts = sts_service_new(options->ports);
 	s->dynamodb = dynamodb_new(rt);
+	dynamodb_set_ports(s->dynamodb, options->ports);
 	dynamodb_set_ttl_period_ms(s->dynamodb, options->options->ttl_period_ms);
 	dynamodb_set_throttle(s->dynamodb, str_eq(str_c(options->options->throttle), STR("aws")));
 	port_records_add(options->ports, dynamodb_records(s->dynamodb));
 	TRY(logs_service_new(&(struct logs_options){.rt = rt, .ports = options->ports}, &s->logs));
+	TRY(new_s3(s));
 	TRY(new_lambda(s));
 	TRY(new_apigateway(s));
 	s->rows[0] = dynamodb_service(s->dynamodb);
@@ -137,6 +153,7 @@ int services_new(
 	s->rows[4] = iam_service(s->iam);
 	s->rows[5] = sts_service(s->sts);
 	s->rows[6] = dynamodb_streams_service(s->dynamodb);
+	s->rows[7] = s3_service_rows(s->s3);
 	return 0;
 }
 
@@ -196,6 +213,8 @@ int services_start(struct services *s, struct kv *kv)
 {
 	TRY(iam_service_start(s->iam, kv));
 	TRY(rt_spawn(iam_sweep_run, s->iam));
+	TRY(s3_service_start(s->s3, kv));
+	/* Its bulk operations go on at once, and read objects. */
 	TRY(dynamodb_start(s->dynamodb, kv));
 	TRY(logs_service_start(s->logs, kv));
 	s->started = true;
@@ -250,7 +269,9 @@ void services_stop(struct services *s, int64_t deadline)
 		return;
 	/* Last: what stops still has lines to write. */
 	logs_service_stop(s->logs, deadline);
+	/* Its bulk operations read and write objects. */
 	dynamodb_stop(s->dynamodb);
+	s3_service_stop(s->s3);
 }
 
 void services_free(struct services *s)
@@ -259,6 +280,7 @@ void services_free(struct services *s)
 		return;
 	apigateway_service_free(s->apigateway);
 	lambda_service_free(s->lambda);
+	s3_service_free(s->s3);
 	logs_service_free(s->logs);
 	dynamodb_free(s->dynamodb);
 	sts_service_free(s->sts);

@@ -257,6 +257,7 @@ int worker_run(const struct supervised *s)
 	w->supervised = s;
 	arena_init(&w->arena, 1 << 20);
 	check_auth(w);
+	mem_share_heaps();
 	if (make_runtime(w) < 0) {
 		fprintf(stderr, "cirrus: the runtime cannot be made\n");
 		return 1;

@@ -58,11 +58,12 @@ static int read_request(const struct model *m, const struct model_operation *o, 
 		TRY(form_parse(v->tree->arena, query, field[6], &form, ret_message));
 		return codec_query_read(v, form, ret_message);
 	}
-	if (m->protocol != PROTOCOL_REST_JSON)
+	if (!model_is_rest(m))
 		return codec_json_read(v, field[6], ret_message);
 	*ret_message = STR("the operation's method and path do not match");
 	if (!str_eq(model_str(m, o->method), field[3]) ||
-		!rest_match(model_str(m, o->uri), path, &labels))
+		!(m->protocol == PROTOCOL_REST_XML ? rest_match_exact : rest_match)(
+			model_str(m, o->uri), path, &labels))
 		return ERR_FAULT;
 	return codec_rest_read(v, &labels, query, headers, count, field[6], ret_message);
 }
@@ -98,7 +99,7 @@ static void answer_out(
 	buf_init(&headers, a, FIELD_MAX);
 	if (m->protocol == PROTOCOL_QUERY)
 		codec_query_write(&body, m, field[2], v, STR("id"));
-	else if (m->protocol == PROTOCOL_REST_JSON)
+	else if (model_is_rest(m))
 		codec_rest_write(&body, a, v, &rest);
 	else
 		codec_json_write(&body, v);

@@ -9,6 +9,7 @@ not know yet is left out and counted as skipped.
 """
 import base64
 import datetime
+import email.utils
 import json
 import os
 import random
@@ -23,7 +24,10 @@ from botocore.awsrequest import create_request_object, prepare_request_dict
 from botocore.compat import HTTPHeaders
 from urllib.parse import urlencode
 
-SERVICES = ["dynamodb", "lambda", "apigatewayv2", "logs", "iam", "sts"]
+SERVICES = ["dynamodb", "lambda", "apigatewayv2", "logs", "iam", "sts", "s3"]
+# What the client does beside its parsers: the text of a root, a host's prefix, a time as a text.
+LEFT_OUT = {"GetBucketLocation", "WriteGetObjectResponse"}
+LEFT_OUT_MEMBERS = {"s3": {"Expires"}}
 ENDPOINT = "http://localhost:4566"
 PLAIN = "abcXYZ012-_"
 ODD = "a \u00e9\u20ac\U0001F600\"\\/<&>%+= \t~.:"
@@ -46,7 +50,7 @@ class Filter:
         for _ in range(3):
             size = self.process.stdout.read(4)
             if len(size) < 4:
-                sys.exit("the filter died")
+                sys.exit(f"the filter died at {fields}")
             answer.append(self.process.stdout.read(struct.unpack("<I", size)[0]))
         return answer
 
@@ -152,6 +156,8 @@ class Time(float):
     """Seconds since 1970, equal to any text of the same time."""
 
     def equals(self, other):
+        if isinstance(other, str) and other.endswith("GMT"):
+            other = email.utils.parsedate_to_datetime(other).timestamp()
         if isinstance(other, str):
             other = datetime.datetime.fromisoformat(other.replace("Z", "+00:00")).timestamp()
         return isinstance(other, (int, float)) and abs(self - other) < 0.001
@@ -185,9 +191,14 @@ def request_of(serializer, operation, value):
     return request["method"], prepared.url[len(ENDPOINT):], headers, body
 
 
+def generated(generator, service, shape):
+    value = generator.value(shape)
+    return {k: v for k, v in value.items() if k not in LEFT_OUT_MEMBERS.get(service, ())}
+
+
 def check_in(peer, service, operation, serializer, generator):
     shape = operation.input_shape
-    value = generator.value(shape)
+    value = generated(generator, service, shape)
     method, target, headers, body = request_of(serializer, operation, value)
     kind, answer, _ = peer.ask("in", service, operation.name, method, target, headers, body)
     if kind == b"unknown":
@@ -198,6 +209,9 @@ def check_in(peer, service, operation, serializer, generator):
     # a payload left out is an empty body: an empty blob or structure to whoever reads it
     if payload and payload not in want and isinstance(got, dict) and not got.get(payload):
         got.pop(payload, None)
+    # counted by the client whatever was asked for
+    if isinstance(got, dict) and "ContentLength" not in want and "ContentLength" in shape.members:
+        got.pop("ContentLength", None)
     if same(want, got):
         return True
     print(f"{service} {operation.name}: read {got}\n\twant {want}\n\t{method} {target}\n\t{body}")
@@ -222,7 +236,7 @@ def plain(shape, value):
 
 def check_out(peer, service, operation, parser, generator):
     shape = operation.output_shape
-    value = generator.value(shape)
+    value = generated(generator, service, shape)
     status, body, heads = peer.ask("out", service, operation.name, "", "", "",
                                    json.dumps(record(shape, value)))
     if status == b"unknown":
@@ -240,7 +254,9 @@ def check_out(peer, service, operation, parser, generator):
     if payload and payload not in want and not got.get(payload):
         got.pop(payload, None)
     for name, member in shape.members.items():
-        if member.serialization.get("location") == "statusCode" and name not in want:
+        location = member.serialization.get("location")
+        if name not in want and (location == "statusCode" or
+                                 location == "headers" and not got.get(name)):
             got.pop(name, None)
     if want == got:
         return True
@@ -262,6 +278,8 @@ def main():
         parser = botocore.parsers.create_parser(protocol)
         for name in model.operation_names:
             operation = model.operation_model(name)
+            if name in LEFT_OUT or operation.deprecated:  # S3's have two members of the same name on the wire
+                continue
             for _ in range(rounds):
                 if operation.input_shape and not operation.has_event_stream_input:
                     results.append(check_in(peer, service, operation, serializer, generator))

@@ -587,3 +587,37 @@ TEST(aws_gate, calls_inside)
 	arena_done(&a);
 	bench_done(&b);
 }
+
+TEST(aws_gate, buckets_in_hosts)
+{
+	static const struct {
+		const char *host, *bucket; /* NULL: none */
+	} cases[] = {
+		{"photos.s3.localhost", "photos"},
+		{"photos.s3.localhost:4566", "photos"},
+		{"photos.S3.LocalHost.localstack.cloud", "photos"},
+		{"a.b.c.s3.eu-west-1.localhost", "a.b.c"},
+		{"photos.s3.cloud.example:80", "photos"},
+		{"photos.s3.us-east-1.cloud.example", "photos"},
+		{"s3.s3.localhost", "s3"},
+		{"s3.localhost", NULL},
+		{"s3.eu-west-1.localhost", NULL},
+		{"localhost", NULL},
+		{"photos.localhost", NULL},
+		{"photos.s3.a.b.localhost", NULL},
+		{"photos.s3.example", NULL},
+		{"photos.s3.amazonaws.com", NULL},
+		{"id.lambda-url.us-east-1.localhost", NULL},
+		{"127.0.0.1:4566", NULL},
+		{"[::1]:4566", NULL},
+		{"", NULL},
+	};
+	const str suffixes[] = {STR("cloud.example")};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		str found = gate_bucket_of_host(str_c(cases[i].host), suffixes, 1);
+
+		EXPECT_STR(found, str_c(cases[i].bucket));
+		EXPECT((found.p != NULL) == (cases[i].bucket != NULL));
+	}
+}

@@ -179,3 +179,21 @@ TEST(random, secure_and_uuid)
 	uuid_v4_text(all, text);
 	EXPECT_STR(str_of(text, 36), STR("ffffffff-ffff-4fff-bfff-ffffffffffff"));
 }
+
+/* Every byte value, at every place of the four that are encoded at once. */
+TEST(hash, hexadecimal_of_all_bytes)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t bytes[260];
+	char text[2 * sizeof(bytes)];
+
+	for (unsigned from = 0; from < 4; from++) {
+		for (unsigned i = 0; i < sizeof(bytes); i++)
+			bytes[i] = (uint8_t)(i + from);
+		hex_encode(bytes, sizeof(bytes) - from, text);
+		for (unsigned i = 0; i < sizeof(bytes) - from; i++) {
+			EXPECT_INT(text[2 * i], digits[bytes[i] >> 4]);
+			EXPECT_INT(text[2 * i + 1], digits[bytes[i] & 15]);
+		}
+	}
+}

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "services/dynamodb/backfill.h"
+#include "services/dynamodb/bulk.h"
 #include "services/dynamodb/condition_keys.h"
 #include "services/dynamodb/resource_policy.h"
 #include "services/dynamodb/service.h"
@@ -182,6 +183,7 @@ static void (*const workers[WORKERS])(void *arg) = {
 	[WORKER_BACKFILL] = dynamodb_backfill,
 	[WORKER_TTL_CHANGE] = dynamodb_ttl_change,
 	[WORKER_TTL_EXPIRE] = dynamodb_ttl_expire,
+	[WORKER_BULK] = dynamodb_bulk,
 };
 
 static void run_worker(void *arg)
@@ -236,6 +238,11 @@ void dynamodb_set_ttl_period_ms(struct dynamodb *d, int64_t period_ms)
 void dynamodb_set_throttle(struct dynamodb *d, bool on)
 {
 	d->throttles = on;
+}
+
+void dynamodb_set_ports(struct dynamodb *d, const struct ports *ports)
+{
+	d->ports = ports;
 }
 
 int dynamodb_wait_for_writers(struct dynamodb *d)

@@ -14,6 +14,7 @@
 struct dynamodb;
 struct kv;
 struct port_records;
+struct ports;
 struct rt;
 
 /* Takes loop-local slots, so before rt_run(). */
@@ -24,6 +25,9 @@ const struct port_records *dynamodb_records(const struct dynamodb *d);
 void dynamodb_set_ttl_period_ms(struct dynamodb *d, int64_t period_ms);
 /* Whether throughput is limited as AWS does it (throttle.h); before dynamodb_start() [false]. */
 void dynamodb_set_throttle(struct dynamodb *d, bool on);
+/* Where bulk operations find objects, and those who started them; before dynamodb_start() [none].
+ */
+void dynamodb_set_ports(struct dynamodb *d, const struct ports *ports);
 /* From a fiber, before the first request. Begins the background work. */
 must_use int dynamodb_start(struct dynamodb *d, struct kv *kv);
 /* What to register with the gate; lives as long as the service. */

@@ -69,6 +69,8 @@ static struct throttle_use use_of(const struct item_write *w)
 		.partition = key_collection(w->key, &w->table->keys),
 		.table_units = w->cost.table,
 		.index_units = w->cost.index,
+		.parts = w->cost.parts,
+		.part_count = w->cost.part_count,
 		.factor = w->in_transaction ? 2 : 1};
 }
 

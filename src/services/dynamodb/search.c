@@ -14,6 +14,7 @@
 #include "services/dynamodb/record.h"
 #include "services/dynamodb/request.h"
 #include "services/dynamodb/service.h"
+#include "services/dynamodb/throttle.h"
 #include "services/dynamodb/vector.h"
 
 #include "kv/kv.h"
@@ -34,6 +35,7 @@ struct search {
 	struct expr_equalities condition;
 	const struct expr_projection *projection; /* NULL: all but the vector */
 	bool with_vector;                         /* the projection asks for it */
+	str partition;                            /* STR_NULL: the index has no partition key */
 	struct kv_range range;
 	struct buf last_key; /* of the last record read */
 	struct vector_top top;
@@ -158,6 +160,7 @@ static int bind_condition(struct search *s)
 		return call_fault(s->c, DYNAMODB_FAULT(VALIDATION),
 			"SearchConditionExpression must be provided when SearchSchema has a HASH "
 			"key");
+	s->partition = key.partition[0];
 	buf_init(&low, s->c->arena, KEY_BYTES_MAX);
 	buf_init(&high, s->c->arena, KEY_BYTES_MAX);
 	key_range(&key, &index->keys, true, index->id, &low, &high);
@@ -307,10 +310,15 @@ static int answer(struct search *s)
 int dynamodb_search_vectors(struct call *c)
 {
 	struct search *s cleanup(search_free) = search_new(c);
+	int rc;
 
 	TRY(read_request(s));
 	TRY(find_index(s));
 	TRY(bind_condition(s));
-	TRY(read_all(s));
-	return answer(s);
+	TRY(throttle_admit_search(c, s->table, s->index, s->partition));
+	rc = read_all(s);
+	if (rc >= 0)
+		rc = answer(s);
+	throttle_pay_search(c, s->table, s->index, s->partition, s->examined + s->returned);
+	return rc;
 }

@@ -26,6 +26,7 @@ enum dynamodb_worker_id {
 	WORKER_BACKFILL,   /* fills and empties indexes (backfill.c) */
 	WORKER_TTL_CHANGE, /* time to live was enabled or disabled (ttl_worker.c) */
 	WORKER_TTL_EXPIRE, /* removes what has expired (ttl_worker.c) */
+	WORKER_BULK,       /* works on bulk operations (bulk_worker.c) */
 	WORKERS
 };
 
@@ -37,6 +38,7 @@ struct dynamodb_worker {
 
 struct dynamodb {
 	struct rt *rt;
+	const struct ports *ports; /* objects, identity; NULL: there are none */
 	struct kv *kv;
 	struct catalog *catalog;
 	struct service service, streams_service;

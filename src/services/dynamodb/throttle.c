@@ -183,28 +183,61 @@ static uint64_t partition_empty_at(uint64_t word, uint64_t hash, uint64_t now)
 	return own ? MAX(word & TICK_MASK, now - TICKS_S) : now - TICKS_S;
 }
 
-static bool partition_is_empty(struct throttle *t, const struct throttle_use *use)
+/* Has the partition of that hash less than `least` ticks? */
+static bool hash_is_empty(struct throttle *t, uint64_t hash, uint64_t least)
 {
-	uint64_t hash = partition_hash(use), now = ticks_now(t);
-	uint64_t least = use->kind == THROTTLE_READ ? TICKS_READ / 2 : TICKS_WRITE;
+	uint64_t now = ticks_now(t);
 	const _Atomic uint64_t *word = partition_of(t, hash, now);
 
 	return word && partition_empty_at(atomic_load(word), hash, now) + least > now;
 }
 
-static void partition_pay(struct throttle *t, const struct throttle_use *use, double units)
+static void hash_pay(struct throttle *t, uint64_t hash, int64_t ticks)
 {
-	uint64_t hash = partition_hash(use), now = ticks_now(t), old, new;
+	uint64_t now = ticks_now(t), old, new;
 	_Atomic uint64_t *word = partition_of(t, hash, now);
 
-	if (!word || units == 0)
+	if (!word || ticks == 0)
 		return;
 	do {
 		old = atomic_load_explicit(word, memory_order_relaxed);
-		new = partition_empty_at(old, hash, now) +
-		      (uint64_t)(int64_t)(units *
-					  (use->kind == THROTTLE_READ ? TICKS_READ : TICKS_WRITE));
+		new = partition_empty_at(old, hash, now) + (uint64_t)ticks;
 	} while (!atomic_compare_exchange_weak(word, &old, (hash & ~TICK_MASK) | (new &TICK_MASK)));
+}
+
+static bool partition_is_empty(struct throttle *t, const struct throttle_use *use)
+{
+	return hash_is_empty(
+		t, partition_hash(use), use->kind == THROTTLE_READ ? TICKS_READ / 2 : TICKS_WRITE);
+}
+
+static void partition_pay(struct throttle *t, const struct throttle_use *use, double units)
+{
+	hash_pay(t, partition_hash(use),
+		(int64_t)(units * (use->kind == THROTTLE_READ ? TICKS_READ : TICKS_WRITE)));
+}
+
+/* ---- partition keys of vector indexes ---- */
+
+static uint64_t part_hash(const struct throttle_use *use, const struct write_part *part)
+{
+	uint64_t words[] = {
+		use->table->indexes[part->index].id, (uint64_t)use->kind, part->partition};
+
+	return str_hash(str_of((const char *)words, sizeof words));
+}
+
+/*
+ * A write of 1 KB is less than a tick, so what is left of one is paid as often as it is large: on
+ * average that is right.
+ */
+static int64_t part_ticks(const struct throttle_use *use, const struct write_part *part)
+{
+	double mib = use->kind == THROTTLE_READ ? THROTTLE_SEARCH_MIB : THROTTLE_VECTOR_MIB;
+	double ticks = part->bytes * use->factor * TICKS_S / (mib * (1 << 20));
+	double left = ticks - (double)(int64_t)ticks;
+
+	return (int64_t)ticks + ((double)(rt_random() >> 11) / (double)(UINT64_C(1) << 53) < left);
 }
 
 /* ---- uses ---- */
@@ -243,8 +276,11 @@ bool throttle_admits(
 				(uint32_t)is_empty(t, table, &table->indexes[i], use->kind, now)
 				<< i;
 	r.partition = use->partition.p && partition_is_empty(t, use);
+	for (unsigned i = 0; i < use->part_count; i++)
+		r.vectors |= (uint32_t)hash_is_empty(t, part_hash(use, &use->parts[i]), 1)
+			     << use->parts[i].index;
 	*ret_refusal = r;
-	return !r.table && !r.indexes && !r.partition;
+	return !r.table && !r.indexes && !r.partition && !r.vectors;
 }
 
 void throttle_pay(struct throttle *t, const struct throttle_use *use, int sign)
@@ -258,6 +294,8 @@ void throttle_pay(struct throttle *t, const struct throttle_use *use, int sign)
 			pay(t, table, &table->indexes[i], use->kind, use->index_units[i] * factor);
 	if (use->partition.p)
 		partition_pay(t, use, partition_units(use) * factor);
+	for (unsigned i = 0; i < use->part_count; i++)
+		hash_pay(t, part_hash(use, &use->parts[i]), part_ticks(use, &use->parts[i]) * sign);
 }
 
 /* ---- of requests ---- */
@@ -301,6 +339,44 @@ void dynamodb_pay_read(struct call *c, const struct table *t, const struct table
 	throttle_pay(throttle, &use, 1);
 }
 
+static struct write_part search_part(
+	const struct table *t, const struct table_index *index, str partition, size_t bytes)
+{
+	return (struct write_part){.index = (unsigned)(index - t->indexes),
+		.partition = str_hash(partition),
+		.bytes = (double)bytes};
+}
+
+int throttle_admit_search(
+	struct call *c, const struct table *t, const struct table_index *index, str partition)
+{
+	struct throttle *throttle = dynamodb_of(c)->throttle;
+	struct throttle_refusal refusal = {.kind = THROTTLE_READ};
+	struct write_part part;
+	const struct throttle_use use = {.table = t, .kind = THROTTLE_READ};
+
+	if (likely(!throttle) || !partition.p)
+		return 0;
+	part = search_part(t, index, partition, 0);
+	if (!hash_is_empty(throttle, part_hash(&use, &part), 1))
+		return 0;
+	refusal.vectors = (uint32_t)1 << part.index;
+	return throttle_fault(&refusal, t, c->arena, &c->fault);
+}
+
+void throttle_pay_search(struct call *c, const struct table *t, const struct table_index *index,
+	str partition, size_t bytes)
+{
+	struct throttle *throttle = dynamodb_of(c)->throttle;
+	struct write_part part;
+	const struct throttle_use use = {.table = t, .kind = THROTTLE_READ, .factor = 1};
+
+	if (likely(!throttle) || !partition.p)
+		return;
+	part = search_part(t, index, partition, bytes);
+	hash_pay(throttle, part_hash(&use, &part), part_ticks(&use, &part));
+}
+
 /* ---- what a client is told ---- */
 
 static void add_reason(struct value *list, struct arena *a, const struct throttle_refusal *r,
@@ -327,6 +403,9 @@ static void add_reasons(struct value *list, const struct throttle_refusal *r, co
 	if (r->partition)
 		add_reason(list, a, r, r->partition_of != NULL, "KeyRangeThroughput",
 			r->partition_of ? r->partition_of->arn : t->arn);
+	for (size_t i = 0; i < t->index_count; i++)
+		if (r->vectors >> i & 1)
+			add_reason(list, a, r, true, "KeyRangeThroughput", t->indexes[i].arn);
 }
 
 int throttle_fault(const struct throttle_refusal *r, const struct table *t, struct arena *a,

@@ -5,6 +5,8 @@
  * A bucket fills at the provisioned rate, or at the on-demand maximum, and holds 300 seconds of it
  * (burst capacity); a new table begins with one second. A partition key has 3,000 read and 1,000
  * write units a second in the table, and 3,000 read units in a global index; it holds one second.
+ * In a vector index it has 1 GB of searched and 10 MB of written bytes a second; of a vector index
+ * without a partition key AWS states no limit, and it has none here.
  * A request is admitted while its buckets hold the least that one costs (half a read unit, a write
  * unit), and pays what it has cost, also into debt: so none is too large for its table, and the
  * average over time is the rate.
@@ -22,7 +24,7 @@
 #ifndef DYNAMODB_THROTTLE_H
 #define DYNAMODB_THROTTLE_H
 
-#include "services/dynamodb/table.h"
+#include "services/dynamodb/write.h"
 
 struct call;
 struct fault;
@@ -32,6 +34,8 @@ enum {
 	THROTTLE_BURST_S = 300,
 	THROTTLE_PARTITION_READS = 3000,
 	THROTTLE_PARTITION_WRITES = 1000,
+	THROTTLE_SEARCH_MIB = 1024,
+	THROTTLE_VECTOR_MIB = 10,
 	/* Tables and global indexes that have buckets, and partition keys at work at a time; what
 	 * is beyond is not throttled. 1.5 MiB and 0.5 MiB. */
 	THROTTLE_RESOURCES = 1 << 16,
@@ -49,6 +53,9 @@ struct throttle_use {
 	double table_units;
 	const double *index_units; /* as in table->indexes; NULL: none */
 	double factor;             /* of all units: 2 in transactions */
+	/* Of partition keys of vector indexes. */
+	const struct write_part *parts;
+	unsigned part_count;
 };
 
 /* Which buckets are empty; all zero: none. */
@@ -57,6 +64,7 @@ struct throttle_refusal {
 	bool table, partition;
 	const struct table_index *partition_of; /* NULL: the table */
 	uint32_t indexes;                       /* a bit for each */
+	uint32_t vectors;                       /* the same, of their partition keys */
 };
 
 struct throttle *throttle_new(void);
@@ -68,6 +76,16 @@ must_use bool throttle_admits(
 	struct throttle *t, const struct throttle_use *use, struct throttle_refusal *ret_refusal);
 /* Takes the units, from nothing if need be. `sign` -1 gives them back. */
 void throttle_pay(struct throttle *t, const struct throttle_use *use, int sign);
+
+/*
+ * Before and behind a search of a partition of a vector index: ERR_FAULT with ThrottlingException;
+ * what it has read. Nothing where throughput is not limited, or the index has no partition key
+ * (STR_NULL).
+ */
+must_use int throttle_admit_search(
+	struct call *c, const struct table *t, const struct table_index *index, str partition);
+void throttle_pay_search(struct call *c, const struct table *t, const struct table_index *index,
+	str partition, size_t bytes);
 
 /*
  * ERR_FAULT: ProvisionedThroughputExceededException, or ThrottlingException on demand, with the

@@ -277,11 +277,27 @@ static bool takes_entries(const struct table_index *i)
 	return i->status != INDEX_CREATING || i->backfilling;
 }
 
+/* Of an index of vectors that has a partition key: whose bytes they are. */
+static void note_part(struct write_cost *cost, const struct writing *w, const struct table_index *i,
+	str item, double bytes)
+{
+	str value;
+
+	if (!i->vector || !i->keys.partitions || bytes == 0 ||
+		!item_find(item, i->keys.partition[0].name, &value))
+		return;
+	check(cost->part_count < WRITE_PARTS_MAX);
+	cost->parts[cost->part_count++] =
+		(struct write_part){.index = (unsigned)(i - w->change->table->indexes),
+			.partition = str_hash(value),
+			.bytes = bytes};
+}
+
 /*
  * Makes the index follow the item; returns what it costs: one write where an entry comes, goes or
  * changes, two (delete and put) where its key changes, none where it stays as it is.
  */
-static double write_entry(struct writing *w, const struct table_index *i)
+static double write_entry(struct writing *w, const struct table_index *i, struct write_cost *cost)
 {
 	const struct item_change *c = w->change;
 	struct entry before = entry_of(i, c->key, c->old_item, w->old_bytes, w->a);
@@ -300,9 +316,14 @@ static double write_entry(struct writing *w, const struct table_index *i)
 		if (str_eq(before.item, after.item))
 			return 0;
 		units = cost_of_entry(i, MAX(before.bytes, after.bytes));
+		note_part(cost, w, i, c->new_item, units);
 	} else {
-		units += before.key.p ? cost_of_entry(i, before.bytes) : 0;
-		units += after.key.p ? cost_of_entry(i, after.bytes) : 0;
+		double gone = before.key.p ? cost_of_entry(i, before.bytes) : 0;
+		double come = after.key.p ? cost_of_entry(i, after.bytes) : 0;
+
+		units = gone + come;
+		note_part(cost, w, i, c->old_item, gone);
+		note_part(cost, w, i, c->new_item, come);
 	}
 	if (before.key.p && (moved || !after.key.p))
 		kv_txn_delete_covered(w->txn, before.key);
@@ -363,7 +384,7 @@ static void write_hanging(struct writing *w, struct write_cost *cost)
 
 	for (size_t i = 0; i < t->index_count; i++)
 		if (t->indexes[i].status != INDEX_DELETING)
-			cost->index[i] = write_entry(w, &t->indexes[i]);
+			cost->index[i] = write_entry(w, &t->indexes[i], cost);
 	if (t->ttl_attribute.p)
 		write_expiry(w);
 	stream_put(w->txn, w->a, w->change);

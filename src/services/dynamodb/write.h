@@ -34,11 +34,21 @@ enum {
 	COLLECTION_GIB_MAX = 10
 };
 
+/* What a partition key of a vector index has been written: throughput is limited by it. */
+struct write_part {
+	unsigned index;     /* in table->indexes */
+	uint64_t partition; /* str_hash() of the attribute's value */
+	double bytes;
+};
+enum { WRITE_PARTS_MAX = 2 * TABLE_VECTOR_INDEXES_MAX };
+
 /* Capacity units of one change, per index as in table->indexes; of a vector index bytes. */
 struct write_cost {
 	double table;
 	double index[TABLE_INDEXES_MAX];
 	int64_t collection_bytes; /* after it; -1: the table has no local index */
+	struct write_part parts[WRITE_PARTS_MAX];
+	unsigned part_count;
 };
 
 struct item_change {

@@ -29,7 +29,8 @@ enum {
 	TREE_DEPTH_MAX = 80,
 	TEMPORARY_BYTES = 32,
 	LAYER_ENTRIES_MAX = 1000000, /* of one layer of an image */
-	LAYER_SECONDS_MAX = 600
+	LAYER_SECONDS_MAX = 600,
+	DROP_MS = 10000
 };
 
 #define TREE_PREFIX "lambda/tree/"
@@ -244,11 +245,11 @@ static int unpack(struct code_store *store, int fd, const char *hex, struct sand
 	return unpack_zip(fd, store->tree_fd, hex, &limits, &result, error);
 }
 
-static int store_archive(struct code_job *j, int fd, const char *temporary)
+/* A file that has all of an archive becomes it. */
+static int keep_archive(struct code_job *j, int fd, const char *temporary)
 {
 	char name[CODE_HEX_BYTES + 8];
 
-	TRY(write_all(fd, j->zip));
 	TRY(unpack(j->store, fd, j->hex, j->error));
 	if (fsync(fd) < 0)
 		return rc_from_errno(errno);
@@ -277,19 +278,29 @@ static void temporary_name(char name[TEMPORARY_BYTES])
 	snprintf(name, TEMPORARY_BYTES, "tmp-%016llx", (unsigned long long)number);
 }
 
+/* A new file for an archive: its descriptor. */
+static int open_temporary(struct code_store *store, char name[TEMPORARY_BYTES])
+{
+	int fd;
+
+	temporary_name(name);
+	fd = openat(store->zip_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd < 0 ? rc_from_errno(errno) : fd;
+}
+
 static void put_job(void *arg)
 {
 	struct code_job *j = arg;
 	char temporary[TEMPORARY_BYTES];
-	int fd;
+	int fd = open_temporary(j->store, temporary);
 
-	temporary_name(temporary);
-	fd = openat(j->store->zip_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
-		j->rc = rc_from_errno(errno);
+		j->rc = fd;
 		return;
 	}
-	j->rc = store_archive(j, fd, temporary);
+	j->rc = write_all(fd, j->zip);
+	if (j->rc >= 0)
+		j->rc = keep_archive(j, fd, temporary);
 	close(fd);
 	if (j->rc < 0)
 		unlinkat(j->store->zip_fd, temporary, 0);
@@ -317,6 +328,126 @@ int code_put(struct code_store *store, str zip, int64_t deadline, struct code_in
 	*ret_pin = pin;
 	return 0;
 }
+
+/* ---- archives that come in parts ---- */
+
+struct code_receiver {
+	struct code_store *store;
+	int fd;
+	char temporary[TEMPORARY_BYTES];
+	bool kept; /* the file is the archive now */
+	struct sha256 hash;
+	uint64_t bytes;
+	/* Of the job that is under way. */
+	str part;
+	struct code_job job;
+	int rc;
+};
+
+static void receive_begin_job(void *arg)
+{
+	struct code_receiver *r = arg;
+
+	r->rc = r->fd = open_temporary(r->store, r->temporary);
+}
+
+int code_receive_begin(
+	struct code_store *store, int64_t deadline, struct code_receiver **ret_receiver)
+{
+	struct code_receiver *r = mem_new(struct code_receiver);
+	int rc;
+
+	r->store = store;
+	r->fd = -1;
+	sha256_init(&r->hash);
+	rc = rt_pool_run(store->pool, receive_begin_job, r, deadline);
+	if (rc >= 0)
+		rc = r->rc;
+	if (rc < 0) {
+		mem_free(r);
+		return rc;
+	}
+	*ret_receiver = r;
+	return 0;
+}
+
+static void receive_part_job(void *arg)
+{
+	struct code_receiver *r = arg;
+
+	sha256_add(&r->hash, r->part);
+	r->rc = write_all(r->fd, r->part);
+}
+
+int code_receive_part(struct code_receiver *r, str part, int64_t deadline)
+{
+	r->part = part;
+	TRY(rt_pool_run(r->store->pool, receive_part_job, r, deadline));
+	TRY(r->rc);
+	r->bytes += part.n;
+	return 0;
+}
+
+static void receive_end_job(void *arg)
+{
+	struct code_receiver *r = arg;
+
+	r->rc = keep_archive(&r->job, r->fd, r->temporary);
+	r->kept = r->rc >= 0;
+}
+
+int code_receive_end(struct code_receiver *r, int64_t deadline, struct code_info *ret_info,
+	struct code_pin **ret_pin, struct sandbox_error *error)
+{
+	struct code_job *j = &r->job;
+	uint8_t digest[SHA256_BYTES];
+	struct code_pin *pin;
+	int rc;
+
+	*j = (struct code_job){.store = r->store, .error = error};
+	sha256_finish(&r->hash, digest);
+	hex_encode(digest, sizeof(digest), j->hex);
+	j->hex[CODE_HEX_BYTES] = 0;
+	TRY(code_pin(r->store, str_of(j->hex, CODE_HEX_BYTES), deadline, &pin));
+	rc = rt_pool_run(r->store->pool, receive_end_job, r, deadline);
+	if (rc >= 0)
+		rc = r->rc;
+	if (rc < 0) {
+		code_unpin(r->store, pin);
+		return rc;
+	}
+	memcpy(ret_info->hex, j->hex, CODE_HEX_BYTES);
+	ret_info->bytes = r->bytes;
+	*ret_pin = pin;
+	return 0;
+}
+
+static void receive_drop_job(void *arg)
+{
+	struct code_receiver *r = arg;
+
+	close(r->fd);
+	r->fd = -1;
+	if (!r->kept)
+		unlinkat(r->store->zip_fd, r->temporary, 0);
+}
+
+void code_receive_drop(struct code_receiver *r)
+{
+	if (!r)
+		return;
+	/* Where no thread can be had the file stays until the next start. */
+	if (rt_pool_run(r->store->pool, receive_drop_job, r, rt_after_ms(DROP_MS)) < 0)
+		close_p(&r->fd);
+	mem_free(r);
+}
+
+void code_receive_drop_p(struct code_receiver **r)
+{
+	code_receive_drop(*r);
+}
+
+/* ---- unpacking again, and looking into trees ---- */
 
 static void ensure_job(void *arg)
 {

@@ -38,6 +38,19 @@ struct code_info {
 must_use int code_put(struct code_store *store, str zip, int64_t deadline,
 	struct code_info *ret_info, struct code_pin **ret_pin,
 	struct sandbox_error *error) mayyield;
+/*
+ * The same for an archive that comes in parts, of which none is kept in memory: begin, parts, end.
+ * Nothing can be seen of it before its end, and what is dropped (in any state, NULL too) is gone.
+ */
+struct code_receiver;
+must_use int code_receive_begin(
+	struct code_store *store, int64_t deadline, struct code_receiver **ret_receiver) mayyield;
+must_use int code_receive_part(struct code_receiver *r, str part, int64_t deadline) mayyield;
+/* As code_put(); afterwards there is only code_receive_drop(). */
+must_use int code_receive_end(struct code_receiver *r, int64_t deadline, struct code_info *ret_info,
+	struct code_pin **ret_pin, struct sandbox_error *error) mayyield;
+void code_receive_drop(struct code_receiver *r) mayyield;
+void code_receive_drop_p(struct code_receiver **r) mayyield;
 /* Keeps code from being removed. Suspends only while it is just being removed. */
 must_use int code_pin(
 	struct code_store *store, str hex, int64_t deadline, struct code_pin **ret_pin) mayyield;

@@ -66,11 +66,22 @@ static const struct refusal {
 	{"PublishTo", harmless_never, "there are no managed instances"},
 };
 
-static const struct refusal code_refusals[] = {
+/* Where there are no buckets. */
+static const struct refusal bucket_refusals[] = {
 	{"S3Bucket", harmless_never, "send the archive as ZipFile"},
 	{"S3Key", harmless_never, "send the archive as ZipFile"},
 	{"S3ObjectVersion", harmless_never, "send the archive as ZipFile"},
 	{"S3ObjectStorageMode", harmless_never, "send the archive as ZipFile"},
+};
+
+static bool harmless_copy(const struct value *v)
+{
+	return !str_eq(value_text(v), STR("REFERENCE"));
+}
+
+static const struct refusal code_refusals[] = {
+	{"S3ObjectStorageMode", harmless_copy,
+		"REFERENCE would have functions depend on the bucket; archives are copied (COPY)"},
 	{"SourceKMSKeyArn", harmless_empty_text, "there are no KMS keys"},
 };
 
@@ -95,6 +106,11 @@ int config_refuse(struct call *c)
 
 int config_refuse_code(struct call *c, const struct value *code, const char *prefix)
 {
+	const struct lambda_service *s =
+		check_object(c->self, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+
+	if (!s->ports->objects)
+		TRY(refuse(c, code, prefix, bucket_refusals, ARRAY_SIZE(bucket_refusals)));
 	return refuse(c, code, prefix, code_refusals, ARRAY_SIZE(code_refusals));
 }
 

@@ -49,10 +49,18 @@ static void release_all(struct call *c, const struct function *f)
 static int check_kind(struct call *c, const struct value *code, bool image)
 {
 	bool has_image = value_str(code, "ImageUri").n, has_zip = value_str(code, "ZipFile").n;
+	bool has_object = value_has(code, "S3Bucket") || value_has(code, "S3Key") ||
+			  value_has(code, "S3ObjectVersion") ||
+			  value_has(code, "S3ObjectStorageMode");
 
 	if (image && has_zip)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Please don't provide ZipFile when the function has packageType Image.");
+	/* Not confirmed: in the form of the one above. */
+	if (image && has_object)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Please don't provide S3Bucket, S3Key, S3ObjectVersion or "
+			"S3ObjectStorageMode when the function has packageType Image.");
 	if (image && !has_image)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Please provide ImageUri when the function has packageType Image.");

@@ -7,6 +7,7 @@
 #include "aws/codec.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "services/lambda/destination.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
 
@@ -47,6 +48,21 @@ static str destination(const struct value *config, const char *when)
 	return value_str(value_get(value_get(config, "DestinationConfig"), when), "Destination");
 }
 
+/* Not confirmed: AWS's words. */
+static int check_bucket(struct call *c, const char *when, str arn)
+{
+	if (!str_eq(str_c(when), STR("OnFailure")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"DestinationConfig.%s: an Amazon S3 bucket can only be the destination of "
+			"failures.",
+			when);
+	if (!destination_bucket_is_valid(arn))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The destination ARN %.*s is invalid: it is not that of a bucket.",
+			STR_ARG(arn));
+	return 0;
+}
+
 /* One that nobody here takes could never be told: better known now than at the first failure. */
 int event_invoke_check_destination(struct call *c, const char *when)
 {
@@ -55,6 +71,8 @@ int event_invoke_check_destination(struct call *c, const char *when)
 
 	if (!arn.n)
 		return 0;
+	if (destination_is_bucket(arn) && self(c)->ports->objects)
+		return check_bucket(c, when, arn);
 	if (!port_deliver_of(self(c)->ports, arn))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"DestinationConfig.%s: the destination %.*s is not implemented by this "
@@ -261,12 +279,12 @@ static void put_payload(struct json_writer *w, struct arena *a, str key, str tex
 		json_put_null(w);
 }
 
-str event_invoke_record(struct arena *a, const struct event_invoke_end *end)
+str event_invoke_record(struct arena *a, const struct event_invoke_end *end, size_t max)
 {
 	struct json_writer w;
 	struct buf b;
 
-	buf_init(&b, a, LAMBDA_EVENT_BYTES_MAX);
+	buf_init(&b, a, max);
 	json_writer_init(&w, &b);
 	json_put_object_begin(&w);
 	json_put_key_string(&w, STR("version"), STR("1.0"));

@@ -19,7 +19,7 @@ struct lambda_service;
 struct event_invoke {
 	unsigned retries;
 	int64_t age_ms;
-	str on_success, on_failure; /* ARNs of functions; empty: none */
+	str on_success, on_failure; /* ARNs; empty: none */
 };
 /* Of a function with the qualifier of the call; AWS's defaults where nothing is configured. */
 must_use int event_invoke_load(struct lambda_service *s, struct arena *a,
@@ -42,10 +42,10 @@ struct event_invoke_end {
 	int64_t time_ms;
 };
 /*
- * The invocation record that a destination gets; STR_NULL when it would be larger than an event
- * may be. Pure.
+ * The invocation record that a destination gets; STR_NULL when it would be larger than `max`: than
+ * an event may be, except in a bucket. Pure.
  */
-str event_invoke_record(struct arena *a, const struct event_invoke_end *end);
+str event_invoke_record(struct arena *a, const struct event_invoke_end *end, size_t max);
 /*
  * A failed run's error message, its first 1 KB, as a dead letter's attribute shows it. Of an answer
  * that is no error object: its beginning. Pure.

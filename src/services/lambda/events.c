@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "kv/kv.h"
 #include "rt/rt.h"
+#include "services/lambda/destination.h"
 #include "services/lambda/event_invoke.h"
 #include "services/lambda/figures.h"
 #include "services/lambda/role.h"
@@ -32,6 +33,8 @@ enum {
 	THROTTLE_MS_MAX = 300000,
 	IDLE_MS = 60000,
 	KV_MS = 30000,
+	/* Of a record in a bucket: event and answer as texts in JSON. */
+	OBJECT_BYTES_MAX = 2 * (LAMBDA_EVENT_BYTES_MAX + LAMBDA_RESPONSE_BYTES_MAX) + 65536,
 	STOP_STEP_MS = 5,
 	KEY_MAX = 256
 };
@@ -314,6 +317,24 @@ static int run_once(struct event_run *r, struct invocation *inv)
 
 /* ---- destinations ---- */
 
+/* To a bucket as an object of its own, to others through the port. */
+static int deliver(struct event_run *r, const struct deliver_request *request, str *ret_why)
+{
+	struct arena *a = &r->arena;
+
+	if (!destination_is_bucket(request->target))
+		return port_deliver(r->events->service->ports, a, request, ret_why);
+	return destination_put(r->events->service->ports, a,
+		&(struct destination_record){.bucket_arn = request->target,
+			.account = request->account,
+			.region = request->region,
+			.as = request->as,
+			.folder = ARENA_CONCAT(a, STR("aws/lambda/async/"), r->event.name),
+			.body = request->body,
+			.time_ms = rt_wall() / RT_NS_MS},
+		ret_why);
+}
+
 /* What is handed on, and what is counted and logged when it cannot be. */
 static void hand_on(struct event_run *r, struct deliver_request *request, const char *metric)
 {
@@ -326,7 +347,7 @@ static void hand_on(struct event_run *r, struct deliver_request *request, const 
 	request->deadline_ns = rt_after_ms(KV_MS);
 	request->as = rc > 0 ? &role : NULL;
 	if (rc >= 0)
-		rc = port_deliver(r->events->service->ports, &r->arena, request, &why);
+		rc = deliver(r, request, &why);
 	if (rc >= 0)
 		return;
 	log_error("lambda", "the end of an asynchronous event could not be handed on",
@@ -351,8 +372,11 @@ static void tell_destination(
 		.response = inv->payload_out,
 		.time_ms = rt_wall() / RT_NS_MS,
 	};
-	struct deliver_request request = {
-		.target = arn, .body = event_invoke_record(&r->arena, &end), .trace = inv->trace};
+	size_t max = destination_is_bucket(arn) ? (size_t)OBJECT_BYTES_MAX
+						: (size_t)LAMBDA_EVENT_BYTES_MAX;
+	struct deliver_request request = {.target = arn,
+		.body = event_invoke_record(&r->arena, &end, max),
+		.trace = inv->trace};
 
 	if (request.body.p) {
 		hand_on(r, &request, "DestinationDeliveryFailures");

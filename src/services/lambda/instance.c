@@ -35,7 +35,8 @@ enum {
 	BOOT_DEADLINE_MS = 30000,
 	FREEZE_MS = 20,
 	GRACE_MS = 200, /* between an answer and the next request for work */
-	CPU_MIB_PER_CORE = 1769
+	CPU_MIB_PER_CORE = 1769,
+	SOCKET_HOLDS_BYTES = 16 * 1024, /* less than any send buffer */
 };
 
 static const struct function *function_of(const struct instance *i)
@@ -331,7 +332,22 @@ static unsigned delivery_headers(struct invocation *inv, struct arena *a,
 	return n;
 }
 
-/* Answers the parked poll with the event: 0, or ERR_BUSY when it did not arrive. */
+/* As if nothing had been given. */
+static int take_back(struct instance *i)
+{
+	rt_timer_stop(&i->timer);
+	i->run.active = false;
+	i->run.waiter = NULL;
+	i->init_ns = i->run.init_ns;
+	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
+	(void)instance_step(i, INSTANCE_RETURNED);
+	return ERR_BUSY;
+}
+
+/*
+ * Answers the parked poll with the event: 0, or ERR_BUSY when it did not arrive, because the
+ * runtime hung up.
+ */
 static int deliver(struct instance *i, struct invocation *inv)
 {
 	struct instance_poll *poll = i->poll;
@@ -368,16 +384,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 	extensions_invoke(i->extensions, &event);
 	rc = http_respond(poll->exchange, 200, headers, n, inv->payload);
 	rt_event_set(&poll->event);
-	if (rc >= 0 || inv->over)
-		return 0;
-	/* The runtime hung up: as if nothing had been given, unless it is gone altogether. */
-	rt_timer_stop(&i->timer);
-	i->run.active = false;
-	i->run.waiter = NULL;
-	i->init_ns = i->run.init_ns;
-	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
-	(void)instance_step(i, INSTANCE_RETURNED);
-	return ERR_BUSY;
+	return rc >= 0 || inv->over ? 0 : take_back(i);
 }
 
 /* Waits for the end of the run, as long as the caller wants to. */
@@ -403,22 +410,41 @@ static int wait_over(struct instance *i, struct invocation *inv)
 	return inv->rc;
 }
 
-static int run(struct instance *i, struct invocation *inv)
+static int thaw(struct instance *i)
 {
-	struct provision *provision;
-	bool provisioned;
-	int rc;
-
 	if (i->frozen && sandbox_thaw(i->container) < 0) {
 		instance_kill(i);
 		return ERR_BUSY;
 	}
 	i->frozen = false;
+	return 0;
+}
+
+/*
+ * A small event lies in the socket before the runtime is thawed: it then wakes up once, and not a
+ * second time for the event.
+ */
+static bool delivered_frozen(const struct instance *i, const struct invocation *inv)
+{
+	return i->frozen && !i->extensions && i->state == INSTANCE_IDLE && i->poll &&
+	       !i->poll->answered && inv->payload.n <= SOCKET_HOLDS_BYTES;
+}
+
+static int run(struct instance *i, struct invocation *inv)
+{
+	bool frozen = delivered_frozen(i, inv), provisioned;
+	struct provision *provision;
+	int rc;
+
+	if (!frozen)
+		TRY(thaw(i));
 	TRY(wait_poll(i));
 	/* It may lose its place while it runs. */
 	provision = i->entry ? scheduler_entry_provision(i->entry) : NULL;
 	provisioned = i->provisioned && provision;
 	TRY(deliver(i, inv));
+	if (frozen && thaw(i) < 0 && !inv->over)
+		return take_back(i);
 	figures_provisioned_begin(i->service->ports, function_of(i), provision, provisioned);
 	rc = wait_over(i, inv);
 	figures_provisioned_end(provision, provisioned);

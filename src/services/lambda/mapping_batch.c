@@ -239,5 +239,7 @@ void batch_put_loss(struct buf *out, const struct batch_loss *loss)
 	put_number(&w, STR("batchSize"), loss->count);
 	json_put_key_string(&w, STR("streamArn"), loss->source_arn);
 	json_put_object_end(&w);
+	if (loss->event.p)
+		json_put_key_string(&w, STR("payload"), loss->event);
 	json_put_object_end(&w);
 }

@@ -94,6 +94,7 @@ struct batch_loss {
 	const struct record_of_source *first, *last;
 	size_t count;
 	int64_t now_ms;
+	str event; /* the whole batch, for a bucket; STR_NULL: for all others */
 };
 /* The invocation record for the on-failure destination: where the lost records are. */
 void batch_put_loss(struct buf *out, const struct batch_loss *loss);

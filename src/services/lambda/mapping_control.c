@@ -2,6 +2,7 @@
  * Operations on event source mappings: see mapping_control.h.
  */
 #include "services/lambda/mapping_control.h"
+#include "services/lambda/destination.h"
 
 #include "base/check.h"
 #include "rt/rt.h"
@@ -419,12 +420,11 @@ int mapping_list_tags(struct call *c)
 /* ---- the engine ---- */
 
 /* In the name of the function's role. */
-static int deliver(
-	void *arg, struct arena *a, str function_arn, str destination_arn, str record, str *ret_why)
+static int deliver(void *arg, struct arena *a, const struct mapping_loss *loss, str *ret_why)
 {
 	struct lambda_service *s = arg;
-	struct deliver_request request = {.target = destination_arn,
-		.body = record,
+	struct deliver_request request = {.target = loss->destination_arn,
+		.body = loss->record,
 		.trace = STR_NULL,
 		.deadline_ns = rt_after_ms(DELIVER_MS)};
 	struct function_name name;
@@ -433,7 +433,7 @@ static int deliver(
 	int rc;
 
 	*ret_why = STR("the function or its role is not known");
-	check(function_name_parse(function_arn, &name) == 0);
+	check(function_name_parse(loss->function_arn, &name) == 0);
 	if (TRY(lambda_store_load(
 		    s, a, name.account, name.region, name.name, STR_NULL, &f, NULL)) == 0)
 		return ERR_NOT_FOUND;
@@ -441,6 +441,17 @@ static int deliver(
 	request.as = rc ? &role : NULL;
 	request.account = name.account;
 	request.region = name.region;
+	if (destination_is_bucket(request.target))
+		return destination_put(s->ports, a,
+			&(struct destination_record){.bucket_arn = request.target,
+				.account = request.account,
+				.region = request.region,
+				.as = request.as,
+				.folder = ARENA_CONCAT(a, STR("aws/lambda/"), loss->mapping,
+					STR("/"), loss->shard),
+				.body = request.body,
+				.time_ms = rt_wall() / RT_NS_MS},
+			ret_why);
 	return port_deliver(s->ports, a, &request, ret_why);
 }
 

@@ -27,6 +27,13 @@
 struct mapping_engine;
 struct rt;
 
+/* Records that were given up, for an on-failure destination. */
+struct mapping_loss {
+	str function_arn, destination_arn;
+	str mapping, shard; /* a bucket's object is named after them */
+	str record;         /* JSON */
+};
+
 struct mapping_engine_options {
 	struct rt *rt;
 	const struct ports *ports; /* invoke, records, metric */
@@ -35,8 +42,8 @@ struct mapping_engine_options {
 	 * Hands a record to the on-failure destination of a function's mapping; durable when it
 	 * returns 0. *ret_why: of a failure in words, for the log.
 	 */
-	int (*deliver)(void *arg, struct arena *a, str function_arn, str destination_arn,
-		str record, str *ret_why) mayyield;
+	int (*deliver)(
+		void *arg, struct arena *a, const struct mapping_loss *loss, str *ret_why) mayyield;
 	void *arg;
 };
 

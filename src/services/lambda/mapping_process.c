@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "services/lambda/destination.h"
 #include "services/lambda/faults.h"
 #include "services/lambda/figures.h"
 #include "services/lambda/limits.h"
@@ -247,14 +248,30 @@ static int tell(struct mapping_reader *r, const struct record_of_source *const *
 		.last = records[count - 1],
 		.count = count,
 		.now_ms = rt_wall() / RT_NS_MS,
+		.event = STR_NULL,
 	};
-	struct buf record;
+	struct mapping_loss told = {.function_arn = run->settings.function_arn,
+		.destination_arn = run->settings.on_failure,
+		.mapping = run->uuid,
+		.shard = loss.shard};
+	struct batch_window window;
+	struct buf event, record;
 
 	loss.request_id = reply->request_id.p ? reply->request_id : lambda_uuid(a);
-	buf_init(&record, a, LAMBDA_EVENT_BYTES_MAX);
+	buf_init(&event, a, 2 * (size_t)EVENT_BYTES_MAX);
+	if (destination_is_bucket(told.destination_arn)) {
+		batch_event(&event, records, count, window_of(r, &window));
+		loss.event = buf_str(&event);
+	}
+	/* As a text in JSON each byte of it may take two. */
+	buf_init(&record, a, LAMBDA_EVENT_BYTES_MAX + 2 * event.n);
 	batch_put_loss(&record, &loss);
-	return options->deliver(options->arg, a, run->settings.function_arn,
-		run->settings.on_failure, buf_str(&record), ret_why);
+	if (event.over || record.over) {
+		*ret_why = STR("the record is too large");
+		return ERR_TOO_LARGE;
+	}
+	told.record = buf_str(&record);
+	return options->deliver(options->arg, a, &told, ret_why);
 }
 
 /* Told before the position moves: after a crash in between it is told twice. */

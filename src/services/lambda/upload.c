@@ -1,12 +1,16 @@
 /*
- * Archives that come with a request: see upload.h.
+ * Archives that come with a request, or that it names in a bucket: see upload.h.
  *
  * Source: API Reference, FunctionCode, LayerVersionContentInput; Developer Guide, "Lambda quotas".
+ * The words about objects that cannot be read are those that clients report; those about S3Bucket
+ * without S3Key, and about an archive of more than LAMBDA_OBJECT_BYTES_MAX, are not confirmed.
  */
 #include "services/lambda/upload.h"
 
+#include "aws/ports/objects.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "services/lambda/service.h"
 
 static struct lambda_service *self(struct call *c)
@@ -29,6 +33,106 @@ static int put_fault(struct call *c, int rc, const struct sandbox_error *error)
 	return rc;
 }
 
+/* ---- from a bucket ---- */
+
+enum { PART_BYTES = 256 * 1024 };
+
+struct source {
+	const struct port_objects *objects;
+	struct object_address address;
+	struct object_reader *reader;
+	struct code_receiver *receiver;
+	char *part;
+};
+
+static void source_done(struct source *s)
+{
+	s->objects->close(s->reader);
+	code_receive_drop(s->receiver);
+	mem_free(s->part);
+}
+
+/* What S3 says of an object, as Lambda words it. */
+static int object_fault(
+	struct call *c, const struct object_address *address, const struct fault *fault)
+{
+	const char *code = fault->kind->code;
+
+	if (fault->kind->server)
+		return ERR_IO;
+	if (str_eq(str_c(code), STR("AccessDenied")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_ACCESS_DENIED,
+			"Your access has been denied by S3, please make sure your request "
+			"credentials have permission to GetObject for %.*s/%.*s. S3 Error Code: "
+			"%s. S3 Error Message: %.*s",
+			STR_ARG(address->bucket), STR_ARG(address->key), code,
+			STR_ARG(fault->message));
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		"Error occurred while GetObject. S3 Error Code: %s. S3 Error Message: %.*s", code,
+		STR_ARG(fault->message));
+}
+
+static int open_object(struct call *c, struct source *s)
+{
+	struct object_info info;
+	struct fault fault = {0};
+	int rc = s->objects->open(
+		s->objects->self, c->arena, &s->address, &info, &s->reader, &fault);
+
+	if (rc == ERR_FAULT)
+		return object_fault(c, &s->address, &fault);
+	TRY(rc);
+	if (info.bytes > LAMBDA_OBJECT_BYTES_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Unzipped size must be smaller than %d bytes (the archive itself has %llu)",
+			LAMBDA_UNZIPPED_BYTES_MAX, (unsigned long long)info.bytes);
+	if (info.bytes == 0)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Uploaded file must be a non-empty zip");
+	return 0;
+}
+
+/* The archive goes from the object to its file, a part at a time. */
+static int upload_object(struct call *c, const struct value *from, struct code_info *ret_info,
+	struct code_pin **ret_pin)
+{
+	struct source s cleanup(source_done) = {.objects = self(c)->ports->objects,
+		.address = {.as = c->principal,
+			.region = c->region,
+			.expected_owner = STR_NULL,
+			.bucket = value_str(from, "S3Bucket"),
+			.key = value_str(from, "S3Key"),
+			.version = value_str(from, "S3ObjectVersion")}};
+	struct sandbox_error error = {{0}};
+	int rc;
+
+	TRY(open_object(c, &s));
+	TRY(code_receive_begin(self(c)->code, c->deadline_ns, &s.receiver));
+	s.part = mem_alloc(PART_BYTES);
+	while ((rc = TRY(s.objects->read(s.reader, s.part, PART_BYTES))) > 0)
+		TRY(code_receive_part(s.receiver, str_of(s.part, (size_t)rc), c->deadline_ns));
+	rc = code_receive_end(s.receiver, c->deadline_ns, ret_info, ret_pin, &error);
+	return rc < 0 ? put_fault(c, rc, &error) : 0;
+}
+
+/* 1: an object of a bucket is named, 0: the archive is to be here. ERR_FAULT: neither, or both. */
+static int names_object(struct call *c, const struct value *from)
+{
+	bool bucket = value_has(from, "S3Bucket"), key = value_has(from, "S3Key");
+	bool some = bucket || key || value_has(from, "S3ObjectVersion");
+
+	if (value_has(from, "ZipFile") && (some || value_has(from, "S3ObjectStorageMode")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Please do not provide other FunctionCode parameters when providing a "
+			"ZipFile.");
+	if (some && !(bucket && key))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"Please provide both S3Bucket and S3Key.");
+	return some;
+}
+
+/* ---- what is given ---- */
+
 int upload_zip(struct call *c, const struct value *from, struct code_info *ret_info,
 	struct code_pin **ret_pin)
 {
@@ -36,6 +140,8 @@ int upload_zip(struct call *c, const struct value *from, struct code_info *ret_i
 	str zip = value_str(from, "ZipFile");
 	int rc;
 
+	if (TRY(names_object(c, from)))
+		return upload_object(c, from, ret_info, ret_pin);
 	if (zip.n == 0)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			zip.p ? "Uploaded file must be a non-empty zip"

@@ -1,5 +1,5 @@
 /*
- * Archives that come with a request: functions' code and layers' content.
+ * Archives that come with a request or lie in a bucket: functions' code and layers' content.
  */
 #ifndef SERVICES_LAMBDA_UPLOAD_H
 #define SERVICES_LAMBDA_UPLOAD_H
@@ -10,8 +10,9 @@
 #include "services/lambda/image_files.h"
 
 /*
- * Stores and unpacks the ZipFile of a structure (the input itself, its Code or Content). The pin
- * is the caller's. 0, or ERR_FAULT for what is wrong with it.
+ * Stores and unpacks the ZipFile of a structure (the input itself, its Code or Content), or the
+ * object that its S3Bucket, S3Key and S3ObjectVersion name, which is read as the caller. The pin is
+ * the caller's. 0, or ERR_FAULT for what is wrong with it.
  */
 must_use int upload_zip(struct call *c, const struct value *from, struct code_info *ret_info,
 	struct code_pin **ret_pin) mayyield;

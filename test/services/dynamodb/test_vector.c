@@ -4,7 +4,10 @@
 #include "services/dynamodb/vector.h"
 
 #include "base/check.h"
+#include "services/dynamodb/service.h"
+#include "services/dynamodb/throttle.h"
 #include "test/services/dynamodb/dynamodb_test.h"
+#include "test/services/dynamodb/wire.h"
 
 #include <float.h>
 #include <math.h>
@@ -222,4 +225,71 @@ TEST(dynamodb_vector, the_nearest_are_kept)
 				expect_nearest(VECTOR_COSINE, ks[i], ns[k], seed);
 				expect_nearest(VECTOR_DOT_PRODUCT, ks[i], ns[k], seed);
 			}
+}
+
+/* ---- throughput ---- */
+
+#define SEARCH(c)                                                                        \
+	STR("{\"TableName\":\"tab\",\"IndexName\":\"vec\",\"TopK\":1,"                   \
+	    "\"SearchVector\":[{\"N\":\"1\"}],\"SearchConditionExpression\":\"c = :c\"," \
+	    "\"ExpressionAttributeValues\":{\":c\":{\"S\":\"" c "\"}}}")
+
+static void searches_in_world(struct ddb *w)
+{
+	struct table *t = NULL;
+	struct write_part part = {.bytes = 1 << 29};
+	struct throttle_use use = {
+		.kind = THROTTLE_READ, .factor = 1, .parts = &part, .part_count = 1};
+	struct buf value;
+	struct arena a;
+	str answer;
+
+	arena_init(&a, SIZE_MAX);
+	ddb_expect(w, &a, 200, "CreateTable",
+		STR("{\"TableName\":\"tab\",\"AttributeDefinitions\":[{\"AttributeName\":\"p\","
+		    "\"AttributeType\":\"S\"},{\"AttributeName\":\"c\",\"AttributeType\":\"S\"}],"
+		    "\"KeySchema\":[{\"AttributeName\":\"p\",\"KeyType\":\"HASH\"}],"
+		    "\"BillingMode\":\"PAY_PER_REQUEST\",\"VectorIndexes\":[{\"IndexName\":\"vec\","
+		    "\"VectorAttribute\":{\"AttributeName\":\"e\"},\"SearchSchema\":[{"
+		    "\"AttributeName\":\"c\",\"SearchSchemaElementType\":\"HASH\"}],"
+		    "\"Projection\":{\"ProjectionType\":\"ALL\"},\"Dimensions\":1,"
+		    "\"DistanceFunction\":\"EUCLIDEAN\"}]}"));
+	check(rt_sleep_until(rt_after_ms(2000)) == 0);
+	check(catalog_find(w->dynamodb->catalog, STR("000000000000"), STR("us-east-1"), STR("tab"),
+		      &t) == 1);
+	use.table = t;
+	buf_init(&value, &a, 64);
+	attr_put_bytes(&value, ATTR_S, STR("hot"));
+	part.partition = str_hash(buf_str(&value));
+	/* Half of what a second has, and all of it. */
+	throttle_pay(w->dynamodb->throttle, &use, 1);
+	ddb_expect(w, &a, 200, "SearchVectors", SEARCH("hot"));
+	throttle_pay(w->dynamodb->throttle, &use, 1);
+	answer = ddb_expect(w, &a, 400, "SearchVectors", SEARCH("hot"));
+	EXPECT(str_find_str(answer,
+		       STR("\"throttlingReasons\":[{\"reason\":"
+			   "\"IndexReadKeyRangeThroughputExceeded\","
+			   "\"resource\":\"arn:aws:dynamodb:us-east-1:000000000000:table/tab/index/"
+			   "vec\"}]")) > 0);
+	ddb_expect(w, &a, 200, "SearchVectors", SEARCH("cold"));
+	check(rt_sleep_until(rt_after_ms(10)) == 0);
+	ddb_expect(w, &a, 200, "SearchVectors", SEARCH("hot"));
+	/* A search pays for what it reads: 400 KB each, until a second's bytes are gone. */
+	ddb_expect(w, &a, 200, "PutItem",
+		arena_printf(&a,
+			"{\"TableName\":\"tab\",\"Item\":{\"p\":{\"S\":\"1\"},\"c\":{\"S\":"
+			"\"hot\"},\"e\":{\"L\":[{\"N\":\"1\"}]},\"t\":{\"S\":\"%0400000d\"}}}",
+			1));
+	part.bytes = (double)((1 << 30) / 6000 * 50); /* most of what ten ms have given */
+	throttle_pay(w->dynamodb->throttle, &use, 1);
+	for (int i = 0; i < 10 && str_starts(answer, STR("{")); i++)
+		answer = ddb_send(w, &a, STR("SearchVectors"), SEARCH("hot")).body;
+	EXPECT(str_find_str(answer, STR("IndexReadKeyRangeThroughputExceeded")) > 0);
+	table_unref(t);
+	arena_done(&a);
+}
+
+TEST(dynamodb_vector, searches_are_throttled)
+{
+	ddb_run_throttled(1, searches_in_world, NULL);
 }

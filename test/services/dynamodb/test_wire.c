@@ -7,8 +7,10 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "kv/kv.h"
 #include "services/dynamodb/dynamodb.h"
+#include "test/aws/test_objects.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,8 +78,13 @@ static void run_world(
 
 	check(rt_new(&options, &w.rt) == 0);
 	w.dynamodb = dynamodb_new(w.rt);
+	dynamodb_set_ports(w.dynamodb, &w.ports);
 	dynamodb_set_throttle(w.dynamodb, throttles);
+	w.objects = mem_new(struct twin_objects);
+	twin_objects_init(w.objects);
 	EXPECT_INT(rt_run(w.rt, run, &start), 0);
+	twin_objects_done(w.objects);
+	mem_free(w.objects);
 	gate_free(w.gate);
 	dynamodb_free(w.dynamodb);
 	rt_free(w.rt);
@@ -86,6 +93,11 @@ static void run_world(
 void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
 {
 	run_world(seed, false, NULL, fn, arg);
+}
+
+void ddb_run_throttled(uint64_t seed, void (*fn)(struct ddb *w), void *arg)
+{
+	run_world(seed, true, NULL, fn, arg);
 }
 
 static int give_body(void *arg, size_t max, str *ret_body)
@@ -453,6 +465,28 @@ static void act_as(struct ddb *w, struct file *f, str document)
 }
 
 /* One world: to the next "###". */
+/* "bucket/key text" */
+static void put_object(struct ddb *w, struct file *f, str line)
+{
+	str place, bucket, text = STR("");
+	struct buf body;
+
+	check(str_split(&line, ' ', &place) && str_split(&place, '/', &bucket));
+	buf_init(&body, f->arena, BODY_BYTES_MAX);
+	while (line.n) {
+		ptrdiff_t at = str_find_str(line, STR("\\n"));
+
+		text = at < 0 ? line : str_sub(line, 0, (size_t)at);
+		buf_put(&body, text);
+		if (at >= 0)
+			buf_put_char(&body, '\n');
+		line = str_from(line, at < 0 ? line.n : (size_t)at + 2);
+	}
+	twin_objects_put(
+		w->objects, arena_c(f->arena, bucket), arena_c(f->arena, place), buf_str(&body));
+	w->ports.objects = &w->objects->port;
+}
+
 static void run_cases(struct ddb *w)
 {
 	struct file *f = w->arg;
@@ -487,6 +521,8 @@ static void run_cases(struct ddb *w)
 			check(rt_sleep_until(rt_after_ms(ms)) == 0);
 		} else if (str_starts(line, STR("@"))) {
 			act_as(w, f, str_from(line, MIN(line.n, (size_t)2)));
+		} else if (str_starts(line, STR("! "))) {
+			put_object(w, f, str_from(line, 2));
 		} else if (str_starts(line, STR("= "))) {
 			keep(f, str_from(line, 2));
 		} else if (line.n && line.p[0] != '#') {

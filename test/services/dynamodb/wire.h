@@ -11,11 +11,13 @@
 
 struct kv;
 struct dynamodb;
+struct twin_objects;
 
 struct ddb {
 	struct rt *rt;
 	struct kv *kv; /* a fault twin without faults around the memory store */
 	struct ports ports;
+	struct twin_objects *objects; /* to be ports.objects where there are to be buckets */
 	struct gate *gate;
 	struct dynamodb *dynamodb;
 	const struct gate_trust *trust;        /* NULL: everything is allowed */
@@ -32,6 +34,8 @@ struct ddb_answer {
 
 /* Runs `fn` in a fiber of a new world; `arg` is w->arg. */
 void ddb_run(uint64_t seed, void (*fn)(struct ddb *w), void *arg);
+/* The same with throughput limited as AWS does it. */
+void ddb_run_throttled(uint64_t seed, void (*fn)(struct ddb *w), void *arg);
 
 /* One request of key "test", from account 000000000000 in us-east-1. Suspends. */
 struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str body);
@@ -48,6 +52,8 @@ str ddb_expect(struct ddb *w, struct arena *a, unsigned status, const char *oper
  *     < 200 {}                      the answer: status and JSON; order of keys does not count
  *     = name Streams.0.StreamArn   keeps a text of the answer, for $<name> in what follows
  *     ~ 1000                        that many milliseconds pass
+ *     ! bucket/key text             an object, "\n" in it is a line's end; from the first such
+ *                                   line on there are buckets
  *     @ {"Statement":[...]}         from now on as user alice with that policy; "@" alone: as root
  *     # comment
  *

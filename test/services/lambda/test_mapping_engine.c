@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #define SOURCE   "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/1"
+#define BUCKET   "arn:aws:s3:::lost-records"
 #define FUNCTION "arn:aws:lambda:us-east-1:000000000000:function:f"
 #define UUID     "00000000-0000-4000-8000-000000000001"
 
@@ -249,14 +250,16 @@ static int fake_invoke(void *self, struct arena *a, const struct invoke_request 
 	return 0;
 }
 
-static int fake_deliver(void *arg, struct arena *a unused_arg, str function_arn,
-	str destination_arn, str record, str *ret_why unused_arg)
+static int fake_deliver(void *arg, struct arena *a unused_arg, const struct mapping_loss *loss,
+	str *ret_why unused_arg)
 {
 	struct bench *b = arg;
 
-	EXPECT_STR(function_arn, STR(FUNCTION));
-	EXPECT_STR(destination_arn, STR(FUNCTION "-lost"));
-	buf_put(&b->losses, record);
+	EXPECT_STR(loss->function_arn, STR(FUNCTION));
+	if (!str_eq(loss->destination_arn, STR(BUCKET)))
+		EXPECT_STR(loss->destination_arn, STR(FUNCTION "-lost"));
+	EXPECT(loss->mapping.n != 0 && loss->shard.n != 0);
+	buf_put(&b->losses, loss->record);
 	return b->undeliverable ? ERR_DENIED : 0;
 }
 
@@ -585,6 +588,20 @@ ENGINE(retries, "\"BatchSize\":3,\"MaximumRetryAttempts\":2," LOST)
 	EXPECT(has(&b->losses, "\"DDBStreamBatchInfo\":{\"shardId\":\"s0\","
 			       "\"startSequenceNumber\":\"1\",\"endSequenceNumber\":\"3\""));
 	EXPECT(has(&b->losses, "\"batchSize\":3,\"streamArn\":\"" SOURCE "\"}}"));
+}
+
+/* A bucket gets the batch as well, as the function saw it. */
+ENGINE(lost_to_a_bucket, "\"BatchSize\":2,\"MaximumRetryAttempts\":0,"
+			 "\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"" BUCKET "\"}}")
+{
+	write_some(b, 2);
+	b->poison = "2";
+	create(b, UUID, b->config);
+	pass(60000);
+	EXPECT_CALLS("1 2");
+	EXPECT(has(&b->losses,
+		"\"batchSize\":2,\"streamArn\":\"" SOURCE "\"},\"payload\":\"{\\\"Records\\\":["));
+	EXPECT(has(&b->losses, "]}\"}"));
 }
 
 /* A destination that cannot be told holds nothing up. */

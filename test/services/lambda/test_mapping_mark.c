@@ -97,12 +97,12 @@ static int invoke(void *self, struct arena *a unused_arg, const struct invoke_re
 	return 0;
 }
 
-static int deliver(void *arg, struct arena *a unused_arg, str function_arn unused_arg,
-	str destination_arn unused_arg, str record, str *ret_why unused_arg)
+static int deliver(void *arg, struct arena *a unused_arg, const struct mapping_loss *loss,
+	str *ret_why unused_arg)
 {
 	struct bench *b = arg;
 
-	buf_put(&b->losses, record);
+	buf_put(&b->losses, loss->record);
 	return 0;
 }
 

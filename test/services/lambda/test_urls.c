@@ -180,7 +180,7 @@ TEST(lambda_events_pure, record)
 	};
 
 	arena_init(&a, SIZE_MAX);
-	EXPECT_STR(event_invoke_record(&a, &end),
+	EXPECT_STR(event_invoke_record(&a, &end, LAMBDA_EVENT_BYTES_MAX),
 		STR("{\"version\":\"1.0\",\"timestamp\":\"2025-11-22T08:26:40.123Z\","
 		    "\"requestContext\":{\"requestId\":\"id\",\"functionArn\":\"" ARN
 		    ":$LATEST\",\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":3},"
@@ -188,11 +188,12 @@ TEST(lambda_events_pure, record)
 		    "\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"},"
 		    "\"responsePayload\":\"not json\"}"));
 	end.version = STR_NULL;
-	EXPECT(str_find_str(event_invoke_record(&a, &end), STR("responseContext")) < 0);
+	EXPECT(str_find_str(event_invoke_record(&a, &end, LAMBDA_EVENT_BYTES_MAX),
+		       STR("responseContext")) < 0);
 	end.payload = str_of(arena_bytes(&a, 1048577), 1048577);
 	memset((char *)end.payload.p, ' ', end.payload.n - 1);
 	((char *)end.payload.p)[end.payload.n - 1] = '1';
-	EXPECT(!event_invoke_record(&a, &end).p); /* larger than an event */
+	EXPECT(!event_invoke_record(&a, &end, LAMBDA_EVENT_BYTES_MAX).p); /* larger than an event */
 }
 
 TEST(lambda_urls_pure, prelude)

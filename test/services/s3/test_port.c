@@ -1,0 +1,290 @@
+/*
+ * The objects port: what services inside the server see of S3, with the policies of who asks.
+ */
+#include "aws/policy.h"
+#include "aws/ports/call.h"
+#include "aws/ports/objects.h"
+#include "kv/kv.h"
+#include "test/services/s3/wire.h"
+
+enum { LARGE = 300000 };
+
+static const struct principal root = {.kind = PRINCIPAL_ROOT,
+	.account = STR_INIT("000000000000"),
+	.arn = STR_INIT("arn:aws:iam::000000000000:root"),
+	.unrestricted = true};
+
+static struct object_address address(const struct principal *as, str key)
+{
+	return (struct object_address){
+		.as = as, .region = STR("us-east-1"), .bucket = STR("abc"), .key = key};
+}
+
+static int put(struct s3_world *w, struct arena *a, const struct principal *as, str key, str body,
+	struct fault *fault)
+{
+	const struct port_objects *port = w->ports.objects;
+	struct object_address at = address(as, key);
+	struct object_put what = {.content_type = STR("x/y")};
+	struct object_writer *writer;
+	struct object_info info;
+	int rc = port->create(port->self, a, &at, &what, &writer, fault);
+
+	if (rc < 0)
+		return rc;
+	while (body.n) {
+		EXPECT_INT(port->write(writer, str_sub(body, 0, 7777)), 0);
+		body = str_from(body, 7777);
+	}
+	return port->finish(writer, a, &info, fault);
+}
+
+static str all_of(const struct port_objects *port, struct arena *a, struct object_reader *reader)
+{
+	struct buf out;
+	char part[1000];
+	int n;
+
+	buf_init(&out, a, 1 << 20);
+	while ((n = port->read(reader, part, sizeof part)) > 0)
+		buf_put(&out, str_of(part, (size_t)n));
+	EXPECT_INT(n, 0);
+	return buf_str(&out);
+}
+
+static void objects(struct s3_world *w)
+{
+	const struct port_objects *port = w->ports.objects;
+	struct object_address at = address(&root, STR("dir/large"));
+	struct object_reader *reader;
+	struct object_entry *entries;
+	struct object_info info;
+	struct fault fault;
+	struct arena a;
+	char *bytes;
+	str large;
+
+	arena_init(&a, SIZE_MAX);
+	bytes = arena_bytes(&a, LARGE);
+	for (int i = 0; i < LARGE; i++)
+		bytes[i] = (char)(i * 31 + i / 251);
+	large = str_of(bytes, LARGE);
+	EXPECT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchBucket"));
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	EXPECT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchKey"));
+	EXPECT_INT(put(w, &a, &root, STR("dir/large"), large, &fault), 0);
+	EXPECT_INT(put(w, &a, &root, STR("dir/small"), STR("small"), &fault), 0);
+	EXPECT_INT(put(w, &a, &root, STR("empty"), STR(""), &fault), 0);
+	EXPECT_INT(s3_files(w), 1);
+	/* what the port has written is what clients see */
+	EXPECT(str_eq(
+		s3_send(w, &a, STR("test"), STR("GET /abc/dir/large"), STR_NULL, STR_NULL).body,
+		large));
+	ASSERT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), 0);
+	EXPECT_INT(info.bytes, LARGE);
+	EXPECT_STR(info.content_type, STR("x/y"));
+	EXPECT_INT(info.etag.n, 32);
+	EXPECT(!info.version.p && !info.content_encoding.p && info.modified_ms > 0);
+	/* replaced and deleted while it is open */
+	EXPECT_INT(put(w, &a, &root, STR("dir/large"), STR("new"), &fault), 0);
+	EXPECT_INT(s3_files(w), 0);
+	EXPECT(str_eq(all_of(port, &a, reader), large));
+	port->seek(reader, LARGE - 5);
+	EXPECT_STR(all_of(port, &a, reader), str_from(large, LARGE - 5));
+	port->close(reader);
+	port->close(NULL);
+	at.key = STR("dir/");
+	ASSERT_INT(port->list(port->self, &a, &at, STR_NULL, 10, &entries, &fault), 2);
+	EXPECT_STR(entries[0].key, STR("dir/large"));
+	EXPECT_INT(entries[0].bytes, 3);
+	EXPECT_STR(entries[1].key, STR("dir/small"));
+	ASSERT_INT(port->list(port->self, &a, &at, STR("dir/large"), 10, &entries, &fault), 1);
+	ASSERT_INT(port->list(port->self, &a, &at, STR_NULL, 1, &entries, &fault), 1);
+	EXPECT_INT(port->list(port->self, &a, &at, STR_NULL, 0, &entries, &fault), 0);
+	arena_done(&a);
+}
+
+TEST(s3_port, objects)
+{
+	s3_run(1, objects);
+}
+
+static void unfinished(struct s3_world *w)
+{
+	const struct port_objects *port = w->ports.objects;
+	struct object_address at = address(&root, STR("k"));
+	struct object_put put_encrypted = {.sse = STR("aws:kms")};
+	struct object_writer *writer;
+	struct object_info info;
+	struct fault fault;
+	struct arena a;
+	char bytes[100000] = {1};
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	ASSERT_INT(port->create(port->self, &a, &at, NULL, &writer, &fault), 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(port->write(writer, str_of(bytes, sizeof bytes)), 0);
+	EXPECT_INT(s3_files(w), 1);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("GET /abc/k"), STR_NULL, STR_NULL).status, 404);
+	port->abandon(writer);
+	port->abandon(NULL);
+	EXPECT_INT(s3_files(w), 0);
+	/* the bucket goes before the end */
+	ASSERT_INT(port->create(port->self, &a, &at, NULL, &writer, &fault), 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT_INT(port->write(writer, str_of(bytes, sizeof bytes)), 0);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("DELETE /abc"), STR_NULL, STR_NULL).status, 204);
+	EXPECT_INT(port->finish(writer, &a, &info, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchBucket"));
+	EXPECT_STR(fault.detail, STR("abc"));
+	EXPECT_INT(s3_files(w), 0);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	EXPECT_INT(port->create(port->self, &a, &at, &put_encrypted, &writer, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("NotImplemented"));
+	at.expected_owner = STR("111111111111");
+	EXPECT_INT(port->create(port->self, &a, &at, NULL, &writer, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("AccessDenied"));
+	arena_done(&a);
+}
+
+TEST(s3_port, unfinished_writes_leave_nothing)
+{
+	s3_run(2, unfinished);
+}
+
+/* Operations from inside, without HTTP: a body is the input's member. */
+static void calls(struct s3_world *w)
+{
+	const struct port_call *port = w->ports.call;
+	const struct value *out;
+	struct fault fault;
+	struct arena a;
+	struct value *in;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	in = port->input(port->self, &a, "s3", "PutObject");
+	value_put_str(in, "Bucket", STR("abc"));
+	value_put_str(in, "Key", STR("k"));
+	value_put_str(in, "Body", STR("from inside"));
+	ASSERT_INT(port->call(port->self, &a, "s3", "PutObject", &root, STR("us-east-1"), in, &out,
+			   &fault),
+		0);
+	EXPECT_STR(s3_send(w, &a, STR("test"), STR("GET /abc/k"), STR_NULL, STR_NULL).body,
+		STR("from inside"));
+	in = port->input(port->self, &a, "s3", "GetObject");
+	value_put_str(in, "Bucket", STR("abc"));
+	value_put_str(in, "Key", STR("k"));
+	value_put_str(in, "Range", STR("bytes=5-"));
+	ASSERT_INT(port->call(port->self, &a, "s3", "GetObject", &root, STR("us-east-1"), in, &out,
+			   &fault),
+		0);
+	EXPECT_STR(value_str(out, "Body"), STR("inside"));
+	value_put_str(in, "Key", STR("none"));
+	EXPECT_INT(port->call(port->self, &a, "s3", "GetObject", &root, STR("us-east-1"), in, &out,
+			   &fault),
+		ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchKey"));
+	arena_done(&a);
+}
+
+TEST(s3_port, calls_from_inside)
+{
+	s3_run(5, calls);
+}
+
+static void policies(struct s3_world *w)
+{
+	const struct port_objects *port = w->ports.objects;
+	static const char text[] =
+		"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":["
+		"\"s3:GetObject\",\"s3:PutObject\"],\"Resource\":\"arn:aws:s3:::abc/open/*\"}]}";
+	const struct policy *list[1];
+	struct principal alice = {.kind = PRINCIPAL_USER,
+		.account = root.account,
+		.arn = STR("arn:aws:iam::000000000000:user/alice"),
+		.name = STR("alice"),
+		.policies = list,
+		.policy_count = 1};
+	struct principal other = root;
+	struct object_address at = address(&alice, STR("open/k"));
+	struct object_entry *entries;
+	struct object_reader *reader;
+	struct policy *policy;
+	struct object_info info;
+	struct fault fault;
+	struct arena a;
+	str message;
+
+	arena_init(&a, SIZE_MAX);
+	ASSERT(policy_parse(&a, str_c(text), POLICY_IDENTITY, &policy, &message) >= 0);
+	list[0] = policy;
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	EXPECT_INT(put(w, &a, &alice, STR("open/k"), STR("1"), &fault), 0);
+	EXPECT_INT(put(w, &a, &alice, STR("closed/k"), STR("1"), &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("AccessDenied"));
+	EXPECT_INT(put(w, &a, &root, STR("closed/k"), STR("1"), &fault), 0);
+	ASSERT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), 0);
+	port->close(reader);
+	/* who may not list is not told that a key is not there */
+	at.key = STR("open/none");
+	EXPECT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("AccessDenied"));
+	at.key = STR("closed/k");
+	EXPECT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("AccessDenied"));
+	at.key = STR("");
+	EXPECT_INT(port->list(port->self, &a, &at, STR_NULL, 10, &entries, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("AccessDenied"));
+	/* another account's root has no bucket here */
+	other.account = STR("111111111111");
+	at = address(&other, STR("open/k"));
+	EXPECT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), ERR_FAULT);
+	EXPECT_STR(str_c(fault.kind->code), STR("AccessDenied"));
+	arena_done(&a);
+}
+
+TEST(s3_port, policies_are_asked)
+{
+	s3_run(3, policies);
+}
+
+/* When a commit fails, its body is nobody's and goes, or is found by the sweep of the next run. */
+static void failing_store(struct s3_world *w)
+{
+	struct kv_fault_options faults = {.seed = 5, .no_delay = true, .conflict_per_mille = 500};
+	struct arena a;
+	char bytes[50000] = {2};
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	kv_fault_set(w->kv, &faults);
+	for (int i = 0; i < 20; i++) /* conflicts are tried again */
+		EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc/k"), STR_NULL,
+				   str_of(bytes, sizeof bytes))
+				   .status,
+			200);
+	EXPECT_INT(s3_files(w), 1);
+	faults.conflict_per_mille = 1000;
+	kv_fault_set(w->kv, &faults);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc/other"), STR_NULL,
+			   str_of(bytes, sizeof bytes))
+			   .status,
+		409);
+	EXPECT_INT(s3_files(w), 1);
+	faults.conflict_per_mille = 0;
+	kv_fault_set(w->kv, &faults);
+	EXPECT_INT(
+		s3_send(w, &a, STR("test"), STR("GET /abc/other"), STR_NULL, STR_NULL).status, 404);
+	EXPECT(str_eq(s3_send(w, &a, STR("test"), STR("GET /abc/k"), STR_NULL, STR_NULL).body,
+		str_of(bytes, sizeof bytes)));
+	arena_done(&a);
+}
+
+TEST(s3_port, failing_commits_leave_nothing)
+{
+	s3_run(4, failing_store);
+}
