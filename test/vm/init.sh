@@ -11,6 +11,7 @@ mount -t devpts devpts /dev/pts
 chmod 1777 /tmp # on the disk: tmpfs has user attributes, which layers of images need, only since 6.6
 mount -t tmpfs -o mode=755,size=64m tmpfs /run
 exec </dev/null >/dev/ttyS0 2>&1
+dmesg -n 1 # the kernel's words would get into our lines
 ip link set lo up
 hostname vm
 modprobe overlay
