@@ -22,7 +22,12 @@ final class Context {
     }
 
     Object proxy(ClassLoader loader, Class<?> type) {
-        return Proxy.newProxyInstance(loader, new Class<?>[] {type}, this::context);
+        return Proxy.newProxyInstance(loader, new Class<?>[] {type}, new InvocationHandler() {
+            @Override
+            public Object invoke(Object self, Method m, Object[] arguments) {
+                return context(self, m, arguments);
+            }
+        });
     }
 
     private static Object plain(Object proxy, Method m, Object[] arguments) {
@@ -51,7 +56,12 @@ final class Context {
             case "getClientContext": return header("client-context") == null ? null
                 : of(proxy, m, json("client-context"));
             case "getLogger": return Proxy.newProxyInstance(proxy.getClass().getClassLoader(),
-                new Class<?>[] {m.getReturnType()}, this::logger);
+                new Class<?>[] {m.getReturnType()}, new InvocationHandler() {
+                    @Override
+                    public Object invoke(Object self, Method of, Object[] given) {
+                        return logger(self, of, given);
+                    }
+                });
             default: return plain(proxy, m, arguments);
         }
     }

@@ -144,12 +144,13 @@ public final class Runtime {
     // ---- the function ----
 
     private static void addArchives(List<URL> urls, String folder) throws IOException {
-        File[] files = new File(folder).listFiles((at, name) -> name.endsWith(".jar"));
+        File[] files = new File(folder).listFiles();
         if (files == null)
             return;
         Arrays.sort(files);
         for (File f : files)
-            urls.add(f.toURI().toURL());
+            if (f.getName().endsWith(".jar"))
+                urls.add(f.toURI().toURL());
     }
 
     private static ClassLoader loader(String root) throws IOException {

@@ -46,11 +46,12 @@ module CirrusRuntime
     end
 
     # How an error that ends an invocation is shown.
-    def error(what, report, request_id)
+    def error(what, report, context = nil)
       return write("#{what}\n#{JSON.generate(report)}\n") unless @json
 
       record = { timestamp: Time.now.utc.strftime('%Y-%m-%dT%H:%M:%S.%LZ'), level: 'ERROR', message: what }
-      record[:requestId] = request_id if request_id
+      record[:requestId] = context.aws_request_id if context
+      record[:tenantId] = context.tenant_id if context&.tenant_id
       write("#{JSON.generate(record.merge(report))}\n")
     end
   end
@@ -213,7 +214,7 @@ module CirrusRuntime
       request = api.post("invocation/#{id}/response", serialize(handler.call(event, context)))
     rescue StandardError, ScriptError, SystemStackError, NoMemoryError => e
       report = report_of(e, 'Function')
-      log.error('Error raised from handler method', report, id)
+      log.error('Error raised from handler method', report, context)
       request = api.error_request("invocation/#{id}/error", report)
     end
     $stdout.flush
@@ -246,7 +247,7 @@ module CirrusRuntime
       handler = FunctionHandler.new(ENV.fetch('_HANDLER'), root)
     rescue StandardError, ScriptError => e
       report = report_of(e, 'Init')
-      log.error('Init error when loading handler', report, nil)
+      log.error('Init error when loading handler', report)
       api.send(api.error_request('init/error', report))
       api.receive
       exit(1)

@@ -243,7 +243,9 @@ static int do_replace(struct file_job *j)
 	fd = open(j->other, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, j->mode);
 	if (fd < 0)
 		return rc_from_errno(errno);
-	rc = write_all(fd, j->bytes, 0);
+	rc = result(fchmod(fd, j->mode)); /* whatever the umask took away */
+	if (rc == 0)
+		rc = write_all(fd, j->bytes, 0);
 	if (rc == 0)
 		rc = result(fsync(fd));
 	if (close(fd) < 0 && rc == 0)

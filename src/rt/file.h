@@ -40,7 +40,8 @@ must_use mayyield int rt_file_remove_folder(str path);
 must_use mayyield int rt_file_list(str path, size_t max, struct arena *arena, str **ret_names);
 /* A whole file of at most `max` bytes (ERR_TOO_LARGE), in the arena. */
 must_use mayyield int rt_file_read_all(str path, size_t max, struct arena *arena, str *ret_bytes);
-/* Replaces a file at once: written beside it, synced, renamed, the folder synced. */
+/* Replaces a file at once: written beside it, synced, renamed, the folder synced. It has exactly
+ * this mode. */
 must_use mayyield int rt_file_replace(str path, str bytes, unsigned mode);
 
 #endif

@@ -71,7 +71,7 @@ struct launcher {
 	uint8_t *slots;       /* taken host uids */
 	int64_t refill_at_ms; /* 0: not due */
 	bool archives_loaded; /* or found to be missing */
-	bool greeted, ending;
+	bool greeted, ending, broken;
 	struct wire_spec spec;
 	char message[WIRE_MAX];
 };

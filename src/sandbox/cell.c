@@ -84,6 +84,16 @@ static void loopback_up(void)
 	must(ioctl(fd, SIOCSIFFLAGS, &request), "bring the loopback up");
 }
 
+/* The janitor has put the link into our namespace already. */
+static void join_network(const struct cell *c, uint32_t address)
+{
+	const char *step = "";
+	int rc = network_join(&c->context->network, address, &step);
+
+	if (rc < 0)
+		fail(step, -rc);
+}
+
 static int listen_on(const struct sandbox_listen *what)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
@@ -150,6 +160,7 @@ static void prepare(struct cell *c)
 	must(unshare(CLONE_NEWCGROUP), "new cgroup namespace");
 	must(sethostname("localhost", 9), "set the host name");
 	loopback_up();
+	join_network(c, (uint32_t)head.id);
 	mount_proc();
 	for (unsigned i = 0; i < options->listen_count; i++)
 		fds[1 + i] = listen_on(&options->listens[i]);

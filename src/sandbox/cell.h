@@ -4,9 +4,10 @@
  * lock.
  *
  * Life: cloned into fresh namespaces -> put into its control groups -> prepares (/proc, loopback,
- * listening sockets) -> waits -> WIRE_GO: builds the root, drops everything -> runs the runtime,
- * reaps orphans, forwards signals -> reports the runtime's status and ends, which ends the
- * namespace. At the end of file of its gate, and at the launcher's death, it dies.
+ * the link that the janitor gave it, listening sockets) -> waits -> WIRE_GO: builds the root, drops
+ * everything -> runs the runtime, reaps orphans, forwards signals -> reports the runtime's status
+ * and ends, which ends the namespace. At the end of file of its gate, and at the launcher's death,
+ * it dies.
  */
 #ifndef SANDBOX_CELL_H
 #define SANDBOX_CELL_H
@@ -14,12 +15,14 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/filter.h"
 #include "sandbox/launcher.h"
+#include "sandbox/network.h"
 
 /* What launcher, janitor and cells have in common; built before the first fork, constant after. */
 struct cell_context {
 	struct launcher_options options;
 	struct cgroups cgroups;
 	struct filter filter;
+	struct network network;
 	bool rootless;
 	bool user_namespace; /* each container gets one */
 };

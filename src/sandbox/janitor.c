@@ -1,4 +1,6 @@
 /*
+ * Lives in the network namespace of the router, where there is one: links of cells begin there.
+ *
  * Prepares and destroys, one thing at a time: the launcher asks for cells (WIRE_MAKE) before it
  * needs them, names groups to be removed (WIRE_REMOVE), and those whose processes were killed and
  * may be frozen (WIRE_THAW). A group whose last process is not quite gone is tried again each
@@ -30,6 +32,7 @@ struct janitor {
 	const struct cell_context *context;
 	int fd;
 	uint64_t next_cell;
+	uint32_t next_address; /* network_attach() */
 	unsigned wanted;
 	struct list removals;
 };
@@ -46,11 +49,19 @@ static void report_trouble(const struct janitor *j, const char *step, int err)
 	(void)!sys_send(j->fd, &out, sizeof out.head + n, NULL, 0, 0);
 }
 
-static int attach(const struct janitor *j, uint64_t cell, pid_t pid, int gate)
+static int attach(struct janitor *j, uint64_t cell, pid_t pid, int gate, const char **ret_step)
 {
 	struct wire_head go = {.kind = WIRE_ATTACHED};
-	int rc = cgroups_attach(&j->context->cgroups, cell, pid);
+	uint32_t address = 0;
+	int rc;
 
+	*ret_step = "move into a control group";
+	rc = cgroups_attach(&j->context->cgroups, cell, pid);
+	if (rc < 0)
+		return rc;
+	*ret_step = "make a network link";
+	rc = network_attach(&j->context->network, pid, &j->next_address, &address);
+	go.id = address;
 	return rc < 0 ? rc : sys_send(gate, &go, sizeof go, NULL, 0, 0);
 }
 
@@ -78,8 +89,7 @@ static int make_cell(struct janitor *j, uint64_t cell, const char **ret_step)
 	rc = pid < 0 ? -errno : 0;
 	close(pair[1]);
 	if (rc == 0) {
-		*ret_step = "move into a control group";
-		rc = attach(j, cell, (pid_t)pid, pair[0]);
+		rc = attach(j, cell, (pid_t)pid, pair[0], ret_step);
 		if (rc < 0)
 			kill((pid_t)pid, SIGKILL); /* the launcher reaps it */
 	}
@@ -160,6 +170,9 @@ void janitor_main(const struct cell_context *context, int fd)
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
 
 	prctl(PR_SET_NAME, "cirrus-janitor", 0, 0, 0);
+	/* The launcher sees the end of our connection. */
+	if (network_enter(&context->network) < 0)
+		_exit(1);
 	list_init(&j.removals);
 	for (;;) {
 		int timeout = j.wanted ? 0 : list_empty(&j.removals) ? -1 : RETRY_MS;

@@ -85,17 +85,27 @@ static void greet(struct launcher *l, int rc, const char *text)
 
 	l->greeted = true;
 	snprintf(hello.info.text, sizeof hello.info.text, "%s", text);
+	if (rc == 0)
+		network_describe(
+			&l->context.network, hello.info.network, sizeof hello.info.network);
 	launcher_tell(l, (struct wire_head){WIRE_HELLO, rc, 0}, &hello, sizeof hello, NULL, 0);
 }
 
 /* --- cells ---------------------------------------------------------------------------------- */
+
+/* The janitor is gone: the supervisor starts all of us anew, unless we never worked here. */
+static void lose_janitor(struct launcher *l)
+{
+	l->broken |= l->greeted && !l->ending;
+	l->ending = true;
+}
 
 static void ask_janitor(struct launcher *l, enum wire_kind kind, int32_t value, uint64_t id)
 {
 	struct wire_head head = {kind, value, id};
 
 	if (sys_send(l->janitor, &head, sizeof head, NULL, 0, 0) < 0)
-		l->ending = true;
+		lose_janitor(l);
 }
 
 static void make_cells(struct launcher *l, unsigned wanted)
@@ -417,7 +427,7 @@ static void janitor_message(struct launcher *l)
 	if (n == -EAGAIN)
 		return;
 	if (n < (ssize_t)sizeof in.head) {
-		l->ending = true; /* the supervisor starts all of us anew */
+		lose_janitor(l);
 	} else if (in.head.kind == WIRE_CELL && fd_count == 2) {
 		add_cell(l, &in.head, fds);
 	} else if (in.head.kind == WIRE_TROUBLE) {
@@ -609,7 +619,8 @@ noreturn_fn static void finish(struct launcher *l)
 	shutdown(l->janitor, SHUT_WR);
 	if (poll(&wait, 1, END_WAIT_MS) > 0)
 		waitpid(l->janitor_pid, NULL, 0);
-	_exit(0);
+	network_close(&l->context.network);
+	_exit(l->broken ? LAUNCHER_EXIT_BROKEN : 0);
 }
 
 static int timeout(const struct launcher *l, bool watchdog)
@@ -747,7 +758,8 @@ static int set_up(struct launcher *l, struct sandbox_error *error)
 	if (l->context.rootless && enter_user_namespace(error) < 0)
 		return -1;
 	l->context.user_namespace = l->context.rootless || can_nest_user_namespaces();
-	if (root_build(&l->context.options, error) < 0)
+	if (root_build(&l->context.options, error) < 0 ||
+		network_open(&l->context.network, &l->context.options.network, error) < 0)
 		return -1;
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll < 0 || open_folders(l) < 0 || start_janitor(l) < 0 ||
@@ -780,6 +792,7 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	l->context.options = *options;
+	l->context.network.router = -1;
 	l->client = client;
 	list_init(&l->preparing);
 	list_init(&l->ready);
@@ -795,6 +808,7 @@ noreturn_fn static void launcher_main(const struct launcher_options *options, in
 	l->slots = mem_zero(l->context.options.containers_max + 1);
 	if (set_up(l, &error) < 0) {
 		greet(l, ERR_UNSUPPORTED, error.text);
+		network_close(&l->context.network);
 		_exit(1);
 	}
 	/* One shows that all is there; the others would only delay it, and with it the server's

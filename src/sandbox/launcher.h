@@ -12,6 +12,9 @@
  *
  * As an ordinary user everything is made inside a user namespace; control groups then only where
  * they were delegated (v2), else rlimits and a watchdog stand in. Linux 5.14 or newer.
+ *
+ * Where a network was asked for (sandbox/network.h) the launcher makes it at its start, the janitor
+ * gives each cell a link, and the launcher's end takes all of it away.
  */
 #ifndef SANDBOX_LAUNCHER_H
 #define SANDBOX_LAUNCHER_H
@@ -25,6 +28,33 @@ struct sandbox_listen {
 	bool udp;
 };
 
+/* What an instance reaches beside its own loopback (sandbox/network.h). */
+enum sandbox_reach {
+	SANDBOX_REACH_NONE,
+	SANDBOX_REACH_OUTSIDE, /* what the host reaches, but not the host itself */
+	SANDBOX_REACH_HOST,    /* the host, too; its loopback at the range's address 1 */
+};
+
+enum {
+	SANDBOX_RANGE_PREFIX_MIN = 8,
+	SANDBOX_RANGE_PREFIX_MAX = 24,
+	SANDBOX_RANGE_HOST = 1,   /* addresses in the range, by number: the host's */
+	SANDBOX_RANGE_ROUTER = 2, /* the way out of an instance */
+	SANDBOX_RANGE_FIRST = 4,  /* instances have this one and those behind it */
+};
+
+struct sandbox_network {
+	enum sandbox_reach reach;
+	uint32_t range; /* IPv4, in machine order; its last bits are 0 */
+	unsigned prefix;
+};
+
+/* How many instances have an address in it. */
+static inline uint32_t sandbox_range_instances(unsigned prefix)
+{
+	return (1u << (32 - prefix)) - SANDBOX_RANGE_FIRST - 1;
+}
+
 struct launcher_options {
 	const char *data_folder;          /* absolute; what SANDBOX_FROM_DATA is relative to */
 	const char *const *runtime_roots; /* absolute folders, NULL at the end; may be NULL */
@@ -35,8 +65,14 @@ struct launcher_options {
 	/* root: every container has a host uid (and gid) of its own from this range; 0: 0x70000000
 	 */
 	uint32_t uid_first;
-	bool rootless; /* root: tests the rootless way, as uid_first */
+	bool rootless;                  /* root: tests the rootless way, as uid_first */
+	struct sandbox_network network; /* root only */
 };
+
+/* Its exit status when it has lost its janitor, after it had begun to work: it is to be started
+ * anew.
+ */
+enum { LAUNCHER_EXIT_BROKEN = 3 };
 
 /*
  * Forks the launcher. Call while single-threaded. `ret_fd` (close-on-exec) is for sandbox_open(),

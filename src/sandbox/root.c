@@ -63,7 +63,7 @@ static const struct {
 		   "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
 	{"group", "root:x:0:\nsbx_user1051:x:993:\nnogroup:x:65534:\n"},
 	{"hosts", "127.0.0.1 localhost sandbox.localdomain sandbox\n"},
-	{"resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n"},
+	{"resolv.conf", "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"},
 	{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"
 			  "protocols: files\n"},
 	{"host.conf", "multi on\n"},

@@ -7,8 +7,9 @@
  * seccomp filter and resource limits. Inside there are always: /usr and the loader's files (the
  * host's, read-only), /tmp (private, writable), /dev (null, zero, full, random, urandom), /proc
  * (masked, own processes only), and what the description mounts. The uid inside is SANDBOX_UID.
- * There is no network but loopback; the ports of launcher_options.listens are open on it before the
- * first instruction of the runtime, and their listening sockets are the worker's.
+ * There is no network but loopback, unless launcher_options.network says otherwise; the ports of
+ * launcher_options.listens are open on it before the first instruction of the runtime, and their
+ * listening sockets are the worker's.
  *
  * Two ways to a running function:
  *   sandbox_start(spec)                          everything at once
@@ -151,7 +152,8 @@ struct sandbox_info {
 	bool rootless;
 	bool memory, cpu, pids, freezer; /* by control group; else by rlimits and a watchdog */
 	unsigned listen_count;
-	char text[SANDBOX_TEXT_MAX]; /* one line for the log */
+	char text[SANDBOX_TEXT_MAX];    /* one line for the log */
+	char network[SANDBOX_TEXT_MAX]; /* what instances reach, and what was changed on the host */
 };
 
 /*

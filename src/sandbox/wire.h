@@ -37,7 +37,7 @@ enum wire_kind {
 	WIRE_CELL,    /* id: the cell; value: pid; descriptors: pidfd, gate */
 	WIRE_TROUBLE, /* value: errno; body: text */
 	/* launcher to cell */
-	WIRE_ATTACHED, /* the cell is in its control groups */
+	WIRE_ATTACHED, /* the cell is in its control groups; id: its address, 0 without a network */
 	WIRE_GO,       /* value: host uid; body: spec; descriptors: root, mounts, pipes */
 	/* cell to launcher */
 	WIRE_READY,  /* descriptors: mount namespace, listeners */

@@ -7,6 +7,8 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/rc.h"
+#include "sandbox/network.h"
+#include "server/lambda_network.h"
 #include "server/options.h"
 #include "server/runtimes.h"
 
@@ -233,6 +235,31 @@ static struct finding memory(struct arena *a)
 		"functions have at least 128 MB each: free some memory"};
 }
 
+/* What --lambda-network=nat and host need: tried in a namespace that ends with the try. */
+static struct finding network(struct arena *a, const struct options *o)
+{
+	struct finding f = {.name = "functions' network",
+		.remedy =
+			"only --lambda-network=nat and host need it: run cirrus as root, on a "
+			"kernel "
+			"with veth and nf_tables (nft_fib_ipv4, nft_reject_ipv4, nft_ct, nft_nat, "
+			"nft_masq)"};
+	struct sandbox_network n;
+	struct sandbox_error error = {""};
+
+	if (lambda_network(o, a, &n, &f.detail) < 0)
+		return f;
+	if (n.reach == SANDBOX_REACH_NONE)
+		n.reach = SANDBOX_REACH_HOST;
+	if (geteuid() != 0) {
+		f.detail = STR("not as an ordinary user");
+		return f;
+	}
+	f.ok = network_check(&n, &error) == 0;
+	f.detail = f.ok ? STR("nat and host can be had") : arena_str(a, str_c(error.text));
+	return f;
+}
+
 /* ---- programs ---- */
 
 /* The first line that it says, within VERSION_MS; empty when it says nothing. */
@@ -349,6 +376,7 @@ static bool report(struct arena *a, const struct options *o, bool json)
 		tried(a, "overlay", try_overlay, false,
 			"load the module overlay, or use at most one layer in a function"),
 		control_groups(a),
+		network(a, o),
 		memory(a),
 		runtime(a, "nodejs", runtimes_node(o),
 			"install nodejs, or name it with --runtime-node"),

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/rc.h"
 #include "server/doctor.h"
+#include "server/lambda_network.h"
 #include "server/options.h"
 #include "server/runtimes.h"
 #include "server/status.h"
@@ -70,7 +71,8 @@ static int serve(struct arena *arena, char **argv)
 	}
 	if (options_parse(arena, (const char *const *)argv, (const char *const *)environ, &options,
 		    &message) < 0 ||
-		runtimes_check(&options, &message) < 0) {
+		runtimes_check(&options, &message) < 0 ||
+		lambda_network_check(&options, arena, &message) < 0) {
 		fprintf(stderr, "cirrus serve: %.*s\n", STR_ARG(message));
 		return 2;
 	}

@@ -98,14 +98,6 @@ int runtimes_check(const struct options *options, str *ret_message)
 		{options->runtime_java, STR_INIT("--runtime-java" NOT_BELOW)},
 	};
 
-	if (!str_eq(str_c(options->lambda_network), STR("none"))) {
-		*ret_message =
-			STR("--lambda-network: nat and host cannot be had. A function in the "
-			    "host's network would reach this server's own listener, where "
-			    "it is trusted as this machine's user is, and for nat there is "
-			    "no bridge yet; none is the default");
-		return ERR_UNSUPPORTED;
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(chosen); i++) {
 		if (!*chosen[i].path)
 			continue;

@@ -14,8 +14,8 @@
 must_use int runtimes_install(const char *data_folder);
 
 /*
- * Can containers have what was chosen for them: interpreters (they see the host's /usr) and a
- * network? ERR_INVALID or ERR_UNSUPPORTED and *ret_message otherwise.
+ * Can containers have the interpreters that were chosen for them (they see the host's /usr)?
+ * ERR_INVALID and *ret_message otherwise.
  */
 must_use int runtimes_check(const struct options *options, str *ret_message);
 

@@ -13,6 +13,7 @@
 #include "rt/stream.h"
 #include "sandbox/launcher.h"
 #include "sandbox/sandbox.h"
+#include "server/lambda_network.h"
 #include "server/metrics.h"
 #include "server/runtimes.h"
 #include "server/worker.h"
@@ -66,7 +67,8 @@ static str endpoint_suffix(struct services *s)
 static int new_lambda(struct services *s)
 {
 	const struct services_options *o = &s->options;
-	str suffix = endpoint_suffix(s);
+	str suffix = endpoint_suffix(s), message;
+	struct sandbox_network network;
 	struct lambda_options options = {
 		.data_folder = o->data_folder,
 		.node = runtimes_node(o->options),
@@ -84,8 +86,14 @@ static int new_lambda(struct services *s)
 		.url_key = o->url_key,
 		.front = o->front,
 		.front_arg = o->front_arg,
+		.host_suffixes = o->options->host_suffix.item,
+		.host_suffix_count = o->options->host_suffix.n,
 	};
 
+	TRY(lambda_network(o->options, &s->arena, &network, &message));
+	options.resolve_others = network.reach != SANDBOX_REACH_NONE;
+	if (network.reach == SANDBOX_REACH_HOST)
+		options.host_address = network.range + SANDBOX_RANGE_HOST;
 	return lambda_service_new(&options, s->rt, o->ports, &s->lambda);
 }
 
@@ -170,7 +178,8 @@ static void open_sandbox(void *arg)
 		rc = sandbox_open(s->launcher_fd, rt_after_ms(SANDBOX_OPEN_MS), &s->sandbox, &info,
 			&s->sandbox_error);
 	if (rc == 0)
-		log_info("sandbox", "functions can run", "%s", info.text);
+		log_info(
+			"sandbox", "functions can run", "%s; network: %s", info.text, info.network);
 	else
 		log_warn("sandbox", "functions cannot run on this machine", "why=%s",
 			s->sandbox_error.text);
@@ -224,6 +233,7 @@ void services_render(const struct services *s, struct buf *out)
 	GAUGE("instances_busy", "Instances that run an invocation.", f.instances_busy);
 	GAUGE("pool_ready", "Pre-booted containers that wait for a function.", f.pool_ready);
 	GAUGE("events_waiting", "Asynchronous events that are not through.", f.events_waiting);
+	GAUGE("snapshot_bytes", "Size of all snapshots, which has a maximum.", f.snapshot_bytes);
 	COUNTER("invocations_total", "Invocations.", f.invocations);
 	COUNTER("errors_total", "Invocations that ended in an error.", f.errors);
 	COUNTER("throttles_total", "Invocations that were throttled.", f.throttles);

@@ -15,7 +15,11 @@ struct rt;
 struct services;
 
 /* What listens inside every container, in the order of launcher_options.listens. */
-enum { SERVICES_PORT_RUNTIME_API = 9001, SERVICES_PORT_ENDPOINT = 4566 };
+enum {
+	SERVICES_PORT_RUNTIME_API = 9001,
+	SERVICES_PORT_ENDPOINT = 4566,
+	SERVICES_PORT_RESOLVER = 53 /* UDP; and TCP where functions have a network */
+};
 
 enum { SERVICES_INSTANCES_MAX = 4000, SERVICES_CONTAINERS_SPARE = 100 };
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/rc.h"
 #include "rt/stream.h"
+#include "sandbox/launcher.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -240,6 +241,11 @@ static pid_t start_worker(struct supervised *s, int (*worker)(const struct super
 	exit(worker(s));
 }
 
+static bool crashed(int launcher_status)
+{
+	return WIFSIGNALED(launcher_status) || WEXITSTATUS(launcher_status) == LAUNCHER_EXIT_BROKEN;
+}
+
 /* What became of the children that have ended; true once both are gone. */
 static bool reap(pid_t *worker, pid_t *launcher, bool stopping, int *status)
 {
@@ -253,9 +259,9 @@ static bool reap(pid_t *worker, pid_t *launcher, bool stopping, int *status)
 		} else if (child == *launcher) {
 			*launcher = 0;
 			/* One that found its work forbidden here ends by itself; the rest works. */
-			if (*worker && !stopping && WIFSIGNALED(child_status)) {
-				log_error("supervisor", "the launcher crashed", "signal=%d",
-					WTERMSIG(child_status));
+			if (*worker && !stopping && crashed(child_status)) {
+				log_error("supervisor", "the launcher crashed", "status=%d",
+					child_status);
 				kill(*worker, SIGKILL);
 			}
 		}

@@ -16,6 +16,7 @@
 #include "rt/rt.h"
 #include "sandbox/launcher.h"
 #include "server/confine.h"
+#include "server/lambda_network.h"
 #include "server/node.h"
 #include "server/services.h"
 
@@ -274,10 +275,20 @@ int worker_start_launcher(const struct supervised *s, pid_t *ret_pid, int *ret_f
 {
 	struct launcher_options options = {
 		.data_folder = s->data_folder,
-		.listens = {{.port = SERVICES_PORT_RUNTIME_API}, {.port = SERVICES_PORT_ENDPOINT}},
-		.listen_count = 2,
+		.listens = {{.port = SERVICES_PORT_RUNTIME_API}, {.port = SERVICES_PORT_ENDPOINT},
+			{.port = SERVICES_PORT_RESOLVER, .udp = true},
+			{.port = SERVICES_PORT_RESOLVER}},
+		.listen_count = 4,
 		.containers_max = services_instances(s->options) + SERVICES_CONTAINERS_SPARE,
 	};
+	struct arena arena cleanup(arena_done_p);
+	str message;
+
+	arena_init(&arena, 1 << 12);
+	check(lambda_network(s->options, &arena, &options.network, &message) == 0);
+	/* Nobody's answers are long enough for TCP there. */
+	if (options.network.reach == SANDBOX_REACH_NONE)
+		options.listen_count = 3;
 
 	return launcher_start(&options, ret_pid, ret_fd);
 }

@@ -673,6 +673,22 @@ def test_tenants(server):
         time.sleep(0.1)
     else:
         raise AssertionError(lines)
+    if not os.access("/usr/bin/ruby", os.X_OK):
+        print("        skipped: no ruby")
+        return
+    create(server, "r", durable=False, Runtime="ruby3.3", Handler="index.handler",
+           Code={"ZipFile": zip_of("index.rb", "def handler(event:, context:) = raise('by ' + context.tenant_id)")},
+           LoggingConfig={"LogFormat": "JSON"}, **isolated)
+    for tenant in ("blue", "green"):
+        expect(for_tenant(server, tenant, name="r")[2]["errorMessage"], "by " + tenant)
+    for _ in range(100):
+        lines = [json.loads(message) for message in log_lines(server, "r")]
+        found = {(x.get("tenantId"), x["errorMessage"]) for x in lines if "errorMessage" in x}
+        if {("blue", "by blue"), ("green", "by green")} <= found:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(lines)
     # What it cannot have.
     version = call(server, "POST", "/2015-03-31/functions/t/versions", {})[2]["Version"]
     for method, path, body in (

@@ -160,14 +160,24 @@ def test_fork_bomb(server):
     deploy(server, "bomb", MemorySize=1769, Timeout=4 * SLOW)
     title = f"bomb{os.getpid() % 1000000}"
     bomb = later(invoke, server, "bomb", "fork_bomb", title=title)
-    most = slowest = 0
+
+    def count():
+        most = 0
+        while bomb.is_alive():
+            most = max(most, len(named(title)))
+        return most
+    counted = later(count)  # beside: without control groups the bomb's end may come before the next answer
+    slowest = 0
     while bomb.is_alive():
         begun = time.monotonic()
         expect(result(server, "well", "well"), "well")
         slowest = max(slowest, time.monotonic() - begun)
-        most = max(most, len(named(title)))
-    if not 10 < most <= 1024 or slowest > 10 * SLOW:
-        raise AssertionError(f"{most} processes, {slowest} s")
+    counted.join()
+    most = counted.answer
+    # Where a watchdog stands in for control groups, memory for so many processes is more than it has.
+    by_watchdog = GROUPS["memory"] == "none" and bomb.answer[0] == "Runtime.OutOfMemory"
+    if not (10 < most <= 1024 or by_watchdog) or slowest > 10 * SLOW:
+        raise AssertionError(f"{most} processes, {slowest} s, {bomb.answer}")
     # What began it was told, or its time was over; either way its instance goes, and all with it.
     server.client("lambda").delete_function(FunctionName="bomb")
     comes_to(lambda: len(named(title)), 0, 30)
@@ -261,8 +271,9 @@ def test_network(server):
 
 
 def test_network_modes(server):
-    """Wider networks are refused by name, and nothing starts."""
-    for mode in ("nat", "host"):
+    """Wider networks (test_network.py attacks them) are refused by name where they would be unsafe, and nothing starts."""
+    refused = ("nat", "host") if os.geteuid() else ("host",)  # of everybody in open mode; of ordinary users
+    for mode in refused:
         done = subprocess.run([harness.BINARY, "serve", "--ephemeral", "--listen", "127.0.0.1:0", "--lambda-network", mode],
                               capture_output=True, text=True, timeout=60 * SLOW, check=False)
         expect((done.returncode, "--lambda-network: " in done.stderr, mode in done.stderr), (2, True, True))

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Functions in Java: classes and archives in a zip, handlers of all kinds, and their errors."""
 import base64
+import hashlib
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import time
 import zipfile
 
 import harness
-from harness import error_of, expect, main
+from harness import error_of, expect, main, own_server
 from test_lambda_run import ROLE, log_with
 
 SOURCES = os.path.join(harness.ROOT, "test", "e2e", "java")
@@ -121,6 +122,104 @@ def test_errors(server):
         error, got = call(functions, f"e{number}", event)
         expect((handler, error, got["errorType"]), (handler, "Unhandled", kind))
         assert not part or part in got["errorMessage"], (handler, got)
+
+
+def archive_files(server):
+    folder = os.path.join(server.folder, "data", "runtimes", "java")
+    return [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n.startswith("classes-")]
+
+
+def wait_archive(server, but=()):
+    """The one archive, when it is there whole."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        found = archive_files(server)
+        if len(found) == 1 and found[0] not in but and not found[0].endswith(".new"):
+            with open(found[0], "rb") as f:
+                if hashlib.sha256(f.read()).hexdigest() in found[0]:
+                    time.sleep(0.2)  # the worker takes note of it
+                    return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no archive: {archive_files(server)} {server.log()}")
+
+
+def machines(server):
+    """What each java process maps of archives of ours, and whether it was told of one."""
+    found = []
+    for pid in server.children():
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
+                words = f.read().split("\0")
+            with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+                maps = f.read()
+        except OSError:
+            continue
+        if words[0].endswith("java") and "cirrus.Runtime" in words:
+            found.append((any("SharedArchiveFile" in w for w in words), "/classes-" in maps))
+    return found
+
+
+def fresh(functions, name, **more):
+    """The next call needs a new instance."""
+    functions.update_function_configuration(FunctionName=name, **more)
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+
+
+@own_server
+def test_class_data(server):
+    """Cold starts map our runtime's classes; an archive that is damaged or does not fit does no harm."""
+    functions = create(server, "f", "app.Plain::text")
+    expect(call(functions, "f", "a"), (None, "a!"))
+    expect(machines(server), [(False, False)])  # it was not there yet
+    first = wait_archive(server)
+    os.stat(first)
+    expect(os.stat(first).st_mode & 0o777, 0o644)
+    fresh(functions, "f", Timeout=31)
+    expect(call(functions, "f", "a"), (None, "a!"))
+    expect(machines(server)[-1], (True, True))
+    # Who chooses the machine's class data has the last word.
+    fresh(functions, "f", Environment={"Variables": {"JAVA_TOOL_OPTIONS": "-Xshare:off"}})
+    expect(call(functions, "f", "a"), (None, "a!"))
+    assert (False, False) in machines(server), machines(server)
+    fresh(functions, "f", Environment={"Variables": {}})
+    server.stop()
+    # The next start finds it whole; or cut short, which a Java machine does not survive; or changed inside.
+    with open(first, "rb") as f:
+        good = f.read()
+    for bad in (None, good[:len(good) // 2], good[:40000] + bytes([good[40000] ^ 255]) + good[40001:]):
+        if bad is not None:
+            os.chmod(first, 0o644)
+            with open(first, "wb") as f:
+                f.write(bad)
+        written = os.stat(first).st_mtime_ns
+        server.start()
+        functions = server.client("lambda")
+        expect(call(functions, "f", "a"), (None, "a!"))
+        second = wait_archive(server)
+        expect(second == first and os.stat(second).st_mtime_ns == written, bad is None)
+        fresh(functions, "f", Timeout=32)
+        expect(call(functions, "f", "a"), (None, "a!"))
+        expect(machines(server)[-1], (True, True))
+        server.stop()
+        first = second
+    # Another program than it was made with: while the server runs the machine notices, and says nothing.
+    server.start()
+    functions = server.client("lambda")
+    expect(call(functions, "f", "a"), (None, "a!"))
+    wait_archive(server)
+    os.utime(os.path.join(server.folder, "data", "runtimes", "java", "runtime.jar"))
+    fresh(functions, "f", Timeout=33)
+    expect(call(functions, "f", "a"), (None, "a!"))
+    expect(machines(server)[-1], (True, False))
+    lines = [e["message"] for e in server.client("logs").filter_log_events(logGroupName="/aws/lambda/f")["events"]]
+    expect([m for m in lines if "cds" in m or "archive" in m], [])
+    # The next start makes another.
+    server.stop()
+    server.start()
+    functions = server.client("lambda")
+    expect(call(functions, "f", "a"), (None, "a!"))
+    third = wait_archive(server, but=[first])
+    assert third != first
 
 
 def test_refused(server):

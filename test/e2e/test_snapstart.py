@@ -3,7 +3,9 @@
 import base64
 import concurrent.futures
 import json
+import re
 import time
+import urllib.request
 
 from harness import error_of, expect, main, own_server
 from test_lambda_run import create
@@ -221,6 +223,35 @@ def test_hostile_images(server):
         else:
             expect(value, {"again": "403", "there": ["image"]})
             assert "the snapshot is not used" in lines, lines
+
+
+CUT_SHORT = r"""
+import os, socket
+if os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'] == 'snap-start' and not os.path.exists('/var/snapshot/image'):
+    s = socket.create_connection(('127.0.0.1', 9001))
+    s.sendall(b'POST /2018-06-01/runtime/restore/image HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n')
+    for _ in range(5):
+        s.sendall(bytes(1 << 20))
+    os._exit(1)
+def handler(event, context):
+    return 1
+"""
+
+
+def test_cut_short(server):
+    """What is not kept takes no room from the snapshots of others."""
+    def kept():
+        with urllib.request.urlopen(server.endpoint + "/_cirrus/metrics", timeout=10) as answer:
+            return int(re.search(r"^cirrus_lambda_snapshot_bytes (\d+)", answer.read().decode(), re.M).group(1))
+    functions, _ = publish(server, "good", "def handler(event, context):\n    return 1\n")
+    settled(functions, "good", "1")
+    before = kept()
+    assert before > 1 << 20, before
+    functions, _ = publish(server, "cut", CUT_SHORT)
+    settled(functions, "cut", "1")
+    expect(kept(), before)
+    functions.delete_function(FunctionName="good")
+    expect(kept(), 0)
 
 
 @own_server

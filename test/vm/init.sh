@@ -11,6 +11,7 @@ mount -t devpts devpts /dev/pts
 chmod 1777 /tmp # on the disk: tmpfs has user attributes, which layers of images need, only since 6.6
 mount -t tmpfs -o mode=755,size=64m tmpfs /run
 exec </dev/null >/dev/ttyS0 2>&1
+dmesg -n 1 # the kernel's words would get into our lines
 ip link set lo up
 hostname vm
 modprobe overlay
@@ -83,6 +84,10 @@ hostile_bare() {
 	as_user bare python3 test/e2e/test_hostile.py $only
 }
 
+network() {
+	python3 test/e2e/test_network.py $only
+}
+
 crash() (
 	shim=/src/build/release/crash-shim.so
 	export TMPDIR=/var/tmp
@@ -93,7 +98,7 @@ crash() (
 mount_groups "$(word cirrus.cgroups)"
 useradd --create-home --home-dir /tmp/user user
 cd /src || exit 1
-export CIRRUS_SLOW=10
+export CIRRUS_SLOW="$(word cirrus.slow)" # how much more time deadlines give
 echo "vm: $(uname -r), groups: $(grep -c . /proc/self/cgroup) lines, $(cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null)"
 for suite in $(word cirrus.suites | tr ',' ' '); do
 	# SUITE:NAME+NAME picks some of its tests.

@@ -11,6 +11,7 @@
 #include "services/lambda/extension.h"
 #include "services/lambda/image_boot.h"
 #include "services/lambda/instance.h"
+#include "services/lambda/java_archive.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/service.h"
 #include "services/lambda/snapshot.h"
@@ -169,19 +170,35 @@ static void choose_program(struct boot *b)
 		}
 }
 
-/* The heap's part of the function's memory, as its first argument. */
-static void choose_heap(struct boot *b)
+/* Does the function choose its machine's class data itself? The command line would win. */
+static bool shares_itself(const struct function *f)
+{
+	for (uint32_t k = 0; k < f->variable_count; k++)
+		if (str_eq(f->variables[k].name, STR("JAVA_TOOL_OPTIONS")) &&
+			(str_find_str(f->variables[k].value, STR("SharedArchiveFile")) >= 0 ||
+				str_find_str(f->variables[k].value, STR("-Xshare")) >= 0))
+			return true;
+	return false;
+}
+
+/* The first arguments of a Java machine: the heap's part of the function's memory, and what our
+ * runtime's classes are mapped from. */
+static void choose_machine(struct boot *b)
 {
 	const struct function *f = boot_function(b->instance);
-	str *argv = arena_new_array(b->arena, str, b->launch.argc + 1);
+	str *argv = arena_new_array(b->arena, str, b->launch.argc + 2), path;
+	unsigned n = 0;
 
 	if (f->runtime->family != RUNTIME_JAVA)
 		return;
-	argv[0] = b->launch.argv[0];
-	argv[1] = arena_printf(b->arena, "-Xmx%um", f->memory_mb * HEAP_PERCENT / 100);
-	memcpy(argv + 2, b->launch.argv + 1, (b->launch.argc - 1) * sizeof(str));
+	argv[n++] = b->launch.argv[0];
+	argv[n++] = arena_printf(b->arena, "-Xmx%um", f->memory_mb * HEAP_PERCENT / 100);
+	if (!shares_itself(f) &&
+		java_archive_path(b->instance->service->java_archive, b->arena, &path))
+		argv[n++] = ARENA_CONCAT(b->arena, STR("-XX:SharedArchiveFile="), path);
+	memcpy(argv + n, b->launch.argv + 1, (b->launch.argc - 1) * sizeof(str));
 	b->launch.argv = argv;
-	b->launch.argc++;
+	b->launch.argc += n - 1;
 }
 
 /* External extensions: the files of /opt/extensions, where later layers hide earlier ones. */
@@ -283,7 +300,7 @@ int boot_container(struct boot *b)
 		b->needs_exec = false;
 	}
 	b->launch = runtime_launch(s, b->arena, runtime);
-	choose_heap(b);
+	choose_machine(b);
 	if (!i->restored)
 		choose_program(b);
 	if (b->launch.mount)

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "http/http.h"
+#include "rt/datagram.h"
 #include "services/lambda/boot.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/figures.h"
@@ -22,6 +23,7 @@
 #include "services/lambda/outcome.h"
 #include "services/lambda/platform.h"
 #include "services/lambda/report.h"
+#include "services/lambda/resolver.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/service.h"
 #include "services/lambda/snapshot.h"
@@ -571,6 +573,8 @@ static void release(struct instance *i)
 	for (size_t k = 0; k < ARRAY_SIZE(i->listeners); k++)
 		if (i->listeners[k])
 			rt_listener_close(i->listeners[k]);
+	rt_datagrams_close(i->resolver);
+	i->resolver = NULL;
 	if (i->output)
 		rt_stream_close(i->output);
 	if (i->telemetry)
@@ -685,8 +689,14 @@ static void on_accept(struct rt_stream *stream, void *arg)
 	http_server_take(arg, stream);
 }
 
+static void on_accept_resolver(struct rt_stream *stream, void *arg)
+{
+	resolver_take(arg, stream);
+}
+
 /* Serves one of the container's listening sockets; requests carry the instance's number. */
-static int listen_inside(struct instance *i, enum lambda_listen which, struct http_server *server)
+static int listen_inside(struct instance *i, enum lambda_listen which, rt_accept_fn *fn, void *arg,
+	unsigned open_max)
 {
 	int fd = sandbox_take_listener(i->container, which);
 	struct rt_listen_options options = {
@@ -694,21 +704,39 @@ static int listen_inside(struct instance *i, enum lambda_listen which, struct ht
 		.fd_count = 1,
 		.one_loop = true,
 		.tag = (void *)(uintptr_t)i->number,
-		.on_accept = on_accept,
-		.arg = server,
+		.on_accept = fn,
+		.arg = arg,
 		.open_count = &i->connections[which],
-		.open_max = LAMBDA_CONNECTIONS_MAX,
+		.open_max = open_max,
 	};
 
 	return rt_listen(&options, &i->listeners[which]);
+}
+
+/* Names; what was opened inside depends on the network that there is. */
+static int resolve_inside(struct instance *i)
+{
+	struct resolver *r = i->service->resolver;
+	int fd = sandbox_take_listener(i->container, LAMBDA_LISTEN_RESOLVER);
+
+	if (fd < 0)
+		return 0;
+	TRY(resolver_serve(r, i, fd, &i->resolver));
+	if (!i->service->options.resolve_others)
+		return 0;
+	return listen_inside(i, LAMBDA_LISTEN_RESOLVER_STREAM, on_accept_resolver, r,
+		LAMBDA_RESOLVER_CONNECTIONS_MAX);
 }
 
 static int connect_container(struct boot *b)
 {
 	struct instance *i = b->instance;
 
-	TRY(listen_inside(i, LAMBDA_LISTEN_RUNTIME_API, i->service->runtime_server));
-	TRY(listen_inside(i, LAMBDA_LISTEN_ENDPOINT, i->service->endpoint_server));
+	TRY(listen_inside(i, LAMBDA_LISTEN_RUNTIME_API, on_accept, i->service->runtime_server,
+		LAMBDA_CONNECTIONS_MAX));
+	TRY(listen_inside(i, LAMBDA_LISTEN_ENDPOINT, on_accept, i->service->endpoint_server,
+		LAMBDA_CONNECTIONS_MAX));
+	TRY(resolve_inside(i));
 	TRY(adopt_pipe(i, 0, outcome_on_output, &i->output));
 	if (b->launch.pipe_count > 1)
 		TRY(adopt_pipe(i, 1, outcome_on_frames, &i->telemetry));

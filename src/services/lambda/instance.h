@@ -14,6 +14,7 @@
 #include "sandbox/sandbox.h"
 #include "services/lambda/extension.h"
 #include "services/lambda/instance_state.h"
+#include "services/lambda/lambda.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/trace.h"
 
@@ -65,9 +66,11 @@ struct instance {
 
 	struct sandbox_container *container;
 	struct code_pin *pin, *layers[FUNCTION_LAYERS_MAX];
-	struct code_pin **image;          /* of a container image: its layers */
-	struct rt_listener *listeners[2]; /* by enum lambda_listen */
-	unsigned *connections;            /* open ones, of the same */
+	struct code_pin **image;                       /* of a container image: its layers */
+	struct rt_listener *listeners[LAMBDA_LISTENS]; /* by enum lambda_listen; NULL: not there */
+	unsigned *connections;                         /* open ones, of the same */
+	struct rt_datagrams *resolver;
+	unsigned questions; /* of its resolver, that others are asked */
 	struct rt_stream *output, *telemetry, *extension_output;
 	struct log_feed *feed;
 	bool frozen, pooled, ending, container_ended, starting;

@@ -25,11 +25,13 @@ struct sandbox;
 
 /* The order in which launcher_options.listens must name the ports inside a container. */
 enum lambda_listen {
-	LAMBDA_LISTEN_RUNTIME_API, /* 9001 */
-	LAMBDA_LISTEN_ENDPOINT,    /* 4566 */
+	LAMBDA_LISTEN_RUNTIME_API,     /* 9001 */
+	LAMBDA_LISTEN_ENDPOINT,        /* 4566 */
+	LAMBDA_LISTEN_RESOLVER,        /* 53, UDP; it may end here */
+	LAMBDA_LISTEN_RESOLVER_STREAM, /* 53, TCP */
 	LAMBDA_LISTENS
 };
-enum { LAMBDA_PORT_RUNTIME_API = 9001, LAMBDA_PORT_ENDPOINT = 4566 };
+enum { LAMBDA_PORT_RUNTIME_API = 9001, LAMBDA_PORT_ENDPOINT = 4566, LAMBDA_PORT_RESOLVER = 53 };
 
 struct lambda_options {
 	/* Absolute path of the data folder; code is kept in its folder "lambda". The launcher's
@@ -57,7 +59,14 @@ struct lambda_options {
 	 * and is put aside at the second. After a kill of the whole server nothing counts.
 	 */
 	bool after_crash;
-	bool auth_strict; /* a role that IAM does not know is an error */
+	/* Further domains of cirrus, which a function's resolver answers with 127.0.0.1; borrowed.
+	 */
+	const char *const *host_suffixes;
+	unsigned host_suffix_count;
+	/* Functions have a network: their resolver passes on what it does not know. */
+	bool resolve_others;
+	uint32_t host_address; /* of the host inside, in machine order; 0: it cannot be reached */
+	bool auth_strict;      /* a role that IAM does not know is an error */
 	/* The key of download links (GetFunction); NULL: random, links end with the process. */
 	const uint8_t *url_key; /* 32 bytes */
 	/*
@@ -100,7 +109,8 @@ void lambda_service_free(struct lambda_service *s);
 /* Figures for /_cirrus/metrics; any thread. */
 struct lambda_figures {
 	uint64_t invocations, errors, throttles, cold_starts, pooled_starts, timeouts;
-	uint64_t instances, instances_busy, pool_ready, events_waiting, log_lines_dropped;
+	uint64_t instances, instances_busy, pool_ready, events_waiting, log_lines_dropped,
+		snapshot_bytes;
 };
 void lambda_service_figures(const struct lambda_service *s, struct lambda_figures *ret_figures);
 

@@ -12,6 +12,7 @@
 #include "rt/rt.h"
 #include "sandbox/sandbox.h"
 #include "services/lambda/environment.h"
+#include "services/lambda/java_archive.h"
 #include "services/lambda/service.h"
 #include "services/lambda/snapshot.h"
 
@@ -26,7 +27,7 @@ enum {
 	REFILL_MS = 50, /* after a take: the cold start that took it needs the processors first */
 	UNUSED_MS = 900000,
 	BOOT_MEMORY_MIB = 512,
-	ARGUMENTS_MAX = 9
+	ARGUMENTS_MAX = 11
 };
 
 struct stock {
@@ -89,6 +90,9 @@ struct runtime_launch runtime_launch(
 		argv[l.argc++] = STR("-XX:TieredStopAtLevel=1");
 		argv[l.argc++] = STR("-XX:-UsePerfData");
 		argv[l.argc++] = STR("-Xshare:auto");
+		/* An archive that does not fit any more is no matter of the function's log. */
+		argv[l.argc++] = STR("-Xlog:cds=off");
+		argv[l.argc++] = STR("-Xlog:cds+dynamic=off");
 		argv[l.argc++] = STR("--add-opens=java.base/java.io=ALL-UNNAMED");
 		argv[l.argc++] = STR("-cp");
 		argv[l.argc++] = STR("/var/runtime/runtime.jar");
@@ -145,6 +149,8 @@ static struct stock *stock_of(struct pool *p, const struct lambda_runtime *runti
 
 void pool_want(struct pool *p, const struct lambda_runtime *runtime)
 {
+	if (runtime->family == RUNTIME_JAVA)
+		java_archive_want(p->service->java_archive);
 	if (!p->target || !runtime_pools(runtime))
 		return;
 	pthread_mutex_lock(&p->lock);

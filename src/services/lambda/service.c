@@ -16,10 +16,12 @@
 #include "services/lambda/endpoint.h"
 #include "services/lambda/events.h"
 #include "services/lambda/figures.h"
+#include "services/lambda/java_archive.h"
 #include "services/lambda/layer.h"
 #include "services/lambda/mapping_control.h"
 #include "services/lambda/mapping_engine.h"
 #include "services/lambda/pool.h"
+#include "services/lambda/resolver.h"
 #include "services/lambda/runtime_api.h"
 #include "services/lambda/scheduler.h"
 #include "services/lambda/signing.h"
@@ -106,6 +108,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 		return rc;
 	}
 	s->pool = pool_new(s);
+	s->java_archive = java_archive_new(s);
 	s->quotas = quota_books_new(&(struct quota_options){
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
 	s->scheduler = scheduler_new(s);
@@ -113,6 +116,10 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->durables = durables_new(s);
 	s->mappings = mapping_control_engine(s);
 	s->credentials = credentials_new(ports);
+	s->resolver = resolver_new(&(struct resolver_options){.suffixes = options->host_suffixes,
+		.suffix_count = options->host_suffix_count,
+		.forward = options->resolve_others,
+		.host_address = options->host_address});
 	s->rows = (struct service){
 		.model = model_named(STR("lambda")),
 		.rows = rows,
@@ -145,6 +152,7 @@ void lambda_service_free(struct lambda_service *s)
 {
 	if (!s)
 		return;
+	resolver_free(s->resolver);
 	credentials_free(s->credentials);
 	mapping_engine_free(s->mappings);
 	durables_free(s->durables);
@@ -152,6 +160,7 @@ void lambda_service_free(struct lambda_service *s)
 	scheduler_free(s->scheduler);
 	quota_books_free(s->quotas);
 	pool_free(s->pool);
+	java_archive_free(s->java_archive);
 	snapshots_close(s->snapshots);
 	code_store_close(s->code);
 	mem_free((char *)s->options.data_folder);
@@ -256,6 +265,7 @@ void lambda_service_stop(struct lambda_service *s, int64_t deadline)
 	mapping_engine_stop(s->mappings, rt_after_ms(DRAIN_MS));
 	pool_stop(s->pool);
 	transitions_wait(s);
+	java_archive_stop(s->java_archive);
 	if (s->runtime_server)
 		(void)!http_server_drain(s->runtime_server, rt_after_ms(DRAIN_MS));
 	if (s->endpoint_server)
@@ -281,6 +291,7 @@ void lambda_service_figures(const struct lambda_service *s, struct lambda_figure
 		.pool_ready = pool_ready(s->pool),
 		.events_waiting = c->events_waiting,
 		.log_lines_dropped = c->log_lines_dropped,
+		.snapshot_bytes = snapshots_bytes(s->snapshots),
 	};
 }
 

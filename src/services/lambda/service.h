@@ -65,6 +65,8 @@ struct lambda_service {
 	struct port_deliver deliver_port;
 	struct port_host download_host, url_host;
 	struct http_server *runtime_server, *endpoint_server;
+	struct resolver *resolver;
+	struct java_archive *java_archive;
 	_Atomic bool stopping;
 	_Atomic unsigned transitions; /* fibers of transition.c */
 	struct rt_event transition_ended;

@@ -204,6 +204,30 @@ static bool grow(struct snapshots *s, str name, uint64_t bytes)
 	return ok;
 }
 
+/* It is not kept: its bytes are free for others. */
+static void shrink(struct snapshots *s, str name)
+{
+	struct snapshot *one;
+
+	pthread_mutex_lock(&s->lock);
+	one = map_get(&s->all, name);
+	if (one) {
+		s->bytes -= one->bytes;
+		one->bytes = 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t snapshots_bytes(struct snapshots *s)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&s->lock);
+	bytes = s->bytes;
+	pthread_mutex_unlock(&s->lock);
+	return bytes;
+}
+
 static void set_ready(struct snapshots *s, str name)
 {
 	struct snapshot *one;
@@ -378,6 +402,8 @@ static int keep_image(struct http_exchange *x, struct instance *i)
 	n = copy_body(x, &j);
 	j.rc = n < 0 ? (int)n : n == 0 ? ERR_UNSUPPORTED : 0;
 	rc = rt_pool_run(j.snapshots->pool, close_job, &j, RT_NEVER);
+	if (rc < 0 || j.rc < 0)
+		shrink(j.snapshots, str_c(j.name));
 	if (rc < 0) { /* the server is going down: the next one sweeps */
 		close(j.fd);
 		return rc;

@@ -54,6 +54,9 @@ bool snapshot_folder(
 /* The function, or with a version at the end of the ARN that version, is deleted. */
 void snapshot_forget(struct snapshots *s, str arn) mayyield;
 
+/* Of all files. Any thread. */
+uint64_t snapshots_bytes(struct snapshots *s);
+
 /* POST restore/image of the instance's runtime: the image, or nothing when there cannot be one. */
 void snapshot_receive(struct http_exchange *x, struct instance *i) mayyield;
 /* The instance's init has failed so. */

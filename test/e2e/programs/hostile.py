@@ -5,6 +5,7 @@ test/e2e/test_hostile.py deploys it and holds the answers against what must be.
 import ctypes
 import datetime
 import errno
+import fcntl
 import hashlib
 import hmac
 import json
@@ -12,6 +13,7 @@ import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -185,6 +187,120 @@ def network(event):
             "unix": [line.split()[-1] for line in open("/proc/net/unix", encoding="utf-8")
                      if len(line.split()) > 7 and not line.startswith("Num")],
             "privileged port": attempt(bind, ("127.0.0.1", 80))}
+
+
+# ---- the network beyond, where there is one ----
+
+def fetch(event):
+    """What an HTTP server says, or the name of the error; by name or by address."""
+    def get(host, port):
+        with socket.create_connection((host, port), event.get("seconds", 3)) as s:
+            s.settimeout(5)
+            s.sendall(b"GET /_cirrus/health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            text = b""
+            while part := s.recv(4096):
+                text += part
+            return text.decode("utf-8", "replace").partition("\r\n\r\n")[2]
+
+    def one(host, port):
+        try:
+            return get(host, port)
+        except socket.gaierror as e:
+            return f"gaierror {e.errno}"
+        except TimeoutError:
+            return "ETIMEDOUT"
+        except OSError as e:
+            return name_of(e)
+
+    return {f"{host}:{port}": one(host, port) for host, port in event["targets"]}
+
+
+def lookup(event):
+    """Addresses of names, as the C library finds them."""
+    def one(name):
+        try:
+            return sorted({a[4][0] for a in socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)})
+        except socket.gaierror as e:
+            return e.errno
+    return {name: one(name) for name in event["names"]}
+
+
+def own_address(event):
+    """Its own, as the kernel chooses it; and what it has of IPv6."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect(("198.51.100.10", 9))
+        address = s.getsockname()[0]
+    six = []
+    if os.path.exists("/proc/net/if_inet6"):
+        with open("/proc/net/if_inet6", encoding="ascii") as f:
+            six = [line.split()[-1] for line in f]
+    return {"address": address, "six": six, "interfaces": [n for _, n in socket.if_nameindex()]}
+
+
+def listen(event):
+    """Is there for others of the network, a while; how many came."""
+    count = 0
+    with socket.create_server(("0.0.0.0", event["port"])) as s:
+        until = time.monotonic() + event["seconds"]
+        while time.monotonic() < until:
+            s.settimeout(max(0.01, until - time.monotonic()))
+            try:
+                s.accept()[0].close()
+                count += 1
+            except TimeoutError:
+                pass
+    return count
+
+
+def send_as(event):
+    """Datagrams from addresses that are not its own, by every way that needs no right."""
+    def send(option):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            if option:
+                s.setsockopt(socket.IPPROTO_IP, option, 1)
+            s.bind((event["source"], 0))
+            s.sendto(event["text"].encode(), tuple(event["to"]))
+
+    def with_info():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            info = struct.pack("=I4s4s", 0, socket.inet_aton(event["source"]), b"\0" * 4)
+            s.sendmsg([event["text"].encode()], [(socket.IPPROTO_IP, 8, info)], 0, tuple(event["to"]))
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.sendto(b"own", tuple(event["to"]))
+    return {"plain": attempt(send, 0), "freebind": attempt(send, 15), "transparent": attempt(send, 19),
+            "info": attempt(with_info)}
+
+
+def broadcast(event):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        return attempt(s.sendto, b"broadcast", tuple(event["to"]))
+
+
+def change_network(event):
+    """Another address, another route, another neighbour, another state of the link."""
+    def request(number, name=b"eth0", address="10.213.0.77"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            fcntl.ioctl(s, number, struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton(address)))
+
+    def route(kind, body):
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
+            s.settimeout(5)
+            s.send(struct.pack("=IHHII", 16 + len(body), kind, 5, 1, 0) + body)
+            code = struct.unpack_from("=i", s.recv(4096), 16)[0]
+            if code:
+                raise OSError(-code, "")
+
+    index = socket.if_nametoindex("eth0")
+    address = struct.pack("=BBBBI", socket.AF_INET, 32, 0, 0, index) + struct.pack("=HH4s", 8, 2, b"\x0a\xd5\0\x4d")
+    neighbour = struct.pack("=BBHiHBB", socket.AF_INET, 0, 0, index, 0x80, 0, 1) + \
+        struct.pack("=HH4s", 8, 1, b"\x0a\xd5\0\x02") + struct.pack("=HH6s2x", 10, 2, b"\2\2\2\2\2\2")
+    down = struct.pack("=BBHiII", 0, 0, 0, index, 0, 1)
+    return {"ioctl address": attempt(request, 0x8916), "ioctl flags": attempt(request, 0x8914),
+            "address": attempt(route, 20, address), "neighbour": attempt(route, 28, neighbour),
+            "link": attempt(route, 16, down),
+            "forwarding": attempt(lambda: open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii"))}
 
 
 # ---- looking around ----

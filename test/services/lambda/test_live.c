@@ -142,8 +142,9 @@ void live_run(struct live *l, const char *name, void (*test)(struct live *l))
 		.random = rt_random_bytes};
 	const char *roots[] = {NULL};
 	struct launcher_options launcher = {.runtime_roots = roots,
-		.listens = {{.port = LAMBDA_PORT_RUNTIME_API}, {.port = LAMBDA_PORT_ENDPOINT}},
-		.listen_count = 2};
+		.listens = {{.port = LAMBDA_PORT_RUNTIME_API}, {.port = LAMBDA_PORT_ENDPOINT},
+			{.port = LAMBDA_PORT_RESOLVER, .udp = true}},
+		.listen_count = 3};
 	const struct port_log log_port = {.self = l, .put = log_put};
 	int status = 0;
 
