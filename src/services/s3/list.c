@@ -190,6 +190,8 @@ static int begin(struct call *c, str after, struct listing *ret)
 	TRY(s3_bucket_find(c, s3_bucket_of(c), value_str(c->in, "ExpectedBucketOwner"), &bucket));
 	TRY(s3_page_max(c, "MaxKeys", "max-keys", &l.walk.max));
 	TRY(s3_encoding_read(c, &l.encoded));
+	TRY(s3_key_check(c, l.walk.prefix));
+	TRY(s3_key_check(c, after));
 	l.walk.bucket = bucket.id;
 	*ret = l;
 	return 0;

@@ -182,6 +182,8 @@ static int list_objects(
 		.arg = l};
 
 	TRY(enter(c, at, STR("s3:ListBucket"), STR_NULL, &bucket));
+	TRY(s3_key_check(c, at->key));
+	TRY(s3_key_check(c, after));
 	walk.bucket = bucket.id;
 	return max ? s3_walk(&walk) : 0;
 }
