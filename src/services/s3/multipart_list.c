@@ -224,7 +224,8 @@ int s3_list_multipart_uploads(struct call *c)
 	TRY(s3_key_check(c, l.prefix));
 	TRY(read_markers(c, &l));
 	TRY(s3_bucket_find(c, s3_bucket_of(c), value_str(c->in, "ExpectedBucketOwner"), &bucket));
-	TRY(scan_uploads(&l, &bucket));
+	if (l.max)
+		TRY(scan_uploads(&l, &bucket));
 	value_put_str(c->out, "Bucket", s3_bucket_of(c));
 	value_put_str(c->out, "KeyMarker", l.key_marker.p ? shown(&l, l.key_marker) : STR(""));
 	value_put_str(c->out, "UploadIdMarker",

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "kv/kv.h"
 #include "services/s3/s3.h"
+#include "services/s3/store.h"
 #include "test/services/s3/wire.h"
 
 enum { LARGE = 300000, PART = 5 << 20 };
@@ -282,6 +283,47 @@ static void calls(struct s3_world *w)
 TEST(s3_port, calls_from_inside)
 {
 	s3_run(5, calls);
+}
+
+/* Listing an object takes no memory for its files, of which it may have 10,000. */
+static void listing_of_many_files(struct s3_world *w)
+{
+	enum { FILES = 10000, OBJECTS = 60, BUDGET = 4 << 20 };
+	const struct port_objects *port = w->ports.objects;
+	struct s3_object o = {.time = 1, .etag = STR("0-1"), .segment_count = FILES};
+	struct object_address at = address(&root, STR_NULL);
+	struct object_entry *entries;
+	struct s3_bucket bucket;
+	struct fault fault;
+	struct arena a, small;
+	str bytes, record;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	ASSERT_INT(kv_get(w->kv, s3_key_bucket(&a, STR("abc")), &a, &bytes), 1);
+	ASSERT_INT(s3_bucket_decode(bytes, &bucket), 0);
+	o.segments = arena_new_array(&a, struct s3_segment, FILES);
+	record = s3_object_encode(&a, &o);
+	for (int i = 0; i < OBJECTS; i++)
+		ASSERT_INT(kv_put(w->kv, s3_key_object(&a, bucket.id, arena_printf(&a, "%02d", i)),
+				   record, RT_NEVER),
+			0);
+	arena_init(&small, BUDGET);
+	EXPECT_INT(s3_send(w, &small, STR("test"), STR("GET /abc?list-type=2"), STR_NULL, STR_NULL)
+			   .status,
+		200);
+	arena_done(&small);
+	arena_init(&small, BUDGET);
+	ASSERT_INT(port->list(port->self, &small, &at, STR_NULL, OBJECTS, &entries, &fault),
+		OBJECTS);
+	EXPECT_STR(entries[OBJECTS - 1].etag, STR("0-1"));
+	arena_done(&small);
+	arena_done(&a);
+}
+
+TEST(s3_port, listing_of_many_files)
+{
+	s3_run(9, listing_of_many_files);
 }
 
 static str kind_in(const struct policy_context *context)
