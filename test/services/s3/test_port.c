@@ -326,6 +326,28 @@ TEST(s3_port, listing_of_many_files)
 	s3_run(9, listing_of_many_files);
 }
 
+/* However many uploads a bucket has, one request deletes it. */
+static void bucket_of_many_uploads(struct s3_world *w)
+{
+	enum { UPLOADS = 120, BUDGET = 16 << 20 };
+	struct arena a, small;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	for (int i = 0; i < UPLOADS; i++)
+		(void)upload_id_of(w, &a);
+	arena_init(&small, BUDGET);
+	EXPECT_INT(s3_send(w, &small, STR("test"), STR("DELETE /abc"), STR_NULL, STR_NULL).status,
+		204);
+	arena_done(&small);
+	arena_done(&a);
+}
+
+TEST(s3_port, bucket_of_many_uploads)
+{
+	s3_run(10, bucket_of_many_uploads);
+}
+
 static str kind_in(const struct policy_context *context)
 {
 	for (uint32_t i = 0; i < context->count; i++)
