@@ -314,8 +314,8 @@ static void listing_of_many_files(struct s3_world *w)
 		200);
 	arena_done(&small);
 	arena_init(&small, BUDGET);
-	ASSERT_INT(port->list(port->self, &small, &at, STR_NULL, OBJECTS, &entries, &fault),
-		OBJECTS);
+	ASSERT_INT(
+		port->list(port->self, &small, &at, STR_NULL, OBJECTS, &entries, &fault), OBJECTS);
 	EXPECT_STR(entries[OBJECTS - 1].etag, STR("0-1"));
 	arena_done(&small);
 	arena_done(&a);
