@@ -317,6 +317,31 @@ WORLD(items)
 	EXPECT_INT(w->objects->open_readers, 0);
 }
 
+/* Names of a report that would be too long are found out before anything is written. */
+WORLD(long_names_of_the_report)
+{
+	char prefix[960];
+	struct job j;
+
+	create_table(w, a);
+	memset(prefix, 'x', sizeof prefix);
+	twin_objects_put(w->objects, "in", "1", STR(FRESH("a") FRESH("a")));
+	j = job_of(
+		a, ddb_expect(w, a, 200, "StartBulkPutItems",
+			   arena_printf(a,
+				   "{\"TableName\":\"tab\",\"InputS3Configuration\":{\"S3Bucket\":"
+				   "\"in\","
+				   "\"InputFormat\":\"DYNAMODB_JSON\"},\"OutputS3Configuration\":{"
+				   "\"S3Bucket\":\"out\",\"S3KeyPrefix\":\"%.*s\",\"OutputType\":["
+				   "\"ERROR\",\"CONDITION_CHECK_FAILURE\"]}}",
+				   (int)sizeof prefix, prefix)));
+	j = wait_for(w, a, j.arn, 60);
+	EXPECT_STR(j.status, STR("FAILED"));
+	EXPECT_STR(j.code, STR("S3KeyTooLongError"));
+	EXPECT_INT(j.processed, 0);
+	EXPECT_INT(count_of(w, a, ""), 0);
+}
+
 /* Failures of conditions are no errors. */
 WORLD(conditions)
 {
