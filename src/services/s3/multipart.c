@@ -279,7 +279,7 @@ static int check_named(struct assembly *t, const struct value *named, const stru
 	str etag = value_str(named, "ETag");
 	int64_t number = value_int(named, "PartNumber", 0);
 
-	if (!etag.p || !s3_etag_matches(etag, part->etag))
+	if (!etag.p || !s3_etag_is(etag, part->etag))
 		return invalid_part(t->c, number);
 	for (unsigned i = S3_SUM_NONE + 1; i < S3_SUM_END_; i++) {
 		str sum = value_str(named, s3_algorithms[i].member);
