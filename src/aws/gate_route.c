@@ -104,26 +104,32 @@ static void set_path(struct gate_pass *p)
 	p->path = path;
 }
 
-/* Does a query parameter without a value, in the template ("?list-type"), stand in the request? */
+/* Does the request have a parameter of that name and, unless that is STR_NULL, value? */
+static bool has_parameter(str query, str name, str value)
+{
+	struct uri_query q = uri_query_of(query);
+	str its_name, its_value;
+
+	while (uri_query_next(&q, &its_name, &its_value))
+		if (uri_is(its_name, name) &&
+			(!value.p || (its_value.p && uri_is(its_value, value))))
+			return true;
+	return false;
+}
+
+/* Do the parameters of the template ("?uploads", "?list-type=2") stand in the request? */
 static bool query_fits(str template_, str query)
 {
 	ptrdiff_t mark = str_find(template_, '?');
-	str rest, part, given, piece;
+	struct uri_query wanted;
+	str name, value;
 
 	if (mark < 0)
 		return true;
-	rest = str_from(template_, (size_t)mark + 1);
-	while (str_split(&rest, '&', &part)) {
-		bool found = false;
-
-		given = query;
-		while (str_split(&given, '&', &piece))
-			found |= str_eq(piece, part) ||
-				 (str_find(part, '=') < 0 && str_starts(piece, part) &&
-					 piece.n > part.n && piece.p[part.n] == '=');
-		if (!found)
+	wanted = uri_query_of(str_from(template_, (size_t)mark + 1));
+	while (uri_query_next(&wanted, &name, &value))
+		if (!has_parameter(query, name, value))
 			return false;
-	}
 	return true;
 }
 
@@ -194,15 +200,16 @@ static bool path_fits(const struct model *m, struct gate_pass *p)
 
 /* ---- sub-resources of S3 ---- */
 
-/* Does the template name the parameter? */
+/* Does the template name the parameter, which stands as in the request? */
 static bool template_names(str template_, str name)
 {
 	ptrdiff_t mark = str_find(template_, '?');
-	str rest = mark < 0 ? STR("") : str_from(template_, (size_t)mark + 1), part;
+	struct uri_query q =
+		uri_query_of(mark < 0 ? STR("") : str_from(template_, (size_t)mark + 1));
+	str its_name, value;
 
-	while (str_split(&rest, '&', &part))
-		if (str_eq(part, name) ||
-			(str_starts(part, name) && part.n > name.n && part.p[name.n] == '='))
+	while (uri_query_next(&q, &its_name, &value))
+		if (uri_is(name, its_name))
 			return true;
 	return false;
 }
@@ -214,7 +221,7 @@ static bool is_query_member(const struct model *m, const struct model_operation 
 	for (unsigned i = 0; o->input && i < s->count; i++) {
 		const struct model_member *member = &m->members[s->first + i];
 
-		if (member->location == LOCATION_QUERY && str_eq(model_str(m, member->wire), name))
+		if (member->location == LOCATION_QUERY && uri_is(name, model_str(m, member->wire)))
 			return true;
 	}
 	return false;

@@ -176,7 +176,7 @@ static int parameter(struct arena *a, str query, str name, str *ret_value)
 	int found = 0;
 
 	while (uri_query_next(&q, &at, &value)) {
-		if (!str_eq(at, name))
+		if (!uri_is(at, name))
 			continue;
 		if (found++)
 			return ERR_SYNTAX;
@@ -359,7 +359,7 @@ static int put_query(
 		struct pair p;
 		unsigned at;
 
-		if (presigned && str_eq(name, STR("X-Amz-Signature")))
+		if (presigned && uri_is(name, STR("X-Amz-Signature")))
 			continue;
 		if (count == QUERY_PARAMETERS_MAX)
 			return refuse(ret_error, SIGV4_INCOMPLETE,

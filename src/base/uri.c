@@ -38,6 +38,28 @@ static int hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+bool uri_is(str encoded, str text)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < encoded.n; i++, at++) {
+		char c = encoded.p[i];
+
+		if (c == '%') {
+			int high = i + 2 < encoded.n ? hex_digit(encoded.p[i + 1]) : -1;
+			int low = high >= 0 ? hex_digit(encoded.p[i + 2]) : -1;
+
+			if (low < 0)
+				return false;
+			c = (char)(high << 4 | low);
+			i += 2;
+		}
+		if (at == text.n || text.p[at] != c)
+			return false;
+	}
+	return at == text.n;
+}
+
 int uri_decode(struct arena *arena, str s, enum uri_decoding decoding, str *ret_decoded)
 {
 	bool plus = decoding == URI_PLUS_IS_SPACE;

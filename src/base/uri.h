@@ -27,6 +27,11 @@ enum uri_decoding {
 /* `s` itself when there is nothing to decode, else in the arena. ERR_SYNTAX: '%' without two hex
  * digits. %00 is allowed. */
 must_use int uri_decode(struct arena *arena, str s, enum uri_decoding decoding, str *ret_decoded);
+/*
+ * Does it decode (as URI_PLAIN) to `text`? Whoever decides by a name or value of a request has to
+ * ask so: signatures do not tell "acl" from "%61cl".
+ */
+bool uri_is(str encoded, str text);
 
 /* Cuts a request target at its first '?'; *ret_query is STR_NULL without one. */
 void uri_split(str target, str *ret_path, str *ret_query);

@@ -28,8 +28,11 @@ struct object_writer {
 	struct buf bytes;
 };
 
+enum { KEY_MAX = 1024 };
+
 static const struct fault_kind no_such_bucket = {"NoSuchBucket", 404, false, false};
 static const struct fault_kind no_such_key = {"NoSuchKey", 404, false, false};
+static const struct fault_kind key_too_long = {"KeyTooLongError", 400, false, false};
 static const struct fault_kind access_denied = {"AccessDenied", 403, false, false};
 
 static str copy(str s)
@@ -238,6 +241,8 @@ static int twin_create(void *self, struct arena *a, const struct object_address 
 	TRY(look(t, a, address, ret_fault));
 	if (t->locked_bucket.p && str_eq(t->locked_bucket, address->bucket))
 		return fault_set(ret_fault, a, &access_denied, "Access Denied");
+	if (address->key.n > KEY_MAX)
+		return fault_set(ret_fault, a, &key_too_long, "Your key is too long");
 	w = mem_new(struct object_writer);
 	w->twin = t;
 	w->object = (struct twin_object){.bucket = copy(address->bucket),

@@ -158,6 +158,35 @@ TEST(aws_sigv4, times)
 	arena_done(&a);
 }
 
+/* Signatures do not tell the forms of a name apart, so nothing else may: here a link's end. */
+TEST(aws_sigv4, encoded_names_of_parameters)
+{
+	static const char *const forms[] = {
+		"X-Amz-Expires", "X-Amz-%45xpires", "%58-Amz-Expires", "X-Amz-Expire%73"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		struct sigv4_error error;
+		struct sigv4_auth auth;
+		struct signed_case c;
+		struct arena a;
+
+		arena_init(&a, SIZE_MAX);
+		build(&c, STR("GET"),
+			arena_printf(&a,
+				"/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm="
+				"AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%%2F20150830%%2F"
+				"us-east-1%%2Fsts%%2Faws4_request&X-Amz-Date=20150830T123600Z&%s=60"
+				"&X-Amz-SignedHeaders=host&X-Amz-Signature=212c098c1dc1e00e3afe061d"
+				"2a9b666867a3284d88cf9f0020bc8e59e040ae9b",
+				forms[i]),
+			STR("Host: localhost:4566"), STR("(empty)"));
+		EXPECT_STR(judged(&a, &c), STR("ok"));
+		ASSERT_INT(sigv4_parse(&a, &c.r, &auth, &error), 1);
+		EXPECT_INT(auth.expires_s, 60);
+		arena_done(&a);
+	}
+}
+
 /* The derivation's worked example of the documentation. */
 TEST(aws_sigv4, derived_key)
 {

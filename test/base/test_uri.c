@@ -41,6 +41,18 @@ TEST(uri, decode)
 	arena_done(&a);
 }
 
+TEST(uri, is)
+{
+	EXPECT(uri_is(STR("acl"), STR("acl")) && uri_is(STR("%61c%6C"), STR("acl")));
+	EXPECT(uri_is(STR("%6c"), STR("l")) && uri_is(STR(""), STR("")) &&
+		uri_is(STR_NULL, STR("")));
+	EXPECT(uri_is(STR("a+%00"), STR("a+\0")));
+	EXPECT(!uri_is(STR("acl"), STR("ac")) && !uri_is(STR("ac"), STR("acl")));
+	EXPECT(!uri_is(STR("ac%"), STR("ac%")) && !uri_is(STR("ac%6"), STR("acl")));
+	EXPECT(!uri_is(STR("ac%6g"), STR("acl")) && !uri_is(STR("%2561cl"), STR("acl")));
+	EXPECT(!uri_is(STR("%41cl"), STR("acl")));
+}
+
 TEST(uri, query)
 {
 	str path, query, name, value;

@@ -81,14 +81,21 @@ static int end_object(struct bulk_run *r, struct object_writer *writer, int rc)
 	return bulk_port_result(r, port->finish(writer, r->arena, &info, &fault), &fault);
 }
 
-int bulk_report_check(struct bulk_run *r)
+static int check_object(struct bulk_run *r, str key)
 {
 	struct object_writer *writer;
 
-	TRY(begin_object(
-		r, ARENA_CONCAT(r->arena, r->folder, STR("manifest-summary.json")), &writer));
+	TRY(begin_object(r, key, &writer));
 	r->d->ports->objects->abandon(writer);
 	return 0;
+}
+
+int bulk_report_check(struct bulk_run *r)
+{
+	for (int type = 0; type < BULK_OUTPUTS; type++)
+		if (r->wants[type])
+			TRY(check_object(r, part_key(r, r->arena, type, 1)));
+	return check_object(r, ARENA_CONCAT(r->arena, r->folder, STR("manifest-summary.json")));
 }
 
 static int write_chunks(struct bulk_run *r, int type, struct object_writer *writer)

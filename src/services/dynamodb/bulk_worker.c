@@ -24,6 +24,7 @@
 enum {
 	SLICE_MS = 1000,
 	SLICE_PACKED_MS = 30 * 1000,
+	SLICE_MAX_MS = 600 * 1000,
 	PAUSE_MS = 1,
 	THROTTLED_MS = 20,
 	RETRY_MS = 1000,
@@ -423,9 +424,21 @@ static int begin_slice(struct bulk_run *r)
 		STR("The credentials that started the operation do not count any more"));
 }
 
+/*
+ * When a slice ends, seen behind its first step. The way back to where packed input goes on is in
+ * that step: a slice is at least as long again, or those in turn would do little but unpack.
+ */
+static int64_t end_of_slice(const struct bulk_run *r, int64_t begun)
+{
+	int64_t now = rt_now(), way = MIN(now - begun, SLICE_MAX_MS * RT_NS_MS);
+	int64_t least = (r->inflate == INFLATE_NONE ? SLICE_MS : SLICE_PACKED_MS) * RT_NS_MS;
+
+	return now + (r->inflate == INFLATE_NONE ? least : MAX(least, way));
+}
+
 static int run_slice(struct worker *w, struct bulk_run *r, struct pace *p)
 {
-	int64_t end = rt_after_ms(r->inflate == INFLATE_NONE ? SLICE_MS : SLICE_PACKED_MS);
+	int64_t begun = rt_now(), end = 0;
 	int objects = 0, rc;
 
 	do {
@@ -435,6 +448,8 @@ static int run_slice(struct worker *w, struct bulk_run *r, struct pace *p)
 		rc = step(w, r, p);
 		if (rc <= 0)
 			return rc;
+		if (!end)
+			end = end_of_slice(r, begun);
 	} while (p->ready_ns <= rt_now() && objects < OBJECTS_A_SLICE && rt_now() < end);
 	return 0;
 }

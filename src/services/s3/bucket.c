@@ -295,13 +295,17 @@ static int add_bucket(struct call *c, struct value *list, str name, str region, 
 }
 
 /* The token is the name behind which the next page begins. */
-static int begin_key(struct call *c, str *ret)
+static int read_range(struct call *c, struct kv_range *ret)
 {
 	str prefix = value_str(c->in, "Prefix"), token = value_str(c->in, "ContinuationToken");
 	uint8_t *bytes;
 	size_t n;
 
-	*ret = s3_key_owned(c->arena, c->account, prefix);
+	if (prefix.n > S3_LIMIT_KEY_BYTES) /* far beyond any name, and no key of the store */
+		return s3_fault(c, INVALID_ARGUMENT, "Argument prefix is longer than %d bytes",
+			(int)S3_LIMIT_KEY_BYTES);
+	*ret = (struct kv_range){.from = s3_key_owned(c->arena, c->account, prefix)};
+	ret->to = keyspace_prefix_end(c->arena, ret->from);
 	if (!token.p)
 		return 0;
 	bytes = (uint8_t *)arena_bytes(c->arena, base64_bytes_max(token.n) + 2);
@@ -309,7 +313,7 @@ static int begin_key(struct call *c, str *ret)
 		return s3_fault(
 			c, INVALID_ARGUMENT, "The continuation token provided is incorrect");
 	bytes[n] = 0; /* the first name behind it */
-	*ret = s3_key_owned(c->arena, c->account, str_of(bytes, n + 1));
+	ret->from = s3_key_owned(c->arena, c->account, str_of(bytes, n + 1));
 	return 0;
 }
 
@@ -318,15 +322,15 @@ int s3_list_buckets(struct call *c)
 	static const char *const members[] = {
 		"MaxBuckets", "ContinuationToken", "Prefix", "BucketRegion", NULL};
 	cleanup(kv_scan_close_p) struct kv_scan *scan = NULL;
-	str prefix = s3_key_owned(c->arena, c->account, value_str(c->in, "Prefix")), key, value;
+	str key, value;
 	str account = s3_key_owned(c->arena, c->account, STR_NULL), last = STR_NULL;
 	int64_t max = value_int(c->in, "MaxBuckets", S3_LIMIT_LIST_BUCKETS), count = 0;
 	struct value *list = value_put_list(c->out, "Buckets");
-	struct kv_range range = {.to = keyspace_prefix_end(c->arena, prefix)};
+	struct kv_range range;
 	struct buf token;
 
 	TRY(s3_members_check(c, members));
-	TRY(begin_key(c, &range.from));
+	TRY(read_range(c, &range));
 	value_put_str(value_put_struct(c->out, "Owner"), "ID", s3_owner_id(c->arena, c->account));
 	value_put_str(c->out, "Prefix", value_str(c->in, "Prefix"));
 	TRY(kv_scan_open(s3_self(c)->kv, &range, &scan));

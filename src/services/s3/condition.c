@@ -14,13 +14,17 @@ static str unquoted(str s)
 	return s;
 }
 
+bool s3_etag_is(str given, str etag)
+{
+	return str_eq(unquoted(str_trim(given)), etag);
+}
+
 bool s3_etag_matches(str list, str etag)
 {
 	str part;
 
 	while (str_split(&list, ',', &part)) {
-		part = str_trim(part);
-		if (str_eq(part, STR("*")) || str_eq(unquoted(part), etag))
+		if (str_eq(str_trim(part), STR("*")) || s3_etag_is(part, etag))
 			return true;
 	}
 	return false;

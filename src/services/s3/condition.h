@@ -20,6 +20,8 @@ enum s3_verdict { S3_GO_ON, S3_FAILED, S3_NOT_MODIFIED };
 /* For a read of an object of that ETag (without quotation marks) and time. */
 enum s3_verdict s3_conditions_check(
 	const struct s3_conditions *conditions, str etag, int64_t modified_ms);
+/* Is it that ETag, with quotation marks or without? */
+bool s3_etag_is(str given, str etag);
 /* Is the ETag one of the list? "*" is any. */
 bool s3_etag_matches(str list, str etag);
 

@@ -45,7 +45,7 @@ static int parse_source(struct call *c, struct source *s)
 	if (!s->bucket_name.n || !s->key.n || str_starts(s->bucket_name, STR("arn:")))
 		return s3_fault(c, INVALID_ARGUMENT,
 			"Invalid copy source object key: x-amz-copy-source has to be bucket/key");
-	return 0;
+	return s3_key_check(c, s->key);
 }
 
 static int check_conditions(struct call *c, const struct s3_object *o)

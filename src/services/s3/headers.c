@@ -64,7 +64,7 @@ static str without_chunked(struct arena *a, str encodings)
 	struct buf kept;
 	str part;
 
-	buf_init(&kept, a, 16 * 1024);
+	buf_init(&kept, a, encodings.n);
 	while (str_split(&encodings, ',', &part)) {
 		part = str_trim(part);
 		if (part.n == 0 || str_eq_nocase(part, STR("aws-chunked")))

@@ -124,9 +124,11 @@ static int put_key(void *arg, str key, str bytes)
 	struct listing *l = arg;
 	struct call *c = l->c;
 	struct value *entry = value_add_struct(value_put_list(c->out, "Contents"));
+	struct arena own cleanup(arena_done_p) = {0}; /* its parts may be many */
 	struct s3_object o;
 
-	TRY(s3_object_decode(c->arena, bytes, &o));
+	arena_init(&own, SIZE_MAX);
+	TRY(s3_object_decode(&own, bytes, &o));
 	value_put_str(entry, "Key", shown(l, key));
 	value_put_time_ms(entry, "LastModified", o.modified_ms / 1000 * 1000);
 	value_put_str(entry, "ETag", s3_quoted(c->arena, arena_str(c->arena, o.etag)));
@@ -190,6 +192,8 @@ static int begin(struct call *c, str after, struct listing *ret)
 	TRY(s3_bucket_find(c, s3_bucket_of(c), value_str(c->in, "ExpectedBucketOwner"), &bucket));
 	TRY(s3_page_max(c, "MaxKeys", "max-keys", &l.walk.max));
 	TRY(s3_encoding_read(c, &l.encoded));
+	TRY(s3_key_check(c, l.walk.prefix));
+	TRY(s3_key_check(c, after));
 	l.walk.bucket = bucket.id;
 	*ret = l;
 	return 0;

@@ -9,6 +9,7 @@
 #include "services/s3/multipart.h"
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "services/s3/condition.h"
 #include "services/s3/object.h"
 #include "services/s3/operations.h"
@@ -278,7 +279,7 @@ static int check_named(struct assembly *t, const struct value *named, const stru
 	str etag = value_str(named, "ETag");
 	int64_t number = value_int(named, "PartNumber", 0);
 
-	if (!etag.p || !s3_etag_matches(etag, part->etag))
+	if (!etag.p || !s3_etag_is(etag, part->etag))
 		return invalid_part(t->c, number);
 	for (unsigned i = S3_SUM_NONE + 1; i < S3_SUM_END_; i++) {
 		str sum = value_str(named, s3_algorithms[i].member);
@@ -472,10 +473,10 @@ static int abort_txn(struct kv_txn *txn, void *arg)
 
 static int abort_upload(struct call *c, str key, str id)
 {
-	struct abort_txn t = {.c = c,
-		.upload_key = key,
-		.upload_id = id,
-		.gone = arena_new_array(c->arena, struct s3_segment, (size_t)S3_LIMIT_PARTS)};
+	/* Not of the request's arena: a bucket may have many uploads. */
+	struct s3_segment *gone cleanup(mem_free_p) =
+		mem_new_array(struct s3_segment, (size_t)S3_LIMIT_PARTS);
+	struct abort_txn t = {.c = c, .upload_key = key, .upload_id = id, .gone = gone};
 
 	TRY(kv_run(s3_self(c)->kv, &t.upload_key, 1, abort_txn, &t, rt_after_ms(COMMIT_MS)));
 	for (uint32_t i = 0; i < t.count; i++) /* each is a body of its own: nobody pins it */

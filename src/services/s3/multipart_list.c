@@ -200,6 +200,7 @@ static int read_markers(struct call *c, struct uploads *l)
 	uint8_t *bytes = (uint8_t *)arena_bytes(c->arena, S3_UPLOAD_ID_BYTES);
 
 	l->key_marker = value_str(c->in, "KeyMarker");
+	TRY(s3_key_check(c, l->key_marker));
 	if (!id.n || !l->key_marker.n) /* "If key-marker is not specified, ... is ignored." */
 		return 0;
 	if (id.n != 2 * S3_UPLOAD_ID_BYTES || hex_decode(id, bytes) < 0)
@@ -220,9 +221,11 @@ int s3_list_multipart_uploads(struct call *c)
 	TRY(s3_members_check(c, members));
 	TRY(s3_page_max(c, "MaxUploads", "max-uploads", &l.max));
 	TRY(s3_encoding_read(c, &l.encoded));
+	TRY(s3_key_check(c, l.prefix));
 	TRY(read_markers(c, &l));
 	TRY(s3_bucket_find(c, s3_bucket_of(c), value_str(c->in, "ExpectedBucketOwner"), &bucket));
-	TRY(scan_uploads(&l, &bucket));
+	if (l.max)
+		TRY(scan_uploads(&l, &bucket));
 	value_put_str(c->out, "Bucket", s3_bucket_of(c));
 	value_put_str(c->out, "KeyMarker", l.key_marker.p ? shown(&l, l.key_marker) : STR(""));
 	value_put_str(c->out, "UploadIdMarker",

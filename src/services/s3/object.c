@@ -12,8 +12,10 @@ struct write_txn {
 	struct call *c;
 	struct s3_write *w;
 	str object_key;
-	struct s3_segment *gone; /* of what was replaced, and of parts that were left out */
-	uint32_t gone_count, gone_max;
+	struct s3_segment *unused; /* of parts that were left out: each a body of its own */
+	uint32_t unused_count, unused_max;
+	struct s3_object old; /* what was replaced; readers may have a pin on it */
+	bool found;
 };
 
 static int precondition_failed(struct call *c, const char *which)
@@ -51,22 +53,18 @@ static int check_conditions(struct call *c, const struct s3_write *w, const stru
 	return 0;
 }
 
-static void add_gone(struct write_txn *t, const struct s3_segment *segments, uint32_t count)
+static void add_unused(struct write_txn *t, const struct s3_segment *segment)
 {
-	struct arena *a = t->c->arena;
+	if (t->unused_count == t->unused_max) {
+		uint32_t max = MAX(2 * t->unused_max, 16u);
+		struct s3_segment *more = arena_new_array(t->c->arena, struct s3_segment, max);
 
-	if (t->gone_count + count > t->gone_max) {
-		uint32_t max = MAX(2 * t->gone_max, t->gone_count + count);
-		struct s3_segment *more = arena_new_array(a, struct s3_segment, max);
-
-		if (t->gone_count)
-			memcpy(more, t->gone, t->gone_count * sizeof *more);
-		t->gone = more;
-		t->gone_max = max;
+		if (t->unused_count)
+			memcpy(more, t->unused, t->unused_count * sizeof *more);
+		t->unused = more;
+		t->unused_max = max;
 	}
-	if (count)
-		memcpy(t->gone + t->gone_count, segments, count * sizeof *segments);
-	t->gone_count += count;
+	t->unused[t->unused_count++] = *segment;
 }
 
 static bool is_used(const struct s3_object *o, struct blob_id id, uint32_t *at)
@@ -99,7 +97,7 @@ static int end_upload(struct kv_txn *txn, struct write_txn *t)
 
 		TRY(s3_part_decode(value, &part));
 		if (!is_used(&t->w->object, part.segment.id, &used))
-			add_gone(t, &part.segment, 1);
+			add_unused(t, &part.segment);
 		kv_txn_delete_covered(txn, arena_str(a, key));
 	}
 	if (used != t->w->object.segment_count) /* a part was replaced meanwhile */
@@ -116,21 +114,20 @@ static int write_txn(struct kv_txn *txn, void *arg)
 	struct write_txn *t = arg;
 	struct s3_write *w = t->w;
 	struct call *c = t->c;
-	struct s3_object old;
-	int found;
 
-	t->gone_count = 0;
+	t->unused_count = 0;
 	TRY(s3_bucket_hold(c, txn, w->bucket_name, &w->bucket));
-	found = TRY(s3_object_load_txn(txn, c->arena, t->object_key, &old));
-	TRY(check_conditions(c, w, found ? &old : NULL));
+	t->found = TRY(s3_object_load_txn(txn, c->arena, t->object_key, &t->old))
+	> 0;
+	TRY(check_conditions(c, w, t->found ? &t->old : NULL));
 	if (w->upload_id.p)
 		TRY(end_upload(txn, t));
 	else
 		s3_blob_put(txn, c->arena, &w->object.segments[0], w->small);
-	if (found)
-		add_gone(t, old.segments, old.segment_count);
-	s3_blobs_forget(txn, c->arena, t->gone, t->gone_count);
-	w->object.time = record_time_next(rt_wall(), found ? old.time : 0);
+	s3_blobs_forget(txn, c->arena, t->unused, t->unused_count);
+	if (t->found)
+		s3_blobs_forget(txn, c->arena, t->old.segments, t->old.segment_count);
+	w->object.time = record_time_next(rt_wall(), t->found ? t->old.time : 0);
 	kv_txn_put(txn, t->object_key, s3_object_encode(c->arena, &w->object));
 	return 0;
 }
@@ -154,7 +151,10 @@ int s3_object_write(struct call *c, struct s3_write *w)
 	/* Not the request's deadline: a large body has taken its time. */
 	TRY(commit_error(c, kv_run(s3_self(c)->kv, keys, w->upload_id.p ? 2 : 1, write_txn, &t,
 				    rt_after_ms(COMMIT_MS))));
-	s3_segments_remove(s3_self(c), t.gone, t.gone_count);
+	for (uint32_t i = 0; i < t.unused_count; i++)
+		s3_segments_remove(s3_self(c), &t.unused[i], 1);
+	if (t.found)
+		s3_segments_remove(s3_self(c), t.old.segments, t.old.segment_count);
 	return 0;
 }
 

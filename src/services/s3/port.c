@@ -159,9 +159,11 @@ static struct object_entry *grow(struct entries *l)
 static int add_entry(void *arg, str key, str record)
 {
 	struct entries *l = arg;
+	struct arena own cleanup(arena_done_p) = {0}; /* its parts may be many */
 	struct s3_object o;
 
-	TRY(s3_object_decode(l->arena, record, &o));
+	arena_init(&own, SIZE_MAX);
+	TRY(s3_object_decode(&own, record, &o));
 	*grow(l) = (struct object_entry){.key = key,
 		.etag = arena_str(l->arena, o.etag),
 		.bytes = o.bytes,
@@ -182,6 +184,8 @@ static int list_objects(
 		.arg = l};
 
 	TRY(enter(c, at, STR("s3:ListBucket"), STR_NULL, &bucket));
+	TRY(s3_key_check(c, at->key));
+	TRY(s3_key_check(c, after));
 	walk.bucket = bucket.id;
 	return max ? s3_walk(&walk) : 0;
 }

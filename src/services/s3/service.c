@@ -57,7 +57,8 @@ static int context_add(
 
 	policy_context_add(context, STR("s3:ResourceAccount"), c->account);
 	if (c->request) {
-		bool presigned = str_find_str(c->request->query, STR("X-Amz-Signature=")) >= 0;
+		/* Signed in one of the two (sigv4.h), and the query's names may be encoded. */
+		bool presigned = !call_header_get(c, STR("authorization")).p;
 
 		policy_context_add(context, STR("s3:authType"),
 			presigned ? STR("REST-QUERY-STRING") : STR("REST-HEADER"));

@@ -317,6 +317,31 @@ WORLD(items)
 	EXPECT_INT(w->objects->open_readers, 0);
 }
 
+/* Names of a report that would be too long are found out before anything is written. */
+WORLD(long_names_of_the_report)
+{
+	char prefix[960];
+	struct job j;
+
+	create_table(w, a);
+	memset(prefix, 'x', sizeof prefix);
+	twin_objects_put(w->objects, "in", "1", STR(FRESH("a") FRESH("a")));
+	j = job_of(
+		a, ddb_expect(w, a, 200, "StartBulkPutItems",
+			   arena_printf(a,
+				   "{\"TableName\":\"tab\",\"InputS3Configuration\":{\"S3Bucket\":"
+				   "\"in\","
+				   "\"InputFormat\":\"DYNAMODB_JSON\"},\"OutputS3Configuration\":{"
+				   "\"S3Bucket\":\"out\",\"S3KeyPrefix\":\"%.*s\",\"OutputType\":["
+				   "\"ERROR\",\"CONDITION_CHECK_FAILURE\"]}}",
+				   (int)sizeof prefix, prefix)));
+	j = wait_for(w, a, j.arn, 60);
+	EXPECT_STR(j.status, STR("FAILED"));
+	EXPECT_STR(j.code, STR("S3KeyTooLongError"));
+	EXPECT_INT(j.processed, 0);
+	EXPECT_INT(count_of(w, a, ""), 0);
+}
+
 /* Failures of conditions are no errors. */
 WORLD(conditions)
 {
@@ -747,6 +772,33 @@ WORLD(several)
 	for (int i = 1; i < 4; i++)
 		j[i] = wait_for(w, a, j[i].arn, 60);
 	EXPECT_INT(count_of(w, a, ",\"Limit\":10000"), 3000);
+}
+
+/* Packed input that is slow to get back into: a turn is worth the way there. */
+WORLD(slow_packed_in_turn)
+{
+	enum { LINES = 3000 };
+	struct job one, two;
+	struct buf b;
+
+	create_table(w, a);
+	buf_init(&b, a, 1 << 20);
+	for (int i = 0; i < LINES; i++)
+		buf_printf(&b, "{\"Item\":{\"p\":{\"S\":\"%016llx%016llx\"}}}\n",
+			(unsigned long long)rt_random(), (unsigned long long)rt_random());
+	twin_objects_put(w->objects, "in", "1/", gzip_pack(a, buf_str(&b)));
+	twin_objects_put(w->objects, "in", "2/", gzip_pack(a, buf_str(&b)));
+	w->objects->read_max = 500;
+	w->objects->delay_ms = 2000;
+	one = start(w, a, ",\"S3KeyPrefix\":\"1/\",\"InputCompressionType\":\"GZIP\"", "");
+	two = start(w, a, ",\"S3KeyPrefix\":\"2/\",\"InputCompressionType\":\"GZIP\"", "");
+	w->objects->opens = 0;
+	one = wait_for(w, a, one.arn, 4000);
+	two = wait_for(w, a, two.arn, 4000);
+	EXPECT_STR(one.status, STR("COMPLETED"));
+	EXPECT_STR(two.status, STR("COMPLETED"));
+	EXPECT_INT(one.processed + two.processed, 2 * LINES);
+	EXPECT(w->objects->opens <= 16);
 }
 
 /* Two that wait for their rates leave one another's packed objects in the middle. */

@@ -4,10 +4,14 @@
 #include "aws/policy.h"
 #include "aws/ports/call.h"
 #include "aws/ports/objects.h"
+#include "base/check.h"
+#include "base/hash.h"
 #include "kv/kv.h"
+#include "services/s3/s3.h"
+#include "services/s3/store.h"
 #include "test/services/s3/wire.h"
 
-enum { LARGE = 300000 };
+enum { LARGE = 300000, PART = 5 << 20 };
 
 static const struct principal root = {.kind = PRINCIPAL_ROOT,
 	.account = STR_INIT("000000000000"),
@@ -111,6 +115,91 @@ TEST(s3_port, objects)
 	s3_run(1, objects);
 }
 
+static str upload_id_of(struct s3_world *w, struct arena *a)
+{
+	str text = s3_send(w, a, STR("test"), STR("POST /abc/k?uploads"), STR_NULL, STR_NULL).body;
+	ptrdiff_t at = str_find_str(text, STR("<UploadId>"));
+
+	check(at >= 0);
+	text = str_from(text, (size_t)at + sizeof "<UploadId>" - 1);
+	return str_sub(text, 0, (size_t)str_find(text, '<'));
+}
+
+static void upload_part(
+	struct s3_world *w, struct arena *a, str id, unsigned number, str body, unsigned *status)
+{
+	str line = arena_printf(a, "PUT /abc/k?partNumber=%u&uploadId=%.*s", number, STR_ARG(id));
+
+	*status = s3_send(w, a, STR("test"), line, STR_NULL, body).status;
+}
+
+/* Names the first `count` parts, which all have the bodies `large`, the last one `small`. */
+static unsigned complete(
+	struct s3_world *w, struct arena *a, str id, unsigned count, str large, str small)
+{
+	str line = arena_printf(a, "POST /abc/k?uploadId=%.*s", STR_ARG(id));
+	struct buf body;
+
+	buf_init(&body, a, 1 << 16);
+	buf_put(&body, STR("<CompleteMultipartUpload>"));
+	for (unsigned i = 1; i <= count; i++) {
+		char hex[2 * MD5_BYTES];
+		uint8_t md5[MD5_BYTES];
+
+		md5_of(i == count ? small : large, md5);
+		hex_encode(md5, sizeof md5, hex);
+		buf_printf(&body, "<Part><PartNumber>%u</PartNumber><ETag>%.*s</ETag></Part>", i,
+			(int)sizeof hex, hex);
+	}
+	buf_put(&body, STR("</CompleteMultipartUpload>"));
+	return s3_send(w, a, STR("test"), line, STR_NULL, buf_str(&body)).status;
+}
+
+/* An object of many files is replaced by an upload that leaves parts out, while it is read. */
+static void replaced_by_upload(struct s3_world *w)
+{
+	const struct port_objects *port = w->ports.objects;
+	struct object_address at = address(&root, STR("k"));
+	struct object_reader *reader;
+	struct object_info info;
+	struct fault fault;
+	unsigned status;
+	struct arena a;
+	str large, id;
+	char *bytes;
+
+	arena_init(&a, SIZE_MAX);
+	bytes = arena_bytes(&a, PART);
+	memset(bytes, 'x', PART);
+	large = str_of(bytes, PART);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	id = upload_id_of(w, &a);
+	upload_part(w, &a, id, 1, large, &status);
+	EXPECT_INT(status, 200);
+	upload_part(w, &a, id, 2, str_sub(large, 0, LARGE), &status);
+	EXPECT_INT(status, 200);
+	EXPECT_INT(complete(w, &a, id, 2, large, str_sub(large, 0, LARGE)), 200);
+	ASSERT_INT(port->open(port->self, &a, &at, &info, &reader, &fault), 0);
+	id = upload_id_of(w, &a);
+	upload_part(w, &a, id, 1, STR("new"), &status);
+	upload_part(w, &a, id, 2, str_sub(large, 0, LARGE), &status);
+	EXPECT_INT(status, 200);
+	EXPECT_INT(complete(w, &a, id, 1, large, STR("new")), 200);
+	EXPECT_STR(s3_send(w, &a, STR("test"), STR("GET /abc/k"), STR_NULL, STR_NULL).body,
+		STR("new"));
+	EXPECT_INT(s3_files(w), 2); /* the part left out has gone, what is read has not */
+	port->seek(reader, PART + LARGE - 5);
+	EXPECT_STR(all_of(port, &a, reader), STR("xxxxx"));
+	port->close(reader);
+	EXPECT_INT(s3_files(w), 0);
+	arena_done(&a);
+}
+
+TEST(s3_port, replaced_by_an_upload_while_read)
+{
+	s3_run(7, replaced_by_upload);
+}
+
 static void unfinished(struct s3_world *w)
 {
 	const struct port_objects *port = w->ports.objects;
@@ -194,6 +283,115 @@ static void calls(struct s3_world *w)
 TEST(s3_port, calls_from_inside)
 {
 	s3_run(5, calls);
+}
+
+/* Listing an object takes no memory for its files, of which it may have 10,000. */
+static void listing_of_many_files(struct s3_world *w)
+{
+	enum { FILES = 10000, OBJECTS = 60, BUDGET = 4 << 20 };
+	const struct port_objects *port = w->ports.objects;
+	struct s3_object o = {.time = 1, .etag = STR("0-1"), .segment_count = FILES};
+	struct object_address at = address(&root, STR_NULL);
+	struct object_entry *entries;
+	struct s3_bucket bucket;
+	struct fault fault;
+	struct arena a, small;
+	str bytes, record;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	ASSERT_INT(kv_get(w->kv, s3_key_bucket(&a, STR("abc")), &a, &bytes), 1);
+	ASSERT_INT(s3_bucket_decode(bytes, &bucket), 0);
+	o.segments = arena_new_array(&a, struct s3_segment, FILES);
+	record = s3_object_encode(&a, &o);
+	for (int i = 0; i < OBJECTS; i++)
+		ASSERT_INT(kv_put(w->kv, s3_key_object(&a, bucket.id, arena_printf(&a, "%02d", i)),
+				   record, RT_NEVER),
+			0);
+	arena_init(&small, BUDGET);
+	EXPECT_INT(s3_send(w, &small, STR("test"), STR("GET /abc?list-type=2"), STR_NULL, STR_NULL)
+			   .status,
+		200);
+	arena_done(&small);
+	arena_init(&small, BUDGET);
+	ASSERT_INT(
+		port->list(port->self, &small, &at, STR_NULL, OBJECTS, &entries, &fault), OBJECTS);
+	EXPECT_STR(entries[OBJECTS - 1].etag, STR("0-1"));
+	arena_done(&small);
+	arena_done(&a);
+}
+
+TEST(s3_port, listing_of_many_files)
+{
+	s3_run(9, listing_of_many_files);
+}
+
+/* However many uploads a bucket has, one request deletes it. */
+static void bucket_of_many_uploads(struct s3_world *w)
+{
+	enum { UPLOADS = 120, BUDGET = 16 << 20 };
+	struct arena a, small;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
+	for (int i = 0; i < UPLOADS; i++)
+		(void)upload_id_of(w, &a);
+	arena_init(&small, BUDGET);
+	EXPECT_INT(s3_send(w, &small, STR("test"), STR("DELETE /abc"), STR_NULL, STR_NULL).status,
+		204);
+	arena_done(&small);
+	arena_done(&a);
+}
+
+TEST(s3_port, bucket_of_many_uploads)
+{
+	s3_run(10, bucket_of_many_uploads);
+}
+
+static str kind_in(const struct policy_context *context)
+{
+	for (uint32_t i = 0; i < context->count; i++)
+		if (str_eq(context->keys[i].name, STR("s3:authType")))
+			return context->keys[i].values[0];
+	return STR_NULL;
+}
+
+/* How a request is signed, whatever its query string looks like. */
+static void kinds_of_signature(struct s3_world *w)
+{
+	static const struct {
+		bool header;
+		str query, kind;
+	} cases[] = {{true, STR_INIT("x=1"), STR_INIT("REST-HEADER")},
+		{true, STR_INIT("no-X-Amz-Signature=1"), STR_INIT("REST-HEADER")},
+		{false, STR_INIT("X-Amz-Signature=1"), STR_INIT("REST-QUERY-STRING")},
+		{false, STR_INIT("X-Amz-%53ignature=1"), STR_INIT("REST-QUERY-STRING")}};
+	const struct service *s = s3_service_rows(w->s3);
+	const struct http_header header = {
+		.name = STR("Authorization"), .value = STR("AWS4-HMAC-SHA256 x")};
+	struct arena a;
+
+	arena_init(&a, SIZE_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct policy_context context = {.arena = &a};
+		struct gate_request r = {.query = cases[i].query,
+			.headers = &header,
+			.header_count = cases[i].header};
+		struct call c = {.magic = CALL_MAGIC,
+			.service = s,
+			.arena = &a,
+			.account = root.account,
+			.request = &r};
+
+		ASSERT_INT(s->context(&c, STR("s3:GetObject"), STR("*"), &context), 0);
+		EXPECT_STR(kind_in(&context), cases[i].kind);
+	}
+	arena_done(&a);
+}
+
+TEST(s3_port, kinds_of_signature)
+{
+	s3_run(8, kinds_of_signature);
 }
 
 static void policies(struct s3_world *w)
