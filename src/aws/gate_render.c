@@ -33,6 +33,19 @@ static bool is_s3(const struct gate_pass *p)
 	return m && m->protocol == PROTOCOL_REST_XML;
 }
 
+/*
+ * In open mode a page of our own origin may call every API, and an object that is shown by its path
+ * would be one. So a browser gives it an origin of its own, that of nobody; its scripts still run.
+ * An object below its bucket's host has another origin anyway.
+ */
+#define OBJECT_SANDBOX "sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
+
+static bool shares_our_origin(const struct gate_pass *p)
+{
+	return p->gate->options.auth != GATE_STRICT && !p->request->trust->function &&
+	       p->path.p == p->request->path.p;
+}
+
 /* Headers that every answer has; `ret` is begun, with room for `more` beyond HEADERS_OWN. */
 static void begin(struct gate_pass *p, struct gate_response *ret, unsigned status, size_t more)
 {
@@ -41,6 +54,8 @@ static void begin(struct gate_pass *p, struct gate_response *ret, unsigned statu
 	if (is_s3(p)) {
 		add(ret, STR("x-amz-request-id"), p->call->request_id);
 		add(ret, STR("x-amz-id-2"), p->call->request_id);
+		if (shares_our_origin(p))
+			add(ret, STR("Content-Security-Policy"), STR(OBJECT_SANDBOX));
 	} else {
 		add(ret, STR("x-amzn-RequestId"), p->call->request_id);
 	}

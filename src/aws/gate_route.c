@@ -337,6 +337,22 @@ static int read_form(struct gate_pass *p, size_t max)
 	return 0;
 }
 
+/* In open mode: a page that is an object below its bucket's host is good for that bucket only. */
+static int check_page(struct gate_pass *p)
+{
+	const struct gate_heads *h = &p->heads;
+	const struct gate_options *o = &p->gate->options;
+
+	if (o->auth == GATE_STRICT || p->request->trust->function || is_s3(model_of(p->service)) ||
+		!(h->origin.p || h->referer.p || h->fetch_site.p) ||
+		!gate_bucket_of_host(h->host, o->host_suffixes, o->host_suffix_count).p)
+		return 0;
+	p->cors = false;
+	return gate_refuse(p, GATE_BROWSER,
+		"Refused by the bucket rule: in open mode pages of a bucket's host may call S3 "
+		"only.");
+}
+
 int gate_find_service(struct gate_pass *p)
 {
 	const struct gate_service *found[GATE_SERVICES_MAX];
@@ -379,7 +395,7 @@ int gate_find_service(struct gate_pass *p)
 	if (count > 1)
 		return not_found(p, "The request fits more than one service");
 	p->service = found[0];
-	return 0;
+	return check_page(p);
 }
 
 static int unknown_operation(struct gate_pass *p, str name)
