@@ -323,6 +323,8 @@ static int authenticate_first(struct gate_pass *p)
 	struct call *c = p->call;
 
 	TRY(gate_authenticate(p));
+	/* A body may take longer than what identities say of themselves is kept. */
+	c->account = arena_str(c->arena, c->account);
 	TRY(gate_stream_open(p));
 	return c->row->flags & ROW_STREAM_BODY ? 0 : gate_stream_all(p, body_max(p));
 }

@@ -67,7 +67,7 @@ static int read_text(struct bulk_input *in, char *to, size_t n)
 	return 0;
 }
 
-static int skip_text(struct bulk_input *in, uint64_t n)
+static int skip_text(struct bulk_input *in, uint64_t n, const _Atomic bool *stopping)
 {
 	char *bytes = buf_room(&in->text, RAW_BYTES);
 
@@ -76,13 +76,16 @@ static int skip_text(struct bulk_input *in, uint64_t n)
 
 		if (got == 0)
 			return ERR_EOF;
+		if (atomic_load(stopping))
+			return ERR_CANCELLED;
 		n -= (uint64_t)got;
 	}
 	return 0;
 }
 
 int bulk_input_open(struct bulk_input *in, const struct port_objects *port,
-	struct object_reader *reader, enum inflate_kind kind, uint64_t offset, uint64_t line)
+	struct object_reader *reader, enum inflate_kind kind, uint64_t offset, uint64_t line,
+	const _Atomic bool *stopping)
 {
 	*in = (struct bulk_input){.port = port,
 		.reader = reader,
@@ -93,7 +96,7 @@ int bulk_input_open(struct bulk_input *in, const struct port_objects *port,
 	buf_init(&in->raw, NULL, RAW_BYTES);
 	buf_init(&in->text, NULL, BULK_LINE_MAX + RAW_BYTES);
 	if (kind != INFLATE_NONE)
-		return skip_text(in, offset);
+		return skip_text(in, offset, stopping);
 	port->seek(reader, offset);
 	in->raw_bytes = offset;
 	return 0;

@@ -30,11 +30,12 @@ struct bulk_input {
 void bulk_input_close(struct bulk_input *in);
 /*
  * Takes the reader over and goes to `offset` of the text, behind line `line`. What is packed is
- * unpacked up to there. ERR_EOF: it does not have so much; others as bulk_input_line().
+ * unpacked up to there, unless `stopping` becomes true: ERR_CANCELLED. ERR_EOF: it does not have so
+ * much; others as bulk_input_line().
  */
 must_use int bulk_input_open(struct bulk_input *in, const struct port_objects *port,
-	struct object_reader *reader, enum inflate_kind kind, uint64_t offset,
-	uint64_t line) mayyield;
+	struct object_reader *reader, enum inflate_kind kind, uint64_t offset, uint64_t line,
+	const _Atomic bool *stopping) mayyield;
 /*
  * The next line without its end, valid until the next call: 1, or 0 behind the last.
  * ERR_TOO_LARGE: it is longer than BULK_LINE_MAX; ERR_SYNTAX: the object is not packed as it is

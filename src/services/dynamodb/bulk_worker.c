@@ -337,6 +337,15 @@ static int look_at_object(struct bulk_run *r, const struct object_info *info)
 	return 0;
 }
 
+/* Who works, with the policies of now. */
+static int ask_principal(struct bulk_run *r)
+{
+	if (TRY(bulk_principal(r->d, r->arena, &r->job, &r->principal)))
+		return 0;
+	return bulk_fail(r, STR("S3AccessDenied"),
+		STR("The credentials that started the operation do not count any more"));
+}
+
 /* The object that is being read, at the place where it stands. */
 static int open_input(struct worker *w, struct bulk_run *r)
 {
@@ -359,12 +368,15 @@ static int open_input(struct worker *w, struct bulk_run *r)
 	r->job.etag = info.etag;
 	w->input_of = r->job.id;
 	buf_put(&w->input_key, r->job.object);
-	rc = bulk_input_open(&w->input, port, reader, r->inflate, r->job.offset, r->job.line);
+	rc = bulk_input_open(
+		&w->input, port, reader, r->inflate, r->job.offset, r->job.line, &r->d->stopping);
 	if (rc == ERR_EOF || rc == ERR_SYNTAX)
 		return bulk_fail(r, STR("InputObjectModified"),
 			ARENA_CONCAT(r->arena, STR("The object was modified while it was read: "),
 				r->job.object));
-	return rc;
+	TRY(rc);
+	/* The way there may have been long: what was said of who works holds for half an hour. */
+	return ask_principal(r);
 }
 
 /* Is that open which the operation reads? */
@@ -418,10 +430,8 @@ static int step(struct worker *w, struct bulk_run *r, struct pace *p)
 /* The principal, and what the request says. */
 static int begin_slice(struct bulk_run *r)
 {
-	if (TRY(bulk_principal(r->d, r->arena, &r->job, &r->principal)))
-		return read_request(r);
-	return bulk_fail(r, STR("S3AccessDenied"),
-		STR("The credentials that started the operation do not count any more"));
+	TRY(ask_principal(r));
+	return read_request(r);
 }
 
 /*

@@ -56,7 +56,8 @@ static int read_lines(enum inflate_kind kind, str bytes, size_t step, struct buf
 	struct object_reader reader = {bytes, step};
 	struct bulk_input in;
 	str line;
-	int rc = bulk_input_open(&in, &port, &reader, kind, 0, 0);
+	_Atomic bool stopping = false;
+	int rc = bulk_input_open(&in, &port, &reader, kind, 0, 0, &stopping);
 
 	check(rc == 0);
 	in.turn = INT64_MAX; /* there is no fiber that could give its turn to others */
