@@ -89,6 +89,9 @@ void codec_rest_write(
 must_use int codec_xml_read(struct value *v, str root, str text, str *ret_message);
 /* A structure as a document; root STR_NULL: its shape's own. */
 void codec_xml_write(struct buf *out, str root, const struct value *v);
+/* The members of a structure that stand in the body; the query protocol's XML is the same. */
+enum xml_time { XML_TIME_SECONDS, XML_TIME_MILLISECONDS /* S3's, always */ };
+void codec_xml_write_members(struct buf *out, const struct value *v, enum xml_time time);
 
 /* Text of a path label, query parameter or header as a value: used by rest and query. */
 must_use int codec_text_read(struct value *to, const struct value_tree *tree, unsigned shape,

@@ -202,81 +202,6 @@ int codec_query_read(struct value *v, const struct form *f, str *ret_message)
 
 /* ---- XML ---- */
 
-static void write_value(struct buf *out, const struct value_tree *tree, str name, unsigned flags,
-	const struct value *v);
-
-static void write_members(struct buf *out, const struct value *v)
-{
-	const struct model *m = v->tree->model;
-	const struct model_member *member = &m->members[m->shapes[v->shape].first];
-
-	for (unsigned i = 0; i < v->n; i++, member++)
-		if (v->items[i].kind)
-			write_value(out, v->tree, model_str(m, member->wire), member->flags,
-				&v->items[i]);
-}
-
-static void write_list(
-	struct buf *out, const struct value_tree *tree, str name, const struct value *v)
-{
-	const struct model *m = tree->model;
-	const struct model_shape *shape = &m->shapes[v->shape];
-	const struct model_member *element = &m->members[shape->first];
-	bool flat = shape->flags & SHAPE_FLATTENED;
-	str inner = flat ? name : model_str(m, element->wire);
-
-	if (!flat)
-		xml_put_open(out, name);
-	for (uint32_t i = 0; i < v->n; i++)
-		write_value(out, tree, inner, element->flags, &v->items[i]);
-	if (!flat)
-		xml_put_close(out, name);
-}
-
-static void write_map(
-	struct buf *out, const struct value_tree *tree, str name, const struct value *v)
-{
-	const struct model *m = tree->model;
-	const struct model_shape *shape = &m->shapes[v->shape];
-	const struct model_member *key = &m->members[shape->first], *value = key + 1;
-	bool flat = shape->flags & SHAPE_FLATTENED;
-	str inner = flat ? name : STR("entry");
-
-	if (!flat)
-		xml_put_open(out, name);
-	for (uint32_t i = 0; i < v->n; i++) {
-		xml_put_open(out, inner);
-		xml_put_element(out, model_str(m, key->wire), v->entries[i].key);
-		write_value(
-			out, tree, model_str(m, value->wire), value->flags, &v->entries[i].value);
-		xml_put_close(out, inner);
-	}
-	if (!flat)
-		xml_put_close(out, name);
-}
-
-static void write_value(struct buf *out, const struct value_tree *tree, str name, unsigned flags,
-	const struct value *v)
-{
-	switch (v->kind) {
-	case 0: break;
-	case SHAPE_LIST: write_list(out, tree, name, v); break;
-	case SHAPE_MAP: write_map(out, tree, name, v); break;
-	case SHAPE_STRUCTURE:
-		xml_put_open(out, name);
-		write_members(out, v);
-		xml_put_close(out, name);
-		break;
-	case SHAPE_STRING:
-	case SHAPE_DOCUMENT: xml_put_element(out, name, v->s); break;
-	default:
-		xml_put_open(out, name);
-		codec_text_write(out, v, flags, MEMBER_TIME_ISO);
-		xml_put_close(out, name);
-		break;
-	}
-}
-
 void codec_query_write(struct buf *body, const struct model *m, str operation,
 	const struct value *out, str request_id)
 {
@@ -289,7 +214,7 @@ void codec_query_write(struct buf *body, const struct model *m, str operation,
 		buf_put_char(body, '<');
 		buf_put(body, operation);
 		buf_put(body, STR("Result>"));
-		write_members(body, out);
+		codec_xml_write_members(body, out, XML_TIME_SECONDS);
 		buf_put(body, STR("</"));
 		buf_put(body, operation);
 		buf_put(body, STR("Result>"));

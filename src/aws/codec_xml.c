@@ -185,9 +185,9 @@ int codec_xml_read(struct value *v, str root, str text, str *ret_message)
 /* ---- writing ---- */
 
 static void write_value(struct buf *out, const struct value_tree *tree, str name, unsigned flags,
-	const struct value *v);
+	const struct value *v, enum xml_time time);
 
-static void write_members(struct buf *out, const struct value *v)
+void codec_xml_write_members(struct buf *out, const struct value *v, enum xml_time time)
 {
 	const struct model *m = v->tree->model;
 	const struct model_member *member = &m->members[m->shapes[v->shape].first];
@@ -196,7 +196,7 @@ static void write_members(struct buf *out, const struct value *v)
 		if (v->items[i].kind && member->location == LOCATION_BODY &&
 			!(member->flags & (MEMBER_ATTRIBUTE | MEMBER_PAYLOAD)))
 			write_value(out, v->tree, model_str(m, member->wire), member->flags,
-				&v->items[i]);
+				&v->items[i], time);
 }
 
 /* The start tag of a structure, with its attributes. */
@@ -229,8 +229,8 @@ static void write_open(struct buf *out, str name, str ns, const struct value *v)
 	buf_put_char(out, '>');
 }
 
-static void write_list(
-	struct buf *out, const struct value_tree *tree, str name, const struct value *v)
+static void write_list(struct buf *out, const struct value_tree *tree, str name,
+	const struct value *v, enum xml_time time)
 {
 	const struct model *m = tree->model;
 	const struct model_shape *shape = &m->shapes[v->shape];
@@ -241,13 +241,13 @@ static void write_list(
 	if (!flat)
 		xml_put_open(out, name);
 	for (uint32_t i = 0; i < v->n; i++)
-		write_value(out, tree, inner, element->flags, &v->items[i]);
+		write_value(out, tree, inner, element->flags, &v->items[i], time);
 	if (!flat)
 		xml_put_close(out, name);
 }
 
-static void write_map(
-	struct buf *out, const struct value_tree *tree, str name, const struct value *v)
+static void write_map(struct buf *out, const struct value_tree *tree, str name,
+	const struct value *v, enum xml_time time)
 {
 	const struct model *m = tree->model;
 	const struct model_shape *shape = &m->shapes[v->shape];
@@ -260,33 +260,32 @@ static void write_map(
 	for (uint32_t i = 0; i < v->n; i++) {
 		xml_put_open(out, inner);
 		xml_put_element(out, model_str(m, key->wire), v->entries[i].key);
-		write_value(
-			out, tree, model_str(m, value->wire), value->flags, &v->entries[i].value);
+		write_value(out, tree, model_str(m, value->wire), value->flags,
+			&v->entries[i].value, time);
 		xml_put_close(out, inner);
 	}
 	if (!flat)
 		xml_put_close(out, name);
 }
 
-/* S3 writes milliseconds always. */
-static void write_time(struct buf *out, const struct value *v, unsigned flags)
+static void write_time(struct buf *out, const struct value *v, unsigned flags, enum xml_time time)
 {
-	if (flags & (MEMBER_TIME_HTTP | MEMBER_TIME_EPOCH))
+	if (time == XML_TIME_SECONDS || flags & (MEMBER_TIME_HTTP | MEMBER_TIME_EPOCH))
 		codec_text_write(out, v, flags, MEMBER_TIME_ISO);
 	else
 		time_put_iso_ms(out, v->i);
 }
 
 static void write_value(struct buf *out, const struct value_tree *tree, str name, unsigned flags,
-	const struct value *v)
+	const struct value *v, enum xml_time time)
 {
 	switch (v->kind) {
 	case 0: break;
-	case SHAPE_LIST: write_list(out, tree, name, v); break;
-	case SHAPE_MAP: write_map(out, tree, name, v); break;
+	case SHAPE_LIST: write_list(out, tree, name, v, time); break;
+	case SHAPE_MAP: write_map(out, tree, name, v, time); break;
 	case SHAPE_STRUCTURE:
 		write_open(out, name, STR(""), v);
-		write_members(out, v);
+		codec_xml_write_members(out, v, time);
 		xml_put_close(out, name);
 		break;
 	case SHAPE_STRING:
@@ -294,7 +293,7 @@ static void write_value(struct buf *out, const struct value_tree *tree, str name
 	default:
 		xml_put_open(out, name);
 		if (v->kind == SHAPE_TIMESTAMP)
-			write_time(out, v, flags);
+			write_time(out, v, flags, time);
 		else
 			codec_text_write(out, v, flags, MEMBER_TIME_ISO);
 		xml_put_close(out, name);
@@ -313,7 +312,7 @@ void codec_xml_write(struct buf *out, str root, const struct value *v)
 	xml_put_declaration(out);
 	write_open(out, root, str_c(m->xml_namespace), v);
 	if (!(shape->flags & SHAPE_UNWRAPPED))
-		write_members(out, v);
+		codec_xml_write_members(out, v, XML_TIME_MILLISECONDS);
 	else if (v->items[0].kind)
 		xml_put_text(out, v->items[0].s);
 	xml_put_close(out, root);

@@ -178,6 +178,13 @@ struct bulk_run {
 	str why_code, why_message;
 };
 
+/*
+ * The operation as it is in the store, inside a transaction: 0. ERR_CANCELLED: somebody else has
+ * worked on it since this run knows it; ERR_NOT_FOUND.
+ */
+must_use int bulk_still_ours(const struct bulk_run *r, struct kv_txn *txn, struct arena *a,
+	struct bulk_job *ret_now) mayyield;
+
 /* ERR_FAULT, with the code and the text why the operation fails. */
 int bulk_fail(struct bulk_run *r, str code, str message);
 /* Of a call of the port: what S3 refuses is why it fails, what may pass is ERR_IO. */

@@ -337,13 +337,8 @@ static void pass_lines(struct batch *b)
 static int look(struct kv_txn *txn, struct batch *b)
 {
 	struct bulk_job now;
-	str document;
 
-	if (!TRY(kv_txn_get(txn, b->run->key, &b->arena, &document)))
-		return ERR_NOT_FOUND;
-	TRY(bulk_decode(document, &now));
-	if (now.seq != b->run->job.seq)
-		return ERR_CANCELLED; /* somebody else has worked on it */
+	TRY(bulk_still_ours(b->run, txn, &b->arena, &now));
 	b->next.status = now.status;
 	return now.status == BULK_IN_PROGRESS;
 }

@@ -279,6 +279,21 @@ int bulk_load(struct dynamodb *d, struct arena *a, str key, struct bulk_job *ret
 	return 1;
 }
 
+int bulk_still_ours(
+	const struct bulk_run *r, struct kv_txn *txn, struct arena *a, struct bulk_job *ret_now)
+{
+	struct bulk_job now;
+	str document;
+
+	if (!TRY(kv_txn_get(txn, r->key, a, &document)))
+		return ERR_NOT_FOUND;
+	TRY(bulk_decode(document, &now));
+	if (now.seq != r->job.seq)
+		return ERR_CANCELLED;
+	*ret_now = now;
+	return 0;
+}
+
 /* ---- how it is shown ---- */
 
 const char *bulk_status_text(enum bulk_status status)

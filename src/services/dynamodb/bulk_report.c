@@ -128,14 +128,9 @@ static int empty_in_store(struct kv_txn *txn, void *arg)
 	struct bulk_run *r = x->run;
 	struct bulk_spool *s = &x->next.spool[x->type];
 	struct bulk_job now;
-	str document;
 
 	x->next = r->job;
-	if (!TRY(kv_txn_get(txn, r->key, r->arena, &document)))
-		return ERR_NOT_FOUND;
-	TRY(bulk_decode(document, &now));
-	if (now.seq != r->job.seq)
-		return ERR_CANCELLED;
+	TRY(bulk_still_ours(r, txn, r->arena, &now));
 	for (uint64_t i = s->first; i < s->next; i++)
 		kv_txn_delete_covered(
 			txn, bulk_report_key(r->arena, r->job.id, (enum bulk_output)x->type, i));

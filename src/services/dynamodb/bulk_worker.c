@@ -164,13 +164,8 @@ static int end_in_store(struct kv_txn *txn, void *arg)
 	struct ending *x = arg;
 	struct bulk_run *r = x->run;
 	struct bulk_job now;
-	str document;
 
-	if (!TRY(kv_txn_get(txn, r->key, r->arena, &document)))
-		return ERR_NOT_FOUND;
-	TRY(bulk_decode(document, &now));
-	if (now.seq != r->job.seq)
-		return ERR_CANCELLED;
+	TRY(bulk_still_ours(r, txn, r->arena, &now));
 	now = r->job;
 	now.seq++;
 	bulk_report_drop(txn, r->arena, &now);
@@ -266,14 +261,9 @@ static int count_in_store(struct kv_txn *txn, void *arg)
 	struct counting *x = arg;
 	struct bulk_run *r = x->run;
 	struct bulk_job now;
-	str document;
 
 	x->next = r->job;
-	if (!TRY(kv_txn_get(txn, r->key, r->arena, &document)))
-		return ERR_NOT_FOUND;
-	TRY(bulk_decode(document, &now));
-	if (now.seq != r->job.seq)
-		return ERR_CANCELLED;
+	TRY(bulk_still_ours(r, txn, r->arena, &now));
 	x->next.status = now.status;
 	x->next.counted = true;
 	x->next.seq++;

@@ -156,7 +156,6 @@ int s3_copy_object(struct call *c)
 	enum s3_algorithm algorithm;
 	struct s3_body body;
 	struct value *result;
-	int rc;
 
 	TRY(s3_members_check(c, copy_members));
 	TRY(s3_key_check(c, w.key));
@@ -166,19 +165,7 @@ int s3_copy_object(struct call *c)
 	TRY(copy_headers(c, &s, &w));
 	TRY(copy_algorithm(c, &s, &algorithm));
 	TRY(copy_bytes(c, &s, s.object.bytes, algorithm, &body));
-	w.object.bytes = body.segment.bytes;
-	w.object.segments = &body.segment;
-	w.object.segment_count = 1;
-	w.object.modified_ms = rt_wall() / RT_NS_MS;
-	w.object.etag = s3_body_etag(c->arena, &body);
-	w.object.checksum = s3_body_checksum(c->arena, &body);
-	w.small = body.small;
-	rc = s3_object_write(c, &w);
-	if (rc < 0) {
-		if (s3_write_undone(rc))
-			s3_body_drop(s3_self(c), &body);
-		return rc;
-	}
+	TRY(s3_object_write_body(c, &w, &body));
 	result = value_put_struct(c->out, "CopyObjectResult");
 	value_put_str(result, "ETag", s3_quoted(c->arena, w.object.etag));
 	value_put_time_ms(result, "LastModified", w.object.modified_ms);

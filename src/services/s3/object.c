@@ -5,6 +5,7 @@
 
 #include "services/s3/condition.h"
 #include "services/s3/reader.h"
+#include "services/s3/sink.h"
 
 enum { COMMIT_MS = 30000 };
 
@@ -156,6 +157,24 @@ int s3_object_write(struct call *c, struct s3_write *w)
 	if (t.found)
 		s3_segments_remove(s3_self(c), t.old.segments, t.old.segment_count);
 	return 0;
+}
+
+int s3_object_write_body(struct call *c, struct s3_write *w, struct s3_body *body)
+{
+	struct s3_object *o = &w->object;
+	int rc;
+
+	o->bytes = body->segment.bytes;
+	o->segments = &body->segment;
+	o->segment_count = 1;
+	o->modified_ms = rt_wall() / RT_NS_MS;
+	o->etag = s3_body_etag(c->arena, body);
+	o->checksum = s3_body_checksum(c->arena, body);
+	w->small = body->small;
+	rc = s3_object_write(c, w);
+	if (rc < 0 && s3_write_undone(rc))
+		s3_body_drop(s3_self(c), body);
+	return rc;
 }
 
 /* ---- deleting ---- */

@@ -7,6 +7,8 @@
 
 #include "services/s3/service.h"
 
+struct s3_body;
+
 /* Of a write: STR_NULL members are not asked. */
 struct s3_write_conditions {
 	str if_match, if_none_match;
@@ -35,6 +37,13 @@ static inline bool s3_write_undone(int rc)
 {
 	return rc == ERR_FAULT || rc == ERR_CONFLICT || rc == ERR_BUSY || rc == ERR_TIMEOUT;
 }
+
+/*
+ * An object of one body: fills in what follows from it and writes. Of a body that surely is no
+ * object nothing is left.
+ */
+must_use int s3_object_write_body(
+	struct call *c, struct s3_write *w, struct s3_body *body) mayyield;
 
 /* Deletes it if it is there. `if_match` STR_NULL: whatever it is. */
 must_use int s3_object_delete(struct call *c, str bucket_name, const struct s3_bucket *bucket,

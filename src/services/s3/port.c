@@ -283,21 +283,8 @@ static void port_abandon(struct object_writer *w)
 
 static int finish(struct call *c, struct object_writer *w, struct s3_body *body)
 {
-	struct s3_object *o = &w->write.object;
-	int rc;
-
 	TRY(s3_body_error(c, s3_sink_finish(&w->sink, c->arena, body)));
-	o->bytes = body->segment.bytes;
-	o->segments = &body->segment;
-	o->segment_count = 1;
-	o->modified_ms = rt_wall() / RT_NS_MS;
-	o->etag = s3_body_etag(c->arena, body);
-	o->checksum = s3_body_checksum(c->arena, body);
-	w->write.small = body->small;
-	rc = s3_object_write(c, &w->write);
-	if (rc < 0 && s3_write_undone(rc))
-		s3_body_drop(w->s3, body);
-	return rc;
+	return s3_object_write_body(c, &w->write, body);
 }
 
 static int port_finish(struct object_writer *w, struct arena *a, struct object_info *ret_info,

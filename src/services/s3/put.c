@@ -17,7 +17,6 @@ int s3_put_object(struct call *c)
 	struct s3_write w = {.bucket_name = s3_bucket_of(c), .key = s3_key_of(c)};
 	struct s3_integrity integrity;
 	struct s3_body body;
-	int rc;
 
 	TRY(s3_members_check(c, put_members));
 	TRY(s3_key_check(c, w.key));
@@ -26,19 +25,7 @@ int s3_put_object(struct call *c)
 	TRY(s3_write_conditions_read(c, &w.conditions));
 	TRY(s3_integrity_read(c, &integrity));
 	TRY(s3_body_receive(c, &integrity, &body));
-	w.object.bytes = body.segment.bytes;
-	w.object.segments = &body.segment;
-	w.object.segment_count = 1;
-	w.object.modified_ms = rt_wall() / RT_NS_MS;
-	w.object.etag = s3_body_etag(c->arena, &body);
-	w.object.checksum = s3_body_checksum(c->arena, &body);
-	w.small = body.small;
-	rc = s3_object_write(c, &w);
-	if (rc < 0) {
-		if (s3_write_undone(rc))
-			s3_body_drop(s3_self(c), &body);
-		return rc;
-	}
+	TRY(s3_object_write_body(c, &w, &body));
 	value_put_str(c->out, "ETag", s3_quoted(c->arena, w.object.etag));
 	s3_checksum_write(c->out, &w.object.checksum);
 	return 0;
