@@ -187,6 +187,22 @@ def pooled(server, folder, seconds, count):
             *percentiles(cold_starts(server, api, name, max(count // 10, 20), 0)))
 
 
+def one_loop(folder, seconds):
+    """Connection and instance on one loop, which is chance where there are two."""
+    with rig.Cirrus("--pool", "0", "--loops", "1", strict=False) as server:
+        for kind, (runtime, handler, files) in kinds().items():
+            name = "f" + kind.replace(".", "")
+            api = create_function(server, name, runtime, handler, make_zip(files))
+            one = write_requests(folder, "invoke", [signed_invoke(server, name, b'{"k":"v"}')])
+            api.invoke(FunctionName=name, Payload=b"1")
+            single = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
+            row(TITLE, f"warm Invoke, {kind}, 1 connection, one loop", f"{single['rate']:,.0f}",
+                f"{single['p50']:.0f}", f"{single['p99']:.0f}")
+            for pause, times in PAUSES:
+                row(TITLE, f"warm Invoke, {kind}, one loop, thawed after {pause} s of idleness", "",
+                    *percentiles(after_pauses(lambda: one_invoke(server, name), times, pause)))
+
+
 def large(server, count):
     """What a package of 50 MB changes, after its first start."""
     runtime, files = KINDS["Python"]
@@ -356,6 +372,7 @@ def section(seconds, folder, count):
         pooled(server, folder, seconds, count)
         restored(server, count, "full")
         large(server, count)
+    one_loop(folder, seconds)
     with rig.Cirrus("--pool", "0", strict=False) as server:
         empty(server, count)
         restored(server, count, "empty")
