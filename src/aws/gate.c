@@ -332,7 +332,7 @@ static int authenticate_first(struct gate_pass *p)
 static int authenticate(struct gate_pass *p)
 {
 	TRY(gate_check_signed(p));
-	if (p->call->service->model->protocol == PROTOCOL_REST_XML)
+	if (gate_is_s3(p))
 		return authenticate_first(p);
 	TRY(gate_body(p, body_max(p)));
 	TRY(gate_authenticate(p));

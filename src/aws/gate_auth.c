@@ -159,14 +159,9 @@ static int refuse_signature_s3(struct gate_pass *p, const struct sigv4_error *e)
 	return gate_refuse(p, GATE_INVALID_SIGNATURE, "%.*s", STR_ARG(e->message));
 }
 
-static bool is_s3(const struct gate_pass *p)
-{
-	return p->call->service && p->call->service->model->protocol == PROTOCOL_REST_XML;
-}
-
 static int refuse_signature(struct gate_pass *p, const struct sigv4_error *e)
 {
-	if (is_s3(p))
+	if (gate_is_s3(p))
 		return refuse_signature_s3(p, e);
 	switch (e->problem) {
 	case SIGV4_INCOMPLETE:
@@ -229,8 +224,8 @@ static void signing_key(struct gate_pass *p, const struct identity *id, struct h
 static int unknown_key(struct gate_pass *p)
 {
 	return gate_refuse(p, GATE_UNKNOWN_KEY,
-		is_s3(p) ? "The AWS Access Key Id you provided does not exist in our records."
-			 : "The security token included in the request is invalid.");
+		gate_is_s3(p) ? "The AWS Access Key Id you provided does not exist in our records."
+			      : "The security token included in the request is invalid.");
 }
 
 static int verify(struct gate_pass *p, const struct identity *id)
@@ -251,9 +246,10 @@ static int verify(struct gate_pass *p, const struct identity *id)
 	if (sigv4_check_time(p->call->arena, &p->auth, now, &error) < 0)
 		return refuse_signature(p, &error);
 	signing_key(p, id, &key);
-	if ((is_s3(p) ? sigv4_verify_declared(p->call->arena, &p->signed_, &p->auth, &key, &error)
-		      : sigv4_verify(p->call->arena, &p->signed_, &p->auth, p->call->body, &key,
-				&error)) < 0)
+	if ((gate_is_s3(p) ? sigv4_verify_declared(
+				     p->call->arena, &p->signed_, &p->auth, &key, &error)
+			   : sigv4_verify(p->call->arena, &p->signed_, &p->auth, p->call->body,
+				     &key, &error)) < 0)
 		return refuse_signature(p, &error);
 	p->key = key;
 	p->key_known = true;
@@ -280,11 +276,11 @@ int gate_check_signed(struct gate_pass *p)
 {
 	if (p->signature_error.problem != SIGV4_OK)
 		return refuse_signature(p, &p->signature_error);
-	if (!p->is_signed && is_s3(p) && is_version_2(p))
+	if (!p->is_signed && gate_is_s3(p) && is_version_2(p))
 		return refuse_version_2(p);
 	if (!p->is_signed && !(p->call->row->flags & ROW_UNSIGNED))
 		return gate_refuse(p, GATE_MISSING_TOKEN,
-			is_s3(p) ? "Access Denied" : "Missing Authentication Token");
+			gate_is_s3(p) ? "Access Denied" : "Missing Authentication Token");
 	return 0;
 }
 
@@ -324,7 +320,7 @@ static int authenticate_signed(struct gate_pass *p)
 	}
 	if (p->gate->options.auth == GATE_STRICT)
 		return unknown_key(p);
-	if (is_s3(p) && p->auth.presigned) { /* a link ends whoever has made it */
+	if (gate_is_s3(p) && p->auth.presigned) { /* a link ends whoever has made it */
 		struct sigv4_error error;
 
 		if (sigv4_check_time(p->call->arena, &p->auth, p->call->wall_ms, &error) < 0)

@@ -58,12 +58,16 @@ const struct http_header *gate_headers(struct gate_pass *p, uint32_t *ret_count)
 	*ret_count = r->header_count;
 	if (!p->is_signed || !p->auth.presigned || !str_eq(p->auth.service, STR("s3")))
 		return r->headers;
-	all = arena_new_array(
-		p->call->arena, struct http_header, r->header_count + HOISTED_HEADERS_MAX);
-	if (r->header_count)
-		memcpy(all, r->headers, r->header_count * sizeof *all);
-	*ret_count += hoist(p, all + r->header_count);
-	return all;
+	if (!p->headers) {
+		all = arena_new_array(
+			p->call->arena, struct http_header, r->header_count + HOISTED_HEADERS_MAX);
+		if (r->header_count)
+			memcpy(all, r->headers, r->header_count * sizeof *all);
+		p->header_count = r->header_count + hoist(p, all + r->header_count);
+		p->headers = all;
+	}
+	*ret_count = p->header_count;
+	return p->headers;
 }
 
 /* ---- what the client says of its body ---- */

@@ -103,7 +103,15 @@ struct gate_pass {
 	struct hmac_key key; /* that signed it; of S3 only, when key_known */
 	bool key_known;
 	struct gate_stream stream;
+	const struct http_header *headers; /* gate_headers(): made once; NULL: not yet */
+	uint32_t header_count;
 };
+
+/* Is the request for a restXml service, which S3 is? False until the service is found. */
+static inline bool gate_is_s3(const struct gate_pass *p)
+{
+	return p->service && p->service->service->model->protocol == PROTOCOL_REST_XML;
+}
 
 /* Sets a fault of the gate's own; returns ERR_FAULT. */
 int gate_refuse(struct gate_pass *p, enum gate_fault fault, const char *format, ...)

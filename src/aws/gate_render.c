@@ -26,13 +26,6 @@ static const struct model *model_of(const struct gate_pass *p)
 	return p->service ? p->service->service->model : NULL;
 }
 
-static bool is_s3(const struct gate_pass *p)
-{
-	const struct model *m = model_of(p);
-
-	return m && m->protocol == PROTOCOL_REST_XML;
-}
-
 /*
  * In open mode a page of our own origin may call every API, and an object that is shown by its path
  * would be one. So a browser gives it an origin of its own, that of nobody; its scripts still run.
@@ -51,7 +44,7 @@ static void begin(struct gate_pass *p, struct gate_response *ret, unsigned statu
 {
 	*ret = (struct gate_response){.status = (uint16_t)status};
 	ret->headers = arena_alloc(p->call->arena, (HEADERS_OWN + more) * sizeof(*ret->headers));
-	if (is_s3(p)) {
+	if (gate_is_s3(p)) {
 		add(ret, STR("x-amz-request-id"), p->call->request_id);
 		add(ret, STR("x-amz-id-2"), p->call->request_id);
 		if (shares_our_origin(p))
@@ -63,10 +56,10 @@ static void begin(struct gate_pass *p, struct gate_response *ret, unsigned statu
 		add(ret, STR("Access-Control-Allow-Origin"), p->heads.origin);
 		add(ret, STR("Vary"), STR("Origin"));
 		add(ret, STR("Access-Control-Expose-Headers"),
-			is_s3(p) ? STR("ETag, x-amz-request-id, x-amz-id-2")
-				 : STR("x-amzn-RequestId, x-amzn-ErrorType, x-amz-crc32, "
-				       "x-amz-function-error, x-amz-log-result, "
-				       "x-amz-executed-version"));
+			gate_is_s3(p) ? STR("ETag, x-amz-request-id, x-amz-id-2")
+				      : STR("x-amzn-RequestId, x-amzn-ErrorType, x-amz-crc32, "
+					    "x-amz-function-error, x-amz-log-result, "
+					    "x-amz-executed-version"));
 	}
 }
 
@@ -350,13 +343,13 @@ void gate_render_fault(struct gate_pass *p, struct gate_response *ret)
 
 	check(f->kind != NULL);
 	begin(p, ret, fault_status(f->kind, m), 0);
-	if (is_s3(p)) /* what the handler has said of it, such as the bucket's region */
+	if (gate_is_s3(p)) /* what the handler has said of it, such as the bucket's region */
 		for (uint32_t i = 0; i < c->extra_header_count; i++)
 			add(ret, c->extra_headers[i].name, c->extra_headers[i].value);
 	buf_init(&text, c->arena, GATE_ANSWER_MAX);
 	if (m && m->protocol == PROTOCOL_QUERY) {
 		put_fault_xml(&text, m, f, c->request_id);
-	} else if (is_s3(p)) {
+	} else if (gate_is_s3(p)) {
 		put_fault_s3(p, &text, f);
 	} else {
 		bool rest = m && m->protocol == PROTOCOL_REST_JSON;

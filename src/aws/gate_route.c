@@ -29,24 +29,12 @@ static bool host_fits(const struct model *m, str host)
 	return dot > 0 && str_eq_nocase(str_sub(host, 0, (size_t)dot), str_c(m->signing_name));
 }
 
-static bool is_rest(const struct model *m)
-{
-	return model_is_rest(m);
-}
-
 static bool is_s3(const struct model *m)
 {
 	return m->protocol == PROTOCOL_REST_XML;
 }
 
 /* ---- buckets in hosts ---- */
-
-static str without_port(str host)
-{
-	ptrdiff_t colon = str_find_last(host, ':');
-
-	return colon < 0 || str_ends(host, STR("]")) ? host : str_sub(host, 0, (size_t)colon);
-}
 
 /* What stands before ".suffix"; STR_NULL: it is not below it. */
 static str before_suffix(str host, str suffix)
@@ -78,7 +66,7 @@ str gate_bucket_of_host(str host, const str *suffixes, size_t suffix_count)
 		STR_INIT("localhost"), STR_INIT("localhost.localstack.cloud")};
 	str found = STR_NULL, rest;
 
-	host = without_port(host);
+	host = http_host_without_port(host);
 	for (size_t i = 0; i < ARRAY_SIZE(builtin) + suffix_count && !found.p; i++) {
 		rest = before_suffix(host,
 			i < ARRAY_SIZE(builtin) ? builtin[i] : suffixes[i - ARRAY_SIZE(builtin)]);
@@ -195,7 +183,7 @@ static bool path_fits(const struct model *m, struct gate_pass *p)
 {
 	struct rest_labels labels;
 
-	return is_rest(m) && !is_s3(m) && match_path(m, p, &labels) >= 0;
+	return model_is_rest(m) && !is_s3(m) && match_path(m, p, &labels) >= 0;
 }
 
 /* ---- sub-resources of S3 ---- */
@@ -409,7 +397,7 @@ static int unknown_operation(struct gate_pass *p, str name)
 	if (is_s3(m))
 		return gate_refuse(p, GATE_UNKNOWN_OPERATION,
 			"The specified method is not allowed against this resource.");
-	if (is_rest(m))
+	if (model_is_rest(m))
 		return gate_refuse(p, GATE_UNKNOWN_OPERATION, "%s has no operation for %.*s %.*s",
 			m->name, STR_ARG(p->request->method),
 			(int)MIN(p->request->path.n, (size_t)256), p->request->path.p);
@@ -423,7 +411,7 @@ int gate_find_operation(struct gate_pass *p)
 	struct call *c = p->call;
 	str name = STR_NULL;
 
-	if (is_rest(m)) {
+	if (model_is_rest(m)) {
 		p->operation = match_path(m, p, &p->labels);
 		if (p->operation >= 0 && is_s3(m) &&
 			foreign_sub_resource(m, p->operation, p->request->query).p)

@@ -210,4 +210,7 @@ struct http_server_figures {
 };
 void http_server_figures(const struct http_server *server, struct http_server_figures *ret_figures);
 
+/* A Host without ":port"; a bracketed IPv6 address stays as it is. Pure. RFC 9110, 7.2. */
+str http_host_without_port(str host);
+
 #endif

@@ -126,6 +126,13 @@ bool http_is_value(str s)
 	return true;
 }
 
+str http_host_without_port(str host)
+{
+	ptrdiff_t colon = str_find_last(host, ':');
+
+	return colon < 0 || str_ends(host, STR("]")) ? host : str_sub(host, 0, (size_t)colon);
+}
+
 bool http_list_has(str list, str token)
 {
 	str part;

@@ -4,11 +4,9 @@
 #include "rt/datagram.h"
 
 #include "base/mem.h"
-#include "rt/internal.h"
+#include "rt/real.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct rt_datagrams {
@@ -16,34 +14,6 @@ struct rt_datagrams {
 	rt_datagram_fn *fn;
 	void *arg;
 };
-
-static socklen_t to_system(const struct rt_address *a, struct sockaddr_storage *ret_address)
-{
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(a->port)};
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(a->port)};
-
-	if (a->family == RT_IPV6) {
-		memcpy(&v6.sin6_addr, a->ip, sizeof v6.sin6_addr);
-		memcpy(ret_address, &v6, sizeof v6);
-		return sizeof v6;
-	}
-	memcpy(&v4.sin_addr, a->ip, sizeof v4.sin_addr);
-	memcpy(ret_address, &v4, sizeof v4);
-	return sizeof v4;
-}
-
-static void from_system(const struct sockaddr_storage *s, struct rt_address *ret_address)
-{
-	const struct sockaddr_in *v4 = (const void *)s;
-	const struct sockaddr_in6 *v6 = (const void *)s;
-
-	*ret_address = (struct rt_address){.family = RT_IPV4, .port = ntohs(v4->sin_port)};
-	memcpy(ret_address->ip, &v4->sin_addr, sizeof v4->sin_addr);
-	if (s->ss_family == AF_INET6) {
-		ret_address->family = RT_IPV6;
-		memcpy(ret_address->ip, &v6->sin6_addr, sizeof v6->sin6_addr);
-	}
-}
 
 static void on_readable(struct rt_stream *stream, void *arg)
 {
@@ -80,17 +50,17 @@ void rt_datagrams_close(struct rt_datagrams *d)
 
 size_t rt_datagram_take(struct rt_datagrams *d, void *to, size_t n, struct rt_address *ret_from)
 {
-	struct sockaddr_storage from;
+	union sockaddr_any from;
 	socklen_t from_bytes;
 	ssize_t got;
 
 	/* Empty ones say nothing, and errors are those of what was sent before. */
 	for (unsigned tries = 0; tries < 64; tries++) {
 		from_bytes = sizeof from;
-		got = recvfrom(rt_stream_fd(d->stream), to, n, MSG_DONTWAIT,
-			(struct sockaddr *)&from, &from_bytes);
+		got = recvfrom(
+			rt_stream_fd(d->stream), to, n, MSG_DONTWAIT, &from.any, &from_bytes);
 		if (got > 0) {
-			from_system(&from, ret_from);
+			address_from(&from, ret_from);
 			return (size_t)got;
 		}
 		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -101,11 +71,11 @@ size_t rt_datagram_take(struct rt_datagrams *d, void *to, size_t n, struct rt_ad
 
 void rt_datagram_give(struct rt_datagrams *d, str bytes, const struct rt_address *to)
 {
-	struct sockaddr_storage address;
-	socklen_t n = to_system(to, &address);
+	union sockaddr_any address;
+	socklen_t n = address_to(to, &address);
 
 	(void)!sendto(rt_stream_fd(d->stream), bytes.p, bytes.n, MSG_DONTWAIT | MSG_NOSIGNAL,
-		(struct sockaddr *)&address, n);
+		&address.any, n);
 }
 
 /* Waits on an open socket that is connected to the peer. */
@@ -129,14 +99,15 @@ static mayyield int await(int fd, bool (*fits)(void *arg, str answer), void *arg
 int rt_datagram_ask(const struct rt_address *peer, str question,
 	bool (*fits)(void *arg, str answer), void *arg, void *to, size_t n, int64_t deadline)
 {
-	struct sockaddr_storage address;
-	socklen_t bytes = to_system(peer, &address);
-	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc = 0;
+	union sockaddr_any address;
+	socklen_t bytes = address_to(peer, &address);
+	int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+	    rc = 0;
 
 	if (fd < 0)
 		return rc_from_errno(errno);
 	/* Connected: the kernel drops what others send, and tells that nobody listens. */
-	if (connect(fd, (struct sockaddr *)&address, bytes) != 0 ||
+	if (connect(fd, &address.any, bytes) != 0 ||
 		send(fd, question.p, question.n, MSG_NOSIGNAL) != (ssize_t)question.n)
 		rc = rc_from_errno(errno);
 	if (rc == 0)

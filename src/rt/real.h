@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "rt/internal.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <uv.h>
 
 struct real_loop {
@@ -29,5 +32,18 @@ int socket_connect(str address, int64_t deadline, struct rt_stream **ret_stream)
 int socket_resolve(
 	str host, uint16_t port, int64_t deadline, struct rt_address *ret_addresses, unsigned max);
 int socket_pair(struct rt_stream **ret_a, struct rt_stream **ret_b);
+
+/* socket.c: an address as the system has it. */
+union sockaddr_any {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+	struct sockaddr_storage storage;
+};
+
+void address_from(const union sockaddr_any *from, struct rt_address *ret);
+/* Of RT_IPV4 and RT_IPV6; how many bytes of it count. */
+socklen_t address_to(const struct rt_address *a, union sockaddr_any *ret);
 
 #endif

@@ -209,15 +209,7 @@ int rt_stream_fd(const struct rt_stream *s)
 
 /* --- addresses ------------------------------------------------------------------------------ */
 
-union sockaddr_any {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_un un;
-	struct sockaddr_storage storage;
-};
-
-static void address_from(const union sockaddr_any *from, struct rt_address *ret)
+void address_from(const union sockaddr_any *from, struct rt_address *ret)
 {
 	*ret = (struct rt_address){0};
 	switch (from->any.sa_family) {
@@ -236,7 +228,7 @@ static void address_from(const union sockaddr_any *from, struct rt_address *ret)
 	}
 }
 
-static socklen_t address_to(const struct rt_address *a, union sockaddr_any *ret)
+socklen_t address_to(const struct rt_address *a, union sockaddr_any *ret)
 {
 	memset(ret, 0, sizeof *ret);
 	if (a->family == RT_IPV4) {

@@ -26,14 +26,6 @@ void front_free(struct front *f)
 	mem_free(f);
 }
 
-/* Removes ":port". A bracketed IPv6 address names no service and stays as it is. */
-static str without_port(str host)
-{
-	ptrdiff_t colon = str_find_last(host, ':');
-
-	return colon < 0 || str_ends(host, STR("]")) ? host : str_sub(host, 0, (size_t)colon);
-}
-
 static bool ends_with_suffix(const struct front *f, str host, str *ret_rest)
 {
 	static const str builtin[] = {
@@ -70,8 +62,8 @@ static const struct port_host *match_host(
 	str rest, id, label, region;
 	const struct port_host *host;
 
-	if (!ends_with_suffix(f, without_port(x->host), &rest) || !str_split(&rest, '.', &id) ||
-		!str_split(&rest, '.', &label))
+	if (!ends_with_suffix(f, http_host_without_port(x->host), &rest) ||
+		!str_split(&rest, '.', &id) || !str_split(&rest, '.', &label))
 		return NULL;
 	host = host_labelled(f, label);
 	if (!host || id.n == 0)
@@ -154,7 +146,7 @@ static void serve_api(struct front *f, struct http_exchange *x, const struct gat
 /* Is the Host this machine's, or one of our suffixes? A name rebound to loopback is neither. */
 static bool host_is_ours(const struct front *f, const struct http_exchange *x)
 {
-	str host = without_port(x->host), rest;
+	str host = http_host_without_port(x->host), rest;
 	struct rt_address address;
 	char text[RT_ADDRESS_TEXT];
 

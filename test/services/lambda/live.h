@@ -82,6 +82,8 @@ bool live_log_has(const struct live *l, const char *text);
 /* How often it is there. */
 unsigned live_log_count(const struct live *l, const char *text);
 void live_sleep(int ms);
+/* Gives the function f an asynchronous event, and waits for its end: has it come to one? */
+bool live_event(struct live *l, const char *payload, str trace);
 /* Entries of a folder below the data folder. */
 unsigned live_files(const struct live *l, const char *folder);
 

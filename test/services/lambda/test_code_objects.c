@@ -300,32 +300,6 @@ static void destination_rules(struct live *l)
 }
 CODE(destination_rules)
 
-/* Waits for the end of an asynchronous event. */
-static bool sent(struct live *l, const char *payload)
-{
-	struct invoke_request request = {
-		.account = STR("000000000000"),
-		.region = STR("us-east-1"),
-		.function = STR("f"),
-		.type = INVOKE_EVENT,
-		.payload = str_c(payload),
-		.trace = STR_NULL,
-		.deadline_ns = rt_after_ms(10000),
-	};
-	struct lambda_figures figures;
-	struct invoke_result r;
-
-	if (!EXPECT_INT(l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &r), 0))
-		return false;
-	for (int i = 0; i < 1000; i++) {
-		lambda_service_figures(l->lambda, &figures);
-		if (!figures.events_waiting)
-			return true;
-		live_sleep(10);
-	}
-	return EXPECT(!"the event came to no end");
-}
-
 static void lost_events(struct live *l)
 {
 	struct twin_objects *t = buckets(l);
@@ -335,7 +309,7 @@ static void lost_events(struct live *l)
 	twin_objects_put(t, "lost", "", STR(""));
 	live_create(l, "f", "error", 128, 3);
 	CALL("PutFunctionEventInvokeConfig", destinations(l, "OnFailure", "arn:aws:s3:::lost"));
-	if (!sent(l, "{\"n\":1}"))
+	if (!live_event(l, "{\"n\":1}", STR_NULL))
 		return;
 	o = twin_objects_at(t, "lost", "", 0);
 	ASSERT(o != NULL);
@@ -351,11 +325,11 @@ static void lost_events(struct live *l)
 	EXPECT(str_find_str(body, STR("\"responsePayload\":")) > 0);
 	/* A bucket that takes nothing holds nothing up. */
 	t->locked_bucket = STR("lost");
-	if (!sent(l, "2"))
+	if (!live_event(l, "2", STR_NULL))
 		return;
 	EXPECT(!twin_objects_at(t, "lost", "", 1));
 	t->locked_bucket = STR_NULL;
-	if (!sent(l, "3"))
+	if (!live_event(l, "3", STR_NULL))
 		return;
 	EXPECT(twin_objects_at(t, "lost", "", 1) != NULL);
 	twin_objects_done(t);

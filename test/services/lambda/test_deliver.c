@@ -91,38 +91,12 @@ static bool create(struct live *l, const char *handler)
 	return EXPECT_INT(live_call(l, "PutFunctionEventInvokeConfig", in), 0);
 }
 
-/* Has it come to its end? */
-static bool sent(struct live *l, const char *payload, str trace)
-{
-	struct invoke_request request = {
-		.account = STR("000000000000"),
-		.region = STR("us-east-1"),
-		.function = STR("f"),
-		.type = INVOKE_EVENT,
-		.payload = str_c(payload),
-		.trace = trace,
-		.deadline_ns = rt_after_ms(10000),
-	};
-	struct lambda_figures figures;
-	struct invoke_result r;
-
-	if (!EXPECT_INT(l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &r), 0))
-		return false;
-	for (int i = 0; i < 1000; i++) {
-		lambda_service_figures(l->lambda, &figures);
-		if (!figures.events_waiting)
-			return true;
-		live_sleep(10);
-	}
-	return EXPECT(!"the event came to no end");
-}
-
 static void dead_letters(struct live *l)
 {
 	struct queue q;
 
 	queue_begin(l, &q);
-	if (!create(l, "error") || !sent(l, "{\"n\":1}", STR_NULL))
+	if (!create(l, "error") || !live_event(l, "{\"n\":1}", STR_NULL))
 		return;
 	EXPECT_INT(q.count, 1);
 	EXPECT_STR(q.body, STR("{\"n\":1}"));
@@ -132,7 +106,7 @@ static void dead_letters(struct live *l)
 	EXPECT_INT(q.dead_letter_errors, 0);
 	/* A delivery that fails is counted, and the event is gone all the same. */
 	q.rc = ERR_NO_SPACE;
-	if (!sent(l, "2", STR_NULL))
+	if (!live_event(l, "2", STR_NULL))
 		return;
 	EXPECT_INT(q.count, 2);
 	EXPECT_INT(q.dead_letter_errors, 1);
@@ -146,7 +120,7 @@ static void success(struct live *l)
 	struct value *in;
 
 	queue_begin(l, &q);
-	if (!create(l, "echo") || !sent(l, "1", STR_NULL))
+	if (!create(l, "echo") || !live_event(l, "1", STR_NULL))
 		return;
 	EXPECT_INT(q.count, 0);
 	/* A destination of the same kind gets a record instead. */
@@ -155,12 +129,12 @@ static void success(struct live *l)
 	value_put_str(value_put_struct(value_put_struct(in, "DestinationConfig"), "OnSuccess"),
 		"Destination", STR(QUEUE));
 	EXPECT_INT(live_call(l, "PutFunctionEventInvokeConfig", in), 0);
-	if (!sent(l, "1", STR_NULL))
+	if (!live_event(l, "1", STR_NULL))
 		return;
 	EXPECT_INT(q.count, 1);
 	EXPECT(str_find_str(q.body, STR("\"condition\":\"Success\"")) > 0);
 	q.rc = ERR_DENIED;
-	if (!sent(l, "1", STR_NULL))
+	if (!live_event(l, "1", STR_NULL))
 		return;
 	EXPECT_INT(q.destination_failures, 1);
 	EXPECT_INT(q.dead_letter_errors, 0);
@@ -200,14 +174,14 @@ static void loop(struct live *l)
 		trace = str_sub(r.payload, 1, r.payload.n - 2);
 	}
 	lambda_service_figures(l->lambda, &before);
-	if (!sent(l, "{\"deep\":1}", trace))
+	if (!live_event(l, "{\"deep\":1}", trace))
 		return;
 	lambda_service_figures(l->lambda, &after);
 	EXPECT_INT(after.invocations, before.invocations);
 	EXPECT_INT(q.count, 1);
 	EXPECT_STR(q.body, STR("{\"deep\":1}"));
 	/* One less deep runs. */
-	if (!sent(l, "1", STR_NULL))
+	if (!live_event(l, "1", STR_NULL))
 		return;
 	lambda_service_figures(l->lambda, &after);
 	EXPECT_INT(after.invocations, before.invocations + 1);

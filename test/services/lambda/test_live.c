@@ -339,6 +339,31 @@ void live_sleep(int ms)
 	check(rt_sleep_until(rt_after_ms(ms)) == 0);
 }
 
+bool live_event(struct live *l, const char *payload, str trace)
+{
+	struct invoke_request request = {
+		.account = STR("000000000000"),
+		.region = STR("us-east-1"),
+		.function = STR("f"),
+		.type = INVOKE_EVENT,
+		.payload = str_c(payload),
+		.trace = trace,
+		.deadline_ns = rt_after_ms(10000),
+	};
+	struct lambda_figures figures;
+	struct invoke_result r;
+
+	if (!EXPECT_INT(l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &r), 0))
+		return false;
+	for (int i = 0; i < 1000; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		if (!figures.events_waiting)
+			return true;
+		live_sleep(10);
+	}
+	return EXPECT(!"the event came to no end");
+}
+
 unsigned live_files(const struct live *l, const char *folder)
 {
 	char path[512];
