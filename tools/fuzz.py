@@ -27,7 +27,7 @@ def run(source, seconds):
     with open(f"build/fuzz/{name}.log", "w", encoding="utf-8") as f:
         f.write(log)
     if done.returncode != 0:
-        return name, False, "\n".join(log.splitlines()[-40:])
+        return name, False, f"FAIL {name}: exit status {done.returncode}\n" + "\n".join(log.splitlines()[-40:])
     count = re.search(r"^stat::number_of_executed_units: *(\d+)", log, re.M)
     return name, True, f"{name}: {count.group(1) if count else '?'} inputs"
 

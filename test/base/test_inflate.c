@@ -99,3 +99,48 @@ TEST(inflate, zstd)
 {
 	round_trip(INFLATE_ZSTD);
 }
+
+/* What may come must not depend on how it arrives: the library alone takes what lies whole before it. */
+static void expect_refused(struct arena *a, str packed, int want)
+{
+	for (size_t step = 1; step <= packed.n; step++) {
+		int rc;
+
+		(void)unpack(a, INFLATE_ZSTD, packed, step, TEXT_BYTES, &rc);
+		EXPECT_INT(rc, want);
+	}
+}
+
+TEST(inflate, zstd_heads)
+{
+	static const char skipped[] = "\x5f\x2a\x4d\x18\x03\0\0\0abc";
+	struct arena a;
+	str frame, out;
+	char *of;
+	int rc;
+
+	arena_init(&a, SIZE_MAX);
+	/* One raw block "a": descriptor 0, a window of 128 MiB, an eighth more, 2 GiB. */
+	frame = STR("\x28\xb5\x2f\xfd\0\x88\x09\0\0a");
+	for (size_t step = 1; step <= frame.n; step++) {
+		EXPECT_STR(unpack(&a, INFLATE_ZSTD, frame, step, TEXT_BYTES, &rc), STR("a"));
+		EXPECT_INT(rc, 0);
+	}
+	of = arena_str(&a, frame).p;
+	of[5] = '\x89';
+	expect_refused(&a, str_of(of, frame.n), ERR_TOO_LARGE);
+	of[5] = '\xa8';
+	expect_refused(&a, str_of(of, frame.n), ERR_TOO_LARGE);
+	/* A frame whose content's size is told lets the library take it whole. */
+	expect_refused(&a, STR("\x28\xb5\x2f\xfd\x40\xa8\0\0\x09\0\0a"), ERR_TOO_LARGE);
+	/* Version 0.7's magic. */
+	of[0] = '\x27';
+	expect_refused(&a, str_of(of, frame.n), ERR_SYNTAX);
+	/* Between two frames, one to be skipped. */
+	out = ARENA_CONCAT(&a, frame, STR(skipped), frame);
+	for (size_t step = 1; step <= out.n; step++) {
+		EXPECT_STR(unpack(&a, INFLATE_ZSTD, out, step, TEXT_BYTES, &rc), STR("aa"));
+		EXPECT_INT(rc, 0);
+	}
+	arena_done(&a);
+}

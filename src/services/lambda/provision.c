@@ -58,6 +58,16 @@ struct provision *provision_of(struct provisions *p, str key)
 	return one;
 }
 
+struct provision *provision_find(struct provisions *p, str key)
+{
+	struct provision *one;
+
+	pthread_mutex_lock(&p->lock);
+	one = map_get(&p->all, key);
+	pthread_mutex_unlock(&p->lock);
+	return one;
+}
+
 void provision_want(
 	struct provisions *p, struct provision *one, struct quota *quota, unsigned count)
 {

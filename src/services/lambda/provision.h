@@ -42,6 +42,8 @@ void provisions_free(struct provisions *p);
 
 /* The version's, made when missing. Valid as long as the books. */
 struct provision *provision_of(struct provisions *p, str key);
+/* The same, or NULL when nothing was ever wanted of it. */
+struct provision *provision_find(struct provisions *p, str key);
 /* So many are wanted from now on, and counted at the function's quota (referenced: taken over). */
 void provision_want(
 	struct provisions *p, struct provision *one, struct quota *quota, unsigned count);

@@ -96,6 +96,8 @@ static struct entry *entry_new(struct shard *shard, str key, struct function_ref
 		f->function.name);
 	list_init(&e->idle);
 	list_init(&e->waiting);
+	/* A loop that keeps none of them still serves what spills over. */
+	e->provision = provision_find(shard->scheduler->provisions, e->key);
 	rt_timer_init(&e->provision_timer, on_provision);
 	e->hint = (uint32_t)(str_hash(key) % HINTS);
 	map_put(&shard->entries, e->key, e);
