@@ -108,6 +108,7 @@ struct rt_loop {
 	} figures;
 
 	/* What other threads write. */
+	_Atomic unsigned shared_live; /* open streams that any loop could have accepted */
 	_Alignas(64) _Atomic(struct rt_message *) inbox; /* newest first */
 	_Atomic int sleeping;                            /* a poster must wake it */
 	_Atomic(size_t) live_count;                      /* fibers, and those on their way here */
@@ -252,6 +253,7 @@ struct rt_stream {
 	bool drained;   /* the last read took all there was: wait before the next */
 	bool aborted;
 	bool accepted;        /* counts as a connection */
+	bool shared;          /* counts in its loop's shared_live */
 	unsigned *open_count; /* of its listener, NULL: not counted there */
 	bool local_known;
 };

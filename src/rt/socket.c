@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64, ADDRESSES_MAX = 8, PARTS_MAX = 64 };
+enum { TOGETHER_MAX = 4 }; /* so many connections are served by one loop */
 #define ACCEPT_PAUSE_NS (100 * RT_NS_MS)
 
 struct socket_stream {
@@ -345,17 +346,85 @@ int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 	return 0;
 }
 
+/* On the part's loop. The connection is counted there already if it could have been another's. */
 static void accept_one(struct rt_listener_part *part, int fd, const union sockaddr_any *peer)
 {
+	bool shared = part->listener->part_count > 1;
 	struct rt_stream *s;
 	int on = 1;
 
 	if (peer->any.sa_family != AF_UNIX)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (socket_new(fd, true, &s) < 0)
+	if (socket_new(fd, true, &s) < 0) {
+		if (shared)
+			atomic_fetch_sub(&part->loop->shared_live, 1);
 		return;
+	}
+	s->shared = shared;
 	address_from(peer, &s->peer);
 	stream_accepted(s, &part->listener->options);
+}
+
+/* A connection on its way to the loop that serves it. */
+struct handed {
+	struct rt_message message;
+	struct rt_listener_part *part;
+	int fd;
+	union sockaddr_any peer;
+};
+
+static void handed_arrived(struct rt_message *m)
+{
+	struct handed *h = container_of(m, struct handed, message);
+
+	if (h->part->backend) {
+		accept_one(h->part, h->fd, &h->peer);
+	} else { /* it does not listen any more */
+		atomic_fetch_sub(&h->part->loop->shared_live, 1);
+		close(h->fd);
+	}
+	mem_free(h);
+}
+
+/*
+ * The kernel spreads connections over the loops by chance. A few are better on one loop: what they
+ * call one after the other is found where it was left (an idle instance of a function, say) without
+ * waking another loop. Many are better spread evenly.
+ */
+static struct rt_listener_part *serving_part(struct rt_listener_part *here)
+{
+	struct rt_listener *l = here->listener;
+	struct rt_listener_part *best = here;
+	unsigned total = 0, least = atomic_load(&here->loop->shared_live);
+
+	least -= least > 0; /* one more than the least is even enough */
+	for (unsigned i = 0; i < l->part_count; i++) {
+		unsigned n = atomic_load(&l->parts[i].loop->shared_live);
+
+		total += n;
+		if (n < least) {
+			least = n;
+			best = &l->parts[i];
+		}
+	}
+	return total < TOGETHER_MAX ? &l->parts[0] : best;
+}
+
+static void accept_or_hand(struct rt_listener_part *part, int fd, const union sockaddr_any *peer)
+{
+	struct rt_listener_part *serves = serving_part(part);
+	struct handed *h;
+
+	if (part->listener->part_count > 1)
+		atomic_fetch_add(&serves->loop->shared_live, 1);
+	if (serves->loop == part->loop)
+		return accept_one(serves, fd, peer);
+	h = mem_new(struct handed);
+	h->message.fn = handed_arrived;
+	h->part = serves;
+	h->fd = fd;
+	h->peer = *peer;
+	rt_post(part->listener->rt, serves->loop->index, &h->message);
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -370,7 +439,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 		int fd = accept4(part->fd, &peer.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			accept_one(part, fd, &peer);
+			accept_or_hand(part, fd, &peer);
 			if (part->backend != k) /* closed by the callback */
 				return;
 			continue;

@@ -62,6 +62,8 @@ void stream_done(struct rt_stream *s)
 	list_remove(&s->link);
 	if (s->accepted)
 		rt_count(&s->loop->figures.connections_live, -1);
+	if (s->shared)
+		atomic_fetch_sub_explicit(&s->loop->shared_live, 1, memory_order_relaxed);
 	if (s->open_count)
 		--*s->open_count;
 }
@@ -373,6 +375,8 @@ void rt_listener_close(struct rt_listener *l)
 {
 	if (!l)
 		return;
+	/* The second time nothing is left that a loop had handed to another before it stopped. */
+	parts_tell(l, l->part_count, true);
 	parts_tell(l, l->part_count, true);
 	l->rt->backend->listen_close(l);
 	mem_free(l);
