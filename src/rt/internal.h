@@ -273,13 +273,14 @@ struct rt_listener_part {
 	struct rt_listener *listener;
 	struct rt_loop *loop;
 	void *backend;
-	int fd;
+	bool serves; /* between start and stop, on its loop */
 };
 
 struct rt_listener {
 	struct rt *rt;
-	struct rt_listen_options options; /* address and fds are not kept */
+	struct rt_listen_options options; /* address and fd are not kept */
 	struct rt_address address;
+	int fd; /* -1: none */
 	unsigned part_count;
 	struct rt_listener_part parts[];
 };

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -280,7 +281,7 @@ const struct rt_address *rt_stream_local(const struct rt_stream *stream)
 
 /* --- listening ------------------------------------------------------------------------------ */
 
-int rt_socket_listen(str address, bool reuse_port, int *ret_fd)
+int rt_socket_listen(str address, int *ret_fd)
 {
 	union sockaddr_any to;
 	int fd, rc = 0, on = 1;
@@ -290,12 +291,9 @@ int rt_socket_listen(str address, bool reuse_port, int *ret_fd)
 	fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return rc_from_errno(errno);
-	if (to.any.sa_family != AF_UNIX) {
-		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-			(reuse_port &&
-				setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0))
-			rc = rc_from_errno(errno);
-	}
+	if (to.any.sa_family != AF_UNIX &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+		rc = rc_from_errno(errno);
 	if (rc == 0 && (bind(fd, &to.any, n) != 0 || listen(fd, BACKLOG) != 0))
 		rc = errno == EADDRINUSE ? ERR_EXISTS : network_error(errno);
 	if (rc < 0) {
@@ -325,25 +323,11 @@ static int bound_address(int fd, struct rt_address *ret)
 
 int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 {
-	char text[RT_ADDRESS_TEXT];
-	str address = o->address;
-
-	for (unsigned i = 0; i < l->part_count; i++) {
-		if (o->fds)
-			l->parts[i].fd = o->fds[i];
-		else if (i && l->address.family == RT_UNIX) /* cannot be shared by binding */
-			l->parts[i].fd = fcntl(l->parts[0].fd, F_DUPFD_CLOEXEC, 0);
-		else
-			TRY(rt_socket_listen(address, l->part_count > 1, &l->parts[i].fd));
-		if (l->parts[i].fd < 0)
-			return rc_from_errno(errno);
-		if (i == 0)
-			TRY(bound_address(l->parts[0].fd, &l->address));
-		/* Port 0 was any port for the first; the others share it. */
-		if (i == 0 && l->address.family != RT_UNIX)
-			address = rt_address_text(&l->address, text);
-	}
-	return 0;
+	if (o->fd)
+		l->fd = *o->fd;
+	else
+		TRY(rt_socket_listen(o->address, &l->fd));
+	return bound_address(l->fd, &l->address);
 }
 
 /* On the part's loop. The connection is counted there already if it could have been another's. */
@@ -377,7 +361,7 @@ static void handed_arrived(struct rt_message *m)
 {
 	struct handed *h = container_of(m, struct handed, message);
 
-	if (h->part->backend) {
+	if (h->part->serves) {
 		accept_one(h->part, h->fd, &h->peer);
 	} else { /* it does not listen any more */
 		atomic_fetch_sub(&h->part->loop->shared_live, 1);
@@ -387,17 +371,15 @@ static void handed_arrived(struct rt_message *m)
 }
 
 /*
- * The kernel spreads connections over the loops by chance. A few are better on one loop: what they
- * call one after the other is found where it was left (an idle instance of a function, say) without
- * waking another loop. Many are better spread evenly.
+ * A few connections are better on one loop: what they call one after the other is found where it
+ * was left (an idle instance of a function, say) without waking another loop. Many are better spread
+ * evenly, which a socket per loop (SO_REUSEPORT) leaves to chance.
  */
-static struct rt_listener_part *serving_part(struct rt_listener_part *here)
+static struct rt_listener_part *serving_part(struct rt_listener *l)
 {
-	struct rt_listener *l = here->listener;
-	struct rt_listener_part *best = here;
-	unsigned total = 0, least = atomic_load(&here->loop->shared_live);
+	struct rt_listener_part *best = &l->parts[0];
+	unsigned total = 0, least = UINT_MAX;
 
-	least -= least > 0; /* one more than the least is even enough */
 	for (unsigned i = 0; i < l->part_count; i++) {
 		unsigned n = atomic_load(&l->parts[i].loop->shared_live);
 
@@ -412,7 +394,7 @@ static struct rt_listener_part *serving_part(struct rt_listener_part *here)
 
 static void accept_or_hand(struct rt_listener_part *part, int fd, const union sockaddr_any *peer)
 {
-	struct rt_listener_part *serves = serving_part(part);
+	struct rt_listener_part *serves = serving_part(part->listener);
 	struct handed *h;
 
 	if (part->listener->part_count > 1)
@@ -436,7 +418,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		union sockaddr_any peer = {0};
 		socklen_t n = sizeof peer;
-		int fd = accept4(part->fd, &peer.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(part->listener->fd, &peer.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
 			accept_or_hand(part, fd, &peer);
@@ -465,9 +447,13 @@ static void accept_again(struct rt_timer *t)
 
 int socket_listen_start(struct rt_listener_part *part)
 {
-	struct socket_listener *k = mem_new(struct socket_listener);
-	int rc = uv_poll_init(uv_of(part->loop), &k->poll, part->fd);
+	struct socket_listener *k;
+	int rc;
 
+	if (part != part->listener->parts) /* the first accepts for all */
+		return 0;
+	k = mem_new(struct socket_listener);
+	rc = uv_poll_init(uv_of(part->loop), &k->poll, part->listener->fd);
 	if (rc != 0) {
 		mem_free(k);
 		return rc_from_errno(-rc);
@@ -493,9 +479,8 @@ void socket_listen_stop(struct rt_listener_part *part)
 
 void socket_listen_close(struct rt_listener *l)
 {
-	for (unsigned i = 0; i < l->part_count; i++)
-		if (l->parts[i].fd >= 0)
-			close(l->parts[i].fd);
+	if (l->fd >= 0)
+		close(l->fd);
 }
 
 /* --- resolving and connecting --------------------------------------------------------------- */

@@ -700,8 +700,7 @@ static int listen_inside(struct instance *i, enum lambda_listen which, rt_accept
 {
 	int fd = sandbox_take_listener(i->container, which);
 	struct rt_listen_options options = {
-		.fds = &fd,
-		.fd_count = 1,
+		.fd = &fd,
 		.one_loop = true,
 		.tag = (void *)(uintptr_t)i->number,
 		.on_accept = fn,
