@@ -372,8 +372,8 @@ static void handed_arrived(struct rt_message *m)
 
 /*
  * A few connections are better on one loop: what they call one after the other is found where it
- * was left (an idle instance of a function, say) without waking another loop. Many are better spread
- * evenly, which a socket per loop (SO_REUSEPORT) leaves to chance.
+ * was left (an idle instance of a function, say) without waking another loop. Many are better
+ * spread evenly, which a socket per loop (SO_REUSEPORT) leaves to chance.
  */
 static struct rt_listener_part *serving_part(struct rt_listener *l)
 {

@@ -15,7 +15,7 @@ enum { SUPERVISOR_LOOPS_MAX = 64 };
 /* What both roles are born with. */
 struct supervised {
 	const struct options *options;
-	const char *data_folder;              /* absolute; exists, owned by uid:gid */
+	const char *data_folder; /* absolute; exists, owned by uid:gid */
 	int listen_fd;
 	unsigned loops;
 	int launcher_fd;  /* the worker's connection to the launcher; -1: there is none */

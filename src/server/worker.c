@@ -211,8 +211,7 @@ static int make_runtime(struct worker *w)
 	struct rt_options options = {
 		.mode = RT_REAL,
 		.loops = w->supervised->loops,
-		.fibers_max =
-			(unsigned)MAX(o->requests_max / (long)w->supervised->loops, 64L),
+		.fibers_max = (unsigned)MAX(o->requests_max / (long)w->supervised->loops, 64L),
 		.connections_max =
 			(unsigned)MAX(o->connections_max / (long)w->supervised->loops, 64L),
 	};

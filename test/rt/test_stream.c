@@ -283,8 +283,7 @@ static void closes(void *arg)
 			int rc = rt_stream_write(s[i], STR("x"), rt_after_ms(5000));
 
 			if (rc == 0)
-				rc = rt_stream_read(
-					s[i], answer, sizeof answer, rt_after_ms(5000));
+				rc = rt_stream_read(s[i], answer, sizeof answer, rt_after_ms(5000));
 			EXPECT(rc == 1 || rc == ERR_EOF || rc == ERR_CLOSED);
 			rt_stream_close(s[i]);
 		}
