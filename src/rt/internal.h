@@ -86,6 +86,7 @@ struct rt_loop {
 	struct rt_timer trim;
 	int64_t turn_at; /* rt_now() at the beginning of this turn */
 	bool slept;      /* since then: turn_at is old */
+	bool worked;     /* something else than timers has run since the last sleep */
 	struct rt_heap_entry *heap;
 	size_t heap_count, heap_capacity;
 	struct list streams;

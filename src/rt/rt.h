@@ -47,6 +47,7 @@ struct rt_options {
 	unsigned fibers_max;              /* per loop; 0: 10,000 */
 	unsigned connections_max;         /* accepted streams per loop; 0: 10,000 */
 	unsigned file_threads;            /* of the file pool (rt/file.h); 0: 4 */
+	unsigned busy_poll_us;            /* looked for work before a loop sleeps; 0: not at all */
 	size_t stack_bytes;               /* of a fiber; 0: 64 KiB (more under AddressSanitizer) */
 	uint64_t seed;                    /* simulated: everything random follows from it */
 	const struct rt_sim_options *sim; /* simulated: rt/sim.h; NULL: defaults */

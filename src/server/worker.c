@@ -211,6 +211,7 @@ static int make_runtime(struct worker *w)
 	struct rt_options options = {
 		.mode = RT_REAL,
 		.loops = w->supervised->loops,
+		.busy_poll_us = (unsigned)MIN(MAX(o->busy_poll_us, 0L), 1000L),
 		.fibers_max = (unsigned)MAX(o->requests_max / (long)w->supervised->loops, 64L),
 		.connections_max =
 			(unsigned)MAX(o->connections_max / (long)w->supervised->loops, 64L),

@@ -11,14 +11,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* With loops that sleep at once, and with loops that look for work first. */
 static void run(unsigned loops, void (*main_fn)(void *arg), void *arg)
 {
-	struct rt_options options = {.loops = loops, .connections_max = 8};
-	struct rt *rt;
+	for (unsigned us = 0; us <= 200; us += 200) {
+		struct rt_options options = {
+			.loops = loops, .connections_max = 8, .busy_poll_us = us};
+		struct rt *rt;
 
-	ASSERT_INT(rt_new(&options, &rt), 0);
-	EXPECT_INT(rt_run(rt, main_fn, arg), 0);
-	rt_free(rt);
+		ASSERT_INT(rt_new(&options, &rt), 0);
+		EXPECT_INT(rt_run(rt, main_fn, arg), 0);
+		rt_free(rt);
+	}
 }
 
 /* --- a pair: bulk, back-pressure, end --------------------------------------------------------- */
@@ -385,6 +389,7 @@ static void unix_listens(void *arg)
 	EXPECT_INT(e.accepted, 3);
 	EXPECT_INT(rt_sleep_until(rt_after_ms(20)), 0);
 	rt_listener_close(e.listener);
+	EXPECT_INT(unlink(path + 5), 0);
 	rt_stop(rt_self());
 }
 
