@@ -19,22 +19,6 @@ enum { VERSION_BYTES = 10 };
 
 /* ---- PutSigningProfile ---- */
 
-/* The model's pattern has no end. */
-static int check_name(struct call *c)
-{
-	str name = value_str(c->in, "profileName");
-
-	for (size_t i = 0; i < name.n; i++) {
-		char ch = name.p[i];
-
-		if (!(ch >= 'a' && ch <= 'z') && !(ch >= 'A' && ch <= 'Z') &&
-			!(ch >= '0' && ch <= '9') && ch != '_')
-			return SIGNER_FAULT(c, VALIDATION,
-				"profileName: it may have letters, digits and underscores.");
-	}
-	return 0;
-}
-
 static int check_platform(struct call *c)
 {
 	str id = value_str(c->in, "platformId");
@@ -203,7 +187,6 @@ int signer_put_profile(struct call *c)
 			.permissions = value_new(c->arena, m, "ListProfilePermissionsResponse")}};
 	str key;
 
-	TRY(check_name(c));
 	TRY(check_platform(c));
 	TRY(check_members(c));
 	TRY(check_validity(c));

@@ -102,7 +102,7 @@ static int scan(struct look *l)
 	return 0;
 }
 
-/* Is the last line that of a seal? 1; 0: no line is; ERR_INVALID: another one is. */
+/* Is the last line that of a seal? 1; 0: no line is; ERR_INVALID: another one is, or it seems so. */
 static int find_seal(struct look *l, str directory)
 {
 	str rest = directory;
@@ -112,7 +112,8 @@ static int find_seal(struct look *l, str directory)
 
 	while (rest.n) {
 		last = line;
-		TRY(archive_entry_take(&rest, &e, l->ret_why));
+		if (archive_entry_take(&rest, &e, l->ret_why) < 0)
+			return scan(l);
 		line = directory.n - rest.n;
 		if (rest.n && is_seal(e.name))
 			seen = true;
@@ -137,10 +138,7 @@ static int find(struct look *l)
 	l->directory = mem_alloc((size_t)l->end.directory_bytes + 1);
 	TRY(l->s->read(l->s->arg, l->end.directory_at, l->directory,
 		(size_t)l->end.directory_bytes));
-	rc = find_seal(l, str_of(l->directory, (size_t)l->end.directory_bytes));
-	if (rc == ERR_INVALID)
-		return scan(l) == 0 ? 0 : ERR_INVALID;
-	return rc;
+	return find_seal(l, str_of(l->directory, (size_t)l->end.directory_bytes));
 }
 
 /* The statement, which lies between the seal's header and the directory. */

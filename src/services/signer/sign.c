@@ -56,11 +56,12 @@ static int port_result(struct sign_request *r, int rc, const struct fault *fault
 			       STR_ARG(fault->message)));
 }
 
-static int archive_result(struct sign_request *r, int rc, const char *why)
+/* `why` is read behind the call that sets it. */
+static int archive_result(struct sign_request *r, int rc, const char *const *why)
 {
 	if (rc != ERR_INVALID)
 		return rc;
-	return fail(r, arena_printf(r->arena, "The object cannot be signed: %s.", why));
+	return fail(r, arena_printf(r->arena, "The object cannot be signed: %s.", *why));
 }
 
 /* ---- reading ---- */
@@ -257,9 +258,9 @@ int signer_sign(struct sign_request *r)
 
 	buf_init(&g.signature, NULL, ECDSA_SIGNATURE_MAX);
 	TRY(open_source(&g));
-	TRY(archive_result(r, read_directory(&g, &why), why));
+	TRY(archive_result(r, read_directory(&g, &why), &why));
 	TRY(open_destination(&g));
-	TRY(archive_result(r, copy_entries(&g, &why), why));
+	TRY(archive_result(r, copy_entries(&g, &why), &why));
 	TRY(write_seal(&g));
 	return finish(&g);
 }
