@@ -56,8 +56,8 @@ void principal_note_put(struct buf *out, const struct principal_note *note)
 		note->access_key};
 
 	buf_put_char(out, (char)note->kind);
-	buf_put_char(out, (char)((note->unrestricted ? UNRESTRICTED : 0) |
-				  (note->narrowed ? NARROWED : 0)));
+	buf_put_char(out,
+		(char)((note->unrestricted ? UNRESTRICTED : 0) | (note->narrowed ? NARROWED : 0)));
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		buf_put_sized(out, texts[i]);
 }

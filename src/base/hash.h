@@ -1,9 +1,9 @@
 /*
  * Digests, HMAC, CRC32, hexadecimal and base64.
  *
- * SHA-256 and SHA-384 (FIPS 180-4), SHA-1, MD5 (RFC 1321, for ETags), HMAC-SHA256 (RFC 2104), CRC32 (of zlib),
- * base64 and base64url (RFC 4648). The states are plain structs: copying one by assignment forks
- * it, nothing is to be freed. The work is OpenSSL's and libdeflate's.
+ * SHA-256 and SHA-384 (FIPS 180-4), SHA-1, MD5 (RFC 1321, for ETags), HMAC-SHA256 (RFC 2104), CRC32
+ * (of zlib), base64 and base64url (RFC 4648). The states are plain structs: copying one by
+ * assignment forks it, nothing is to be freed. The work is OpenSSL's and libdeflate's.
  *
  * Pure; any thread, one owner of a state at a time.
  */

@@ -32,8 +32,8 @@ struct code_info {
 	uint64_t bytes;
 };
 /*
- * An archive comes in parts, of which none is kept in memory: begin, parts, end. Nothing can be seen
- * of it before its end, and what is dropped (in any state, NULL too) is gone.
+ * An archive comes in parts, of which none is kept in memory: begin, parts, end. Nothing can be
+ * seen of it before its end, and what is dropped (in any state, NULL too) is gone.
  */
 struct code_receiver;
 must_use int code_receive_begin(

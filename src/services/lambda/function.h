@@ -81,7 +81,8 @@ struct function {
 	str image_config; /* ImageConfig as stored, laid over the image's own; empty: nothing */
 	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
 	uint64_t code_bytes;
-	/* ARNs of the profile version and the job that signed the code; empty: none that is ours. */
+	/* ARNs of the profile version and the job that signed the code; empty: none that is ours.
+	 */
 	str signer_profile, signer_job;
 	const struct function_layer *layers; /* in the order of the request */
 	uint32_t layer_count;

@@ -235,8 +235,7 @@ int signing_check_config(struct call *c, const struct function *f)
 	return load_config(c, f, &config);
 }
 
-int signing_check_code(
-	struct call *c, const struct function *f, const struct signature *signature)
+int signing_check_code(struct call *c, const struct function *f, const struct signature *signature)
 {
 	struct value *config;
 

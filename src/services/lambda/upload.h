@@ -18,9 +18,9 @@ struct uploaded {
 };
 /*
  * Stores and unpacks the ZipFile of a structure (the input itself, its Code or Content), or the
- * object that its S3Bucket, S3Key and S3ObjectVersion name, which is read as the caller. As the code
- * of a function (NULL: of a layer) it is held to the function's code signing configuration before
- * it is unpacked. 0, or ERR_FAULT for what is wrong with it.
+ * object that its S3Bucket, S3Key and S3ObjectVersion name, which is read as the caller. As the
+ * code of a function (NULL: of a layer) it is held to the function's code signing configuration
+ * before it is unpacked. 0, or ERR_FAULT for what is wrong with it.
  */
 must_use int upload_zip(struct call *c, const struct value *from, const struct function *f,
 	struct uploaded *ret_uploaded) mayyield;

@@ -92,8 +92,8 @@ static bool agrees(uint64_t value, uint64_t brief, uint64_t sign)
 	return brief == sign || brief == value;
 }
 
-static int read_end64(str last, size_t at, uint64_t last_at, struct archive_end *e,
-	const char **ret_why)
+static int read_end64(
+	str last, size_t at, uint64_t last_at, struct archive_end *e, const char **ret_why)
 {
 	const char *locator = last.p + at - LOCATOR_BYTES, *end = last.p + at, *long_end;
 	uint64_t long_at = last_at + at - LOCATOR_BYTES - END64_BYTES;
@@ -260,8 +260,7 @@ int archive_entry_take(str *directory, struct archive_entry *ret_entry, const ch
 	return 1;
 }
 
-void archive_put_file(
-	struct buf *file, struct buf *directory, uint64_t at, str name, str content)
+void archive_put_file(struct buf *file, struct buf *directory, uint64_t at, str name, str content)
 {
 	struct buf *both[] = {file, directory};
 
@@ -346,8 +345,8 @@ static int read_places(struct archive_check *c, uint64_t *hashes, const char **r
 	return 0;
 }
 
-int archive_check_init(struct archive_check *c, const struct archive_end *e, str directory,
-	const char **ret_why)
+int archive_check_init(
+	struct archive_check *c, const struct archive_end *e, str directory, const char **ret_why)
 {
 	uint64_t *hashes;
 	int rc;
@@ -435,7 +434,8 @@ int archive_check_add(struct archive_check *c, str bytes, const char **ret_why)
 			n = (uint64_t)TRY(add_header(c, bytes, ret_why));
 		} else if (c->at < next) {
 			if (c->next == 0)
-				return refuse(ret_why, "there is something in front of its entries");
+				return refuse(
+					ret_why, "there is something in front of its entries");
 			n = MIN((uint64_t)bytes.n, next - c->at);
 		} else {
 			return refuse(ret_why, "an entry is not where the directory says");

@@ -59,11 +59,11 @@ struct archive_entry {
 };
 
 /* Takes an entry off the front of a directory: 1; 0: nothing is left; ERR_INVALID. */
-must_use int archive_entry_take(str *directory, struct archive_entry *ret_entry, const char **ret_why);
+must_use int archive_entry_take(
+	str *directory, struct archive_entry *ret_entry, const char **ret_why);
 
 /* The header and content of a stored file, and its line of the directory. */
-void archive_put_file(
-	struct buf *file, struct buf *directory, uint64_t at, str name, str content);
+void archive_put_file(struct buf *file, struct buf *directory, uint64_t at, str name, str content);
 
 /* ---- a whole archive, from its front ---- */
 
@@ -88,8 +88,8 @@ struct archive_check {
  * Checks a directory: as many entries as the end says, none twice, none encrypted, and starts to
  * check what is in front of it. ERR_INVALID, and why. To be ended by _done() in any case.
  */
-must_use int archive_check_init(struct archive_check *c, const struct archive_end *e, str directory,
-	const char **ret_why);
+must_use int archive_check_init(
+	struct archive_check *c, const struct archive_end *e, str directory, const char **ret_why);
 /* The next bytes of what is in front of the directory: 0; ERR_INVALID, and why. */
 must_use int archive_check_add(struct archive_check *c, str bytes, const char **ret_why);
 /* That was all of it. */

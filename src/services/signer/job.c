@@ -19,8 +19,8 @@ enum { TOKEN_MAX = 128 };
 
 /* ---- StartSigningJob ---- */
 
-static int object_fault(
-	struct call *c, const struct object_address *at, const struct fault *fault, const char *what)
+static int object_fault(struct call *c, const struct object_address *at, const struct fault *fault,
+	const char *what)
 {
 	const char *code = fault->kind->code;
 
@@ -133,8 +133,8 @@ static int start_in_store(struct kv_txn *txn, void *arg)
 	kv_txn_put(txn, x->count_key, signer_count_encode(a, &count));
 	kv_txn_put(txn, x->token_key, j->id);
 	kv_txn_put(txn, key, signer_job_encode(a, j));
-	kv_txn_put_covered(txn,
-		signer_open_key(a, value_time_ms(j->shown, "createdAt", 0), j->id), key);
+	kv_txn_put_covered(
+		txn, signer_open_key(a, value_time_ms(j->shown, "createdAt", 0), j->id), key);
 	put_listed(txn, a, j);
 	return 0;
 }
@@ -146,8 +146,8 @@ static int fill(struct call *c, struct starting *x)
 	struct value *v = j->shown;
 	int64_t expires_ms;
 
-	TRY(signer_expiry_of(c->wall_ms, value_int(period, "value", 0), value_str(period, "type"),
-		&expires_ms));
+	TRY(signer_expiry_of(
+		c->wall_ms, value_int(period, "value", 0), value_str(period, "type"), &expires_ms));
 	value_put_str(v, "jobId", j->id);
 	value_put_copy(v, "source", value_get(c->in, "source"));
 	value_put_str(v, "platformId", PLATFORM_ID);
@@ -178,8 +178,8 @@ static int check_start(struct call *c, struct starting *x, str owner)
 		return signer_profile_missing(c, owner, name);
 	if (!signer_profile_is_active(&x->profile))
 		return SIGNER_FAULT(c, VALIDATION,
-			"profileName: the signing profile %.*s is not active (%.*s).", STR_ARG(name),
-			STR_ARG(value_str(x->profile.shown, "status")));
+			"profileName: the signing profile %.*s is not active (%.*s).",
+			STR_ARG(name), STR_ARG(value_str(x->profile.shown, "status")));
 	if (!port)
 		return SIGNER_FAULT(c, INTERNAL, "The server has no buckets.");
 	TRY(look_at_source(c, port, &x->job.etag));
@@ -189,7 +189,8 @@ static int check_start(struct call *c, struct starting *x, str owner)
 int signer_start_job(struct call *c)
 {
 	const struct model *m = c->service->model;
-	str owner = value_str(c->in, "profileOwner"), token = value_str(c->in, "clientRequestToken");
+	str owner = value_str(c->in, "profileOwner"),
+	    token = value_str(c->in, "clientRequestToken");
 	struct signer *s = signer_self(c);
 	struct starting x = {.call = c};
 	str keys[3], same;
@@ -225,8 +226,7 @@ int signer_start_job(struct call *c)
 
 static int fault_missing(struct call *c, str id)
 {
-	return SIGNER_FAULT(
-		c, NOT_FOUND, "The signing job %.*s does not exist.", STR_ARG(id));
+	return SIGNER_FAULT(c, NOT_FOUND, "The signing job %.*s does not exist.", STR_ARG(id));
 }
 
 /* A job of the account, or one that it started: 1, or 0. */
@@ -275,14 +275,15 @@ static bool is_listed(struct call *c, const struct signer_job *j)
 }
 
 /* The job of an entry of the list, whose arena lives as long as the look at it: 1, or 0. */
-static int load_entry(
-	struct call *c, struct arena *a, str key, str owner, size_t prefix, struct signer_job *ret_job)
+static int load_entry(struct call *c, struct arena *a, str key, str owner, size_t prefix,
+	struct signer_job *ret_job)
 {
 	str rest = str_from(key, prefix + sizeof(uint64_t)), id;
 
 	if (!keyspace_take(a, &rest, &id))
 		return ERR_CORRUPT;
-	return signer_job_load(signer_self(c), NULL, a, arena_str(a, owner), c->region, id, ret_job);
+	return signer_job_load(
+		signer_self(c), NULL, a, arena_str(a, owner), c->region, id, ret_job);
 }
 
 int signer_list_jobs(struct call *c)
@@ -332,7 +333,8 @@ static int revoke_in_store(struct kv_txn *txn, void *arg)
 	struct value *record;
 	struct signer_job j;
 
-	if (TRY(signer_job_load(signer_self(c), txn, c->arena, x->owner, c->region, x->id, &j)) == 0)
+	if (TRY(signer_job_load(signer_self(c), txn, c->arena, x->owner, c->region, x->id, &j)) ==
+		0)
 		return fault_missing(c, x->id);
 	if (!str_eq(value_str(j.shown, "status"), STR("Succeeded")))
 		return SIGNER_FAULT(c, VALIDATION,
@@ -380,21 +382,21 @@ int signer_revocation_status(struct call *c)
 			"profileVersionArn: %.*s is not the ARN of a version of a signing profile.",
 			STR_ARG(profile));
 	if (!signer_arn_parse(job, &j) || !j.job.p)
-		return SIGNER_FAULT(c, VALIDATION,
-			"jobArn: %.*s is not the ARN of a signing job.", STR_ARG(job));
+		return SIGNER_FAULT(c, VALIDATION, "jobArn: %.*s is not the ARN of a signing job.",
+			STR_ARG(job));
 	TRY(call_authorize(c, STR("signer:GetRevocationStatus"),
 		signer_profile_arn(c->arena, p.account, p.region, p.profile)));
 	TRY(call_authorize(c, STR("signer:GetRevocationStatus"), job));
-	if (TRY(signer_profile_load(signer_self(c), NULL, c->arena, p.account, p.region, p.profile,
-		    &found)) == 0 ||
+	if (TRY(signer_profile_load(
+		    signer_self(c), NULL, c->arena, p.account, p.region, p.profile, &found)) == 0 ||
 		!str_eq(p.version, value_str(found.shown, "profileVersion")))
 		return SIGNER_FAULT(c, VALIDATION,
 			"profileVersionArn: the signing profile %.*s does not exist.",
 			STR_ARG(profile));
-	if (TRY(signer_job_load(
-		    signer_self(c), NULL, c->arena, j.account, j.region, j.job, &of)) == 0)
-		return SIGNER_FAULT(
-			c, VALIDATION, "jobArn: the signing job %.*s does not exist.", STR_ARG(job));
+	if (TRY(signer_job_load(signer_self(c), NULL, c->arena, j.account, j.region, j.job, &of)) ==
+		0)
+		return SIGNER_FAULT(c, VALIDATION, "jobArn: the signing job %.*s does not exist.",
+			STR_ARG(job));
 	if (signer_profile_revoked_at(&found, signed_ms))
 		value_add_str(list, profile);
 	if (signer_job_is_revoked(&of))

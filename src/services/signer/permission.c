@@ -84,8 +84,7 @@ static str document_of(struct arena *a, const struct value *permissions)
 	return out.over || out.n > SIGNER_POLICY_BYTES_MAX ? STR_NULL : buf_str(&out);
 }
 
-int signer_policy(
-	struct arena *a, const struct signer_profile *p, const struct policy **ret_policy)
+int signer_policy(struct arena *a, const struct signer_profile *p, const struct policy **ret_policy)
 {
 	struct policy *policy;
 	str text, message;
@@ -131,11 +130,11 @@ static int add(struct call *c, struct signer_profile *p, void *arg)
 
 	TRY(check_revision(c, p, value_str(c->in, "revisionId")));
 	if (has_statement(list, sid))
-		return SIGNER_FAULT(c, CONFLICT, "The profile has a statement %.*s already.",
-			STR_ARG(sid));
+		return SIGNER_FAULT(
+			c, CONFLICT, "The profile has a statement %.*s already.", STR_ARG(sid));
 	if (version.p && !str_eq(version, value_str(p->shown, "profileVersion")))
-		return SIGNER_FAULT(c, NOT_FOUND, "The profile has no version %.*s.",
-			STR_ARG(version));
+		return SIGNER_FAULT(
+			c, NOT_FOUND, "The profile has no version %.*s.", STR_ARG(version));
 	if (value_count(list) >= SIGNER_PERMISSIONS_MAX)
 		return SIGNER_FAULT(c, LIMIT_EXCEEDED, "A profile may have %d permissions.",
 			SIGNER_PERMISSIONS_MAX);
@@ -185,7 +184,8 @@ static int take_away(struct call *c, struct signer_profile *p, void *arg)
 	const str *revision = arg;
 	const struct value *old = value_get(p->permissions, "permissions");
 	str sid = value_str(c->in, "statementId");
-	struct value *left = value_new(c->arena, c->service->model, "ListProfilePermissionsResponse");
+	struct value *left =
+		value_new(c->arena, c->service->model, "ListProfilePermissionsResponse");
 	struct value *list = value_put_list(left, "permissions");
 
 	TRY(check_revision(c, p, value_str(c->in, "revisionId")));

@@ -14,7 +14,8 @@
 bool platform_is_elsewhere(str id)
 {
 	static const char *const ids[] = {"AWSIoTDeviceManagement-SHA256-ECDSA",
-		"AmazonFreeRTOS-Default", "AmazonFreeRTOS-TI-CC3220SF", "Notation-OCI-SHA384-ECDSA"};
+		"AmazonFreeRTOS-Default", "AmazonFreeRTOS-TI-CC3220SF",
+		"Notation-OCI-SHA384-ECDSA"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
 		if (str_eq(id, str_c(ids[i])))

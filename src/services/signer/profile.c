@@ -54,8 +54,7 @@ static int check_members(struct call *c)
 			"signingParameters: names and values may have %d bytes together.",
 			SIGNER_PARAMETERS_BYTES_MAX);
 	if (value_count(value_get(c->in, "tags")) > SIGNER_TAGS_MAX)
-		return SIGNER_FAULT(
-			c, VALIDATION, "tags: a profile may have %d.", SIGNER_TAGS_MAX);
+		return SIGNER_FAULT(c, VALIDATION, "tags: a profile may have %d.", SIGNER_TAGS_MAX);
 	return 0;
 }
 
@@ -140,7 +139,8 @@ static int put_in_store(struct kv_txn *txn, void *arg)
 	if (TRY(signer_profile_load(
 		    signer_self(c), txn, c->arena, p->account, p->region, p->name, &old)))
 		return SIGNER_FAULT(c, VALIDATION,
-			"profileName: there is a signing profile %.*s already (%.*s); names are not "
+			"profileName: there is a signing profile %.*s already (%.*s); names are "
+			"not "
 			"used again.",
 			STR_ARG(p->name), STR_ARG(value_str(old.shown, "status")));
 	if (TRY(count_profiles(txn, c->arena, p->account, p->region)) >= SIGNER_PROFILES_MAX)
@@ -162,8 +162,7 @@ static void fill(struct call *c, struct signer_profile *p)
 	value_put_str(v, "profileVersionArn", signer_version_arn(c->arena, p));
 	value_put_str(v, "platformId", PLATFORM_ID);
 	value_put_str(v, "platformDisplayName", PLATFORM_DISPLAY);
-	value_put_copy(
-		v, "signatureValidityPeriod", value_get(c->in, "signatureValidityPeriod"));
+	value_put_copy(v, "signatureValidityPeriod", value_get(c->in, "signatureValidityPeriod"));
 	if (!value_has(v, "signatureValidityPeriod")) {
 		period = value_put_struct(v, "signatureValidityPeriod");
 		value_put_int(period, "value", SIGNER_VALIDITY_MONTHS_MAX);
@@ -196,8 +195,7 @@ int signer_put_profile(struct call *c)
 	TRY(kv_run(signer_self(c)->kv, &key, 1, put_in_store, &x, c->deadline_ns));
 	value_put_str(c->out, "arn", value_str(x.profile.shown, "arn"));
 	value_put_str(c->out, "profileVersion", value_str(x.profile.shown, "profileVersion"));
-	value_put_str(
-		c->out, "profileVersionArn", value_str(x.profile.shown, "profileVersionArn"));
+	value_put_str(c->out, "profileVersionArn", value_str(x.profile.shown, "profileVersionArn"));
 	return 0;
 }
 
@@ -209,8 +207,8 @@ int signer_get_profile(struct call *c)
 	struct signer_profile p;
 
 	owner = owner.n ? owner : c->account;
-	if (TRY(signer_profile_load(
-		    signer_self(c), NULL, c->arena, owner, c->region, name, &p)) == 0)
+	if (TRY(signer_profile_load(signer_self(c), NULL, c->arena, owner, c->region, name, &p)) ==
+		0)
 		return signer_profile_missing(c, owner, name);
 	value_copy_members(c->out, p.shown);
 	return 0;
@@ -235,8 +233,7 @@ int signer_list_profiles(struct call *c)
 {
 	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
 	struct value *list = value_put_list(c->out, "profiles");
-	struct kv_range range = {
-		.from = signer_prefix(c->arena, c->account, c->region, "profile")};
+	struct kv_range range = {.from = signer_prefix(c->arena, c->account, c->region, "profile")};
 	struct signer_page page;
 	struct signer_profile p;
 	str key, record, last = STR_NULL;
@@ -292,7 +289,8 @@ static int revoke(struct call *c, struct signer_profile *p, void *arg unused_arg
 		value_get(p->shown, "revocationRecord"), "revocationEffectiveFrom", INT64_MAX);
 	if (from > now)
 		return SIGNER_FAULT(c, VALIDATION,
-			"effectiveTime: the signing profile %.*s is revoked from an earlier time on "
+			"effectiveTime: the signing profile %.*s is revoked from an earlier time "
+			"on "
 			"already.",
 			STR_ARG(p->name));
 	record = value_put_struct(p->shown, "revocationRecord");

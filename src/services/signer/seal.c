@@ -10,7 +10,8 @@ enum {
 	PART_BYTES = 256 << 10,
 	SCAN_BYTES = 1 << 20,
 	/* Header, line and end of the seal. */
-	ADDED_BYTES_MAX = 30 + 46 + 2 * sizeof SEAL_NAME + SIGNER_STATEMENT_BYTES_MAX + ARCHIVE_END_MAX
+	ADDED_BYTES_MAX =
+		30 + 46 + 2 * sizeof SEAL_NAME + SIGNER_STATEMENT_BYTES_MAX + ARCHIVE_END_MAX
 };
 
 static int refuse(const char **ret_why, const char *why)
@@ -102,7 +103,8 @@ static int scan(struct look *l)
 	return 0;
 }
 
-/* Is the last line that of a seal? 1; 0: no line is; ERR_INVALID: another one is, or it seems so. */
+/* Is the last line that of a seal? 1; 0: no line is; ERR_INVALID: another one is, or it seems so.
+ */
 static int find_seal(struct look *l, str directory)
 {
 	str rest = directory;
@@ -136,8 +138,8 @@ static int find(struct look *l)
 		return scan(l);
 	TRY(rc);
 	l->directory = mem_alloc((size_t)l->end.directory_bytes + 1);
-	TRY(l->s->read(l->s->arg, l->end.directory_at, l->directory,
-		(size_t)l->end.directory_bytes));
+	TRY(l->s->read(
+		l->s->arg, l->end.directory_at, l->directory, (size_t)l->end.directory_bytes));
 	return find_seal(l, str_of(l->directory, (size_t)l->end.directory_bytes));
 }
 

@@ -31,8 +31,8 @@ static int profile_resource(struct call *c, str *ret_arn)
 {
 	str owner = member_of(c, "profileOwner");
 
-	*ret_arn = signer_profile_arn(c->arena, owner.n ? owner : c->account, c->region,
-		value_str(c->in, "profileName"));
+	*ret_arn = signer_profile_arn(
+		c->arena, owner.n ? owner : c->account, c->region, value_str(c->in, "profileName"));
 	return 0;
 }
 
@@ -41,8 +41,8 @@ static int job_resource(struct call *c, str *ret_arn)
 {
 	str owner = member_of(c, "jobOwner");
 
-	*ret_arn = signer_job_arn(c->arena, owner.n ? owner : c->account, c->region,
-		value_str(c->in, "jobId"));
+	*ret_arn = signer_job_arn(
+		c->arena, owner.n ? owner : c->account, c->region, value_str(c->in, "jobId"));
 	return 0;
 }
 
@@ -96,13 +96,13 @@ static int profile_of(struct call *c, str arn, struct signer_profile *ret_profil
 	if (!signer_arn_parse(arn, &at))
 		return 0;
 	if (at.job.p) {
-		if (TRY(signer_job_load(
-			    s, NULL, c->arena, at.account, at.region, at.job, &job)) == 0)
+		if (TRY(signer_job_load(s, NULL, c->arena, at.account, at.region, at.job, &job)) ==
+			0)
 			return 0;
 		at.profile = value_str(job.shown, "profileName");
 	}
-	return signer_profile_load(s, NULL, c->arena, at.account, at.region, at.profile,
-		ret_profile);
+	return signer_profile_load(
+		s, NULL, c->arena, at.account, at.region, at.profile, ret_profile);
 }
 
 static int policy_of(struct call *c, str arn, const struct policy **ret_policy)

@@ -42,13 +42,13 @@ extern const struct fault_kind signer_faults[];
 #define SIGNER_FAULT(c, id, ...) call_fault((c), &signer_faults[SIGNER_##id], __VA_ARGS__)
 
 operation_handler signer_put_profile, signer_get_profile, signer_cancel_profile,
-	signer_list_profiles, signer_revoke_profile;                                 /* profile.c */
-operation_handler signer_list_platforms, signer_get_platform, signer_sign_payload;   /* platform.c */
+	signer_list_profiles, signer_revoke_profile;                               /* profile.c */
+operation_handler signer_list_platforms, signer_get_platform, signer_sign_payload; /* platform.c */
 operation_handler signer_add_permission, signer_list_permissions,
-	signer_remove_permission;                                                    /* permission.c */
-operation_handler signer_tag, signer_untag, signer_list_tags;                        /* tags.c */
+	signer_remove_permission;                             /* permission.c */
+operation_handler signer_tag, signer_untag, signer_list_tags; /* tags.c */
 operation_handler signer_start_job, signer_describe_job, signer_list_jobs, signer_revoke_job,
-	signer_revocation_status;                                                    /* job.c */
+	signer_revocation_status; /* job.c */
 
 /* worker.c: as a fiber until the service stops. `arg`: struct signer. */
 void signer_work(void *arg);

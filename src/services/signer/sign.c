@@ -96,11 +96,11 @@ static int open_source(struct signing *g)
 	struct object_info info;
 	struct fault fault = {0};
 
-	TRY(port_result(r,
-		g->port->open(g->port->self, r->arena, &at, &info, &g->reader, &fault), &fault,
-		"source.s3"));
+	TRY(port_result(r, g->port->open(g->port->self, r->arena, &at, &info, &g->reader, &fault),
+		&fault, "source.s3"));
 	if (!str_eq(info.etag, r->job->etag))
-		return fail(r, STR("source.s3: the object was replaced after the job was started."));
+		return fail(
+			r, STR("source.s3: the object was replaced after the job was started."));
 	if (info.bytes > SIGNER_ARCHIVE_BYTES_MAX)
 		return fail(r, STR("source.s3: the object is too large."));
 	g->source = (struct archive_source){read_at, g, info.bytes};
@@ -166,8 +166,8 @@ static int copy_entries(struct signing *g, const char **ret_why)
 	g->part = mem_alloc(PART_BYTES);
 	g->port->seek(g->reader, 0);
 	while (left) {
-		int n = TRY(g->port->read(
-			g->reader, g->part, (size_t)MIN(left, (uint64_t)PART_BYTES)));
+		int n = TRY(
+			g->port->read(g->reader, g->part, (size_t)MIN(left, (uint64_t)PART_BYTES)));
 
 		if (n == 0)
 			return ERR_IO;
@@ -233,8 +233,7 @@ static int write_seal(struct signing *g)
 	seal_put(&g->end, text, &behind_entries, &behind_directory);
 	check(!behind_entries.over && !behind_directory.over);
 	TRY(g->port->write(g->writer, buf_str(&behind_entries)));
-	TRY(g->port->write(
-		g->writer, str_of(g->directory, (size_t)g->end.directory_bytes)));
+	TRY(g->port->write(g->writer, str_of(g->directory, (size_t)g->end.directory_bytes)));
 	return g->port->write(g->writer, buf_str(&behind_directory));
 }
 
@@ -251,9 +250,8 @@ static int finish(struct signing *g)
 
 int signer_sign(struct sign_request *r)
 {
-	struct signing g cleanup(signing_done) = {.r = r,
-		.port = r->signer->options.ports->objects,
-		.deadline = rt_after_ms(JOB_MS)};
+	struct signing g cleanup(signing_done) = {
+		.r = r, .port = r->signer->options.ports->objects, .deadline = rt_after_ms(JOB_MS)};
 	const char *why = NULL;
 
 	buf_init(&g.signature, NULL, ECDSA_SIGNATURE_MAX);

@@ -31,7 +31,7 @@
 #define STATEMENT_PLATFORM "AWSLambda-SHA384-ECDSA"
 
 struct statement {
-	str profile_version, job; /* ARNs */
+	str profile_version, job;      /* ARNs */
 	int64_t signed_ms, expires_ms; /* whole seconds */
 	uint64_t entries;
 	bool zip64;

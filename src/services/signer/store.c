@@ -25,8 +25,8 @@ str signer_version_arn(struct arena *a, const struct signer_profile *p)
 
 str signer_job_arn(struct arena *a, str account, str region, str id)
 {
-	return ARENA_CONCAT(a, STR("arn:aws:signer:"), region, STR(":"), account,
-		STR(":/signing-jobs/"), id);
+	return ARENA_CONCAT(
+		a, STR("arn:aws:signer:"), region, STR(":"), account, STR(":/signing-jobs/"), id);
 }
 
 bool signer_arn_parse(str arn, struct signer_arn *ret_arn)
@@ -247,8 +247,7 @@ int signer_job_load(struct signer *s, struct kv_txn *txn, struct arena *a, str a
 	return 1;
 }
 
-int signer_count_load(
-	struct kv_txn *txn, struct arena *a, str key, struct signer_count *ret_count)
+int signer_count_load(struct kv_txn *txn, struct arena *a, str key, struct signer_count *ret_count)
 {
 	struct signer_count count = {0, 0};
 	str record;
@@ -322,8 +321,8 @@ static int change_in_store(struct kv_txn *txn, void *arg)
 	struct call *c = x->call;
 	struct signer_profile p;
 
-	if (TRY(signer_profile_load(signer_self(c), txn, c->arena, x->account, c->region, x->name,
-		    &p)) == 0)
+	if (TRY(signer_profile_load(
+		    signer_self(c), txn, c->arena, x->account, c->region, x->name, &p)) == 0)
 		return signer_profile_missing(c, x->account, x->name);
 	TRY(x->change(c, &p, x->arg));
 	kv_txn_put(txn, signer_key(c->arena, x->account, c->region, "profile", x->name),

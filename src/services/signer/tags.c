@@ -24,8 +24,8 @@ static int check_active(struct call *c, const struct signer_profile *p)
 {
 	if (signer_profile_is_active(p))
 		return 0;
-	return SIGNER_FAULT(c, TAGS_BAD_REQUEST, "The signing profile %.*s is not active.",
-		STR_ARG(p->name));
+	return SIGNER_FAULT(
+		c, TAGS_BAD_REQUEST, "The signing profile %.*s is not active.", STR_ARG(p->name));
 }
 
 static int add(struct call *c, struct signer_profile *p, void *arg unused_arg)
@@ -60,8 +60,7 @@ static int take_away(struct call *c, struct signer_profile *p, void *arg unused_
 	TRY(check_active(c, p));
 	for (uint32_t i = 0; i < value_count(old); i++)
 		if (!has_key(keys, value_key(old, i)))
-			value_map_put_str(
-				tags, value_key(old, i), value_text(value_of(old, i)));
+			value_map_put_str(tags, value_key(old, i), value_text(value_of(old, i)));
 	value_put_copy(p->shown, "tags", tags);
 	return 0;
 }
@@ -95,8 +94,8 @@ int signer_list_tags(struct call *c)
 	struct signer_arn at;
 
 	TRY(parse(c, &at));
-	if (TRY(signer_profile_load(signer_self(c), NULL, c->arena, at.account, at.region,
-		    at.profile, &p)) == 0)
+	if (TRY(signer_profile_load(
+		    signer_self(c), NULL, c->arena, at.account, at.region, at.profile, &p)) == 0)
 		return SIGNER_FAULT(c, TAGS_NOT_FOUND, "The signing profile %.*s does not exist.",
 			STR_ARG(value_str(c->in, "resourceArn")));
 	value_put_map(c->out, "tags");

@@ -69,14 +69,14 @@ static int find_profile(
 
 	if (!signer_arn_parse(version_arn, &at) || !at.version.p)
 		return 0;
-	if (TRY(signer_profile_load(
-		    s, NULL, a, at.account, at.region, at.profile, ret_profile)) == 0)
+	if (TRY(signer_profile_load(s, NULL, a, at.account, at.region, at.profile, ret_profile)) ==
+		0)
 		return 0;
 	return str_eq(value_str(ret_profile->shown, "profileVersion"), at.version);
 }
 
-static int is_revoked(
-	struct signer *s, struct arena *a, const struct signer_profile *p, const struct statement *t)
+static int is_revoked(struct signer *s, struct arena *a, const struct signer_profile *p,
+	const struct statement *t)
 {
 	struct signer_arn at;
 	struct signer_job j;

@@ -67,8 +67,8 @@ static int write_change(struct change *x)
 {
 	str keys[] = {x->key, x->open_key, x->count_key};
 
-	return kv_run(x->signer->kv, keys, ARRAY_SIZE(keys), change_in_store, x,
-		rt_after_ms(WRITE_MS));
+	return kv_run(
+		x->signer->kv, keys, ARRAY_SIZE(keys), change_in_store, x, rt_after_ms(WRITE_MS));
 }
 
 /* ---- one job ---- */
@@ -129,8 +129,8 @@ static int work_on(struct signer *s, struct arena *a, str open_key, str key)
 	int rc;
 
 	TRY(load(s, a, key, &job));
-	x.count_key = signer_key(
-		a, value_str(job.shown, "jobInvoker"), job.region, "count", STR(""));
+	x.count_key =
+		signer_key(a, value_str(job.shown, "jobInvoker"), job.region, "count", STR(""));
 	TRY(write_change(&x));
 	x.begin = false;
 	rc = run(s, a, &job, &x.why);
@@ -147,8 +147,7 @@ static int work_on(struct signer *s, struct arena *a, str open_key, str key)
 /* ---- in turn ---- */
 
 /* The first open job behind a key: 1; 0: there is none. */
-static int next_open(
-	struct signer *s, struct arena *a, str after, str *ret_open_key, str *ret_key)
+static int next_open(struct signer *s, struct arena *a, str after, str *ret_open_key, str *ret_key)
 {
 	struct kv_scan *scan cleanup(kv_scan_close_p) = NULL;
 	struct kv_range range = {.from = signer_open_prefix(a), .limit = 1};

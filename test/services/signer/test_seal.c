@@ -30,7 +30,8 @@ struct entry {
 
 static void put_entry(struct buf *files, struct buf *directory, const struct entry *e)
 {
-	uint32_t crc = crc32_add(0, e->content), n = (uint32_t)e->content.n, at = (uint32_t)files->n;
+	uint32_t crc = crc32_add(0, e->content), n = (uint32_t)e->content.n,
+		 at = (uint32_t)files->n;
 
 	put32(files, 0x04034b50);
 	put16(files, 20);
@@ -111,7 +112,9 @@ static str make(struct arena *a, const struct entry *entries, size_t n, const st
 }
 
 static const struct entry plain[] = {
-	{.name = STR_INIT("index.py"), .content = STR_INIT("def handler(e, c): return 1\n"), .mode = 0100644},
+	{.name = STR_INIT("index.py"),
+		.content = STR_INIT("def handler(e, c): return 1\n"),
+		.mode = 0100644},
 	{.name = STR_INIT("bin/"), .content = STR_INIT(""), .mode = 040755},
 	{.name = STR_INIT("bin/run"), .content = STR_INIT("#!/bin/sh\necho\n"), .mode = 0100755},
 	{.name = STR_INIT("link"), .content = STR_INIT("bin/run"), .mode = 0120777},
@@ -119,7 +122,10 @@ static const struct entry plain[] = {
 
 static const struct entry streamed[] = {
 	{.name = STR_INIT("a"), .content = STR_INIT("first"), .mode = 0100644, .descriptor = true},
-	{.name = STR_INIT("b"), .content = STR_INIT("second"), .mode = 0100644, .extra = STR_INIT("\1\2\0\0")},
+	{.name = STR_INIT("b"),
+		.content = STR_INIT("second"),
+		.mode = 0100644,
+		.extra = STR_INIT("\1\2\0\0")},
 	{.name = STR_INIT("c"), .content = STR_INIT("third"), .mode = 0100644, .descriptor = true},
 };
 
@@ -229,8 +235,8 @@ static void keeps(struct arena *a, str archive, const struct key *k)
 		0);
 	EXPECT_INT(after.entries, before.entries + 1);
 	EXPECT_INT(after.zip64, before.zip64);
-	EXPECT_STR(str_sub(sealed, 0, before.directory_at),
-		str_sub(archive, 0, before.directory_at));
+	EXPECT_STR(
+		str_sub(sealed, 0, before.directory_at), str_sub(archive, 0, before.directory_at));
 	EXPECT_STR(str_sub(sealed, after.directory_at, before.directory_bytes),
 		str_sub(archive, before.directory_at, before.directory_bytes));
 	EXPECT_STR(archive_comment(&after), archive_comment(&before));
@@ -403,8 +409,11 @@ static void expect_why(struct arena *a, const struct entry *entries, size_t n, c
 	EXPECT_STR(str_c(why), str_c(wanted));
 }
 
-#define ENTRY(name_) \
-	(struct entry){.name = STR(name_), .content = STR("x"), .mode = 0100644}
+#define ENTRY(name_)                                                     \
+	(struct entry)                                                   \
+	{                                                                \
+		.name = STR(name_), .content = STR("x"), .mode = 0100644 \
+	}
 
 TEST(signer_archive, names)
 {
@@ -493,9 +502,8 @@ TEST(signer_archive, nothing_lies_between)
 		put_entry(&files, &directory, &plain[2]);
 		if (where == 3)
 			buf_put(&files, STR("behind them."));
-		end = (struct archive_end){.directory_at = files.n,
-			.directory_bytes = directory.n,
-			.entries = 2};
+		end = (struct archive_end){
+			.directory_at = files.n, .directory_bytes = directory.n, .entries = 2};
 		buf_put(&files, buf_str(&directory));
 		archive_end_put(&files, &end);
 		EXPECT_INT(zip_check(buf_str(&files), 9, &end, &why), where ? ERR_INVALID : 0);
@@ -515,9 +523,8 @@ TEST(signer_archive, many_entries)
 	arena_init(&a, SIZE_MAX);
 	entries = arena_new_array(&a, struct entry, MANY);
 	for (size_t i = 0; i < MANY; i++)
-		entries[i] = (struct entry){.name = arena_printf(&a, "%zu", i),
-			.content = STR(""),
-			.mode = 0100644};
+		entries[i] = (struct entry){
+			.name = arena_printf(&a, "%zu", i), .content = STR(""), .mode = 0100644};
 	new_key(&k);
 	sealed = sign(&a, make(&a, entries, MANY, NULL), &k);
 	EXPECT_INT(look(&a, sealed, &k), SEEN_VALID);
@@ -540,7 +547,8 @@ TEST(signer_statement, has_one_text)
 	archive = make(&a, plain, 2, NULL);
 	EXPECT_INT(zip_check(archive, 100, &end, &why), 0);
 	sealed = zip_seal(&a, archive, &end, STR("sig"));
-	EXPECT_INT(seal_read(&(struct archive_source){zip_read, &sealed, sealed.n}, &a, &s, &why), 1);
+	EXPECT_INT(
+		seal_read(&(struct archive_source){zip_read, &sealed, sealed.n}, &a, &s, &why), 1);
 	text = ARENA_CONCAT(&a, s.signed_text, STR("Signature: c2ln\n"));
 	EXPECT_INT(signer_statement_parse(&a, text, &s), 0);
 	EXPECT_INT(signer_statement_parse(&a, ARENA_CONCAT(&a, text, STR("\n")), &s), ERR_INVALID);
@@ -577,18 +585,24 @@ TEST(signer_expiry, calendar)
 		int rc;
 		int64_t until; /* of 2024-01-31T10:00:00Z */
 	} rows[] = {
-		{1, "DAYS", 0, 1706781600}, {4110, "DAYS", ERR_RANGE, 0}, {0, "DAYS", ERR_RANGE, 0},
-		{-1, "MONTHS", ERR_RANGE, 0}, {1, "MONTHS", 0, 1709200800},
-		{12, "MONTHS", 0, 1738317600}, {135, "MONTHS", 0, 2061108000},
-		{136, "MONTHS", ERR_RANGE, 0}, {11, "YEARS", 0, 2053850400},
-		{12, "YEARS", ERR_RANGE, 0}, {1, "WEEKS", ERR_INVALID, 0},
+		{1, "DAYS", 0, 1706781600},
+		{4110, "DAYS", ERR_RANGE, 0},
+		{0, "DAYS", ERR_RANGE, 0},
+		{-1, "MONTHS", ERR_RANGE, 0},
+		{1, "MONTHS", 0, 1709200800},
+		{12, "MONTHS", 0, 1738317600},
+		{135, "MONTHS", 0, 2061540000},
+		{136, "MONTHS", ERR_RANGE, 0},
+		{11, "YEARS", 0, 2053850400},
+		{12, "YEARS", ERR_RANGE, 0},
+		{1, "WEEKS", ERR_INVALID, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		int64_t until = 0;
 
-		EXPECT_INT(signer_expiry_of(
-				   1706695200999, rows[i].value, str_c(rows[i].type), &until),
+		EXPECT_INT(
+			signer_expiry_of(1706695200999, rows[i].value, str_c(rows[i].type), &until),
 			rows[i].rc);
 		EXPECT_INT(until / 1000, rows[i].until);
 	}

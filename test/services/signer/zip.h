@@ -19,7 +19,8 @@ static inline int zip_read(void *arg, uint64_t at, void *to, size_t n)
 }
 
 /* May it be signed? 0; ERR_INVALID, and why. Parts of `part` bytes. */
-static inline int zip_check(str bytes, size_t part, struct archive_end *ret_end, const char **ret_why)
+static inline int zip_check(
+	str bytes, size_t part, struct archive_end *ret_end, const char **ret_why)
 {
 	struct archive_source source = {zip_read, &bytes, bytes.n};
 	struct archive_check check;
