@@ -94,7 +94,7 @@ struct starting {
 	struct signer_profile profile;
 	struct signer_job job;
 	str token_key, count_key;
-	str same; /* the id of the job that the token has started before; STR_NULL: none */
+	str same; /* what the token has started before; STR_NULL: nothing */
 };
 
 /* Into the lists of who owns it and of who started it. */
@@ -108,6 +108,12 @@ static void put_listed(struct kv_txn *txn, struct arena *a, const struct signer_
 		return;
 	kv_txn_put_covered(txn, signer_list_key(a, invoker, j->region, ms, j->id), owner);
 	kv_txn_put_covered(txn, signer_key(a, invoker, j->region, "owner", j->id), owner);
+}
+
+/* A job by its owner and its id. */
+static str token_record(struct arena *a, const struct signer_job *j)
+{
+	return ARENA_CONCAT(a, j->account, STR("/"), j->id);
 }
 
 static int start_in_store(struct kv_txn *txn, void *arg)
@@ -131,7 +137,7 @@ static int start_in_store(struct kv_txn *txn, void *arg)
 	count.open++;
 	count.jobs++;
 	kv_txn_put(txn, x->count_key, signer_count_encode(a, &count));
-	kv_txn_put(txn, x->token_key, j->id);
+	kv_txn_put(txn, x->token_key, token_record(a, j));
 	kv_txn_put(txn, key, signer_job_encode(a, j));
 	kv_txn_put_covered(
 		txn, signer_open_key(a, value_time_ms(j->shown, "createdAt", 0), j->id), key);
@@ -214,9 +220,11 @@ int signer_start_job(struct call *c)
 		keys[1] = x.count_key;
 		keys[2] = signer_key(c->arena, owner, c->region, "job", x.job.id);
 		TRY(kv_run(s->kv, keys, ARRAY_SIZE(keys), start_in_store, &x, c->deadline_ns));
-		same = x.same.p ? x.same : x.job.id;
+		same = x.same.p ? x.same : token_record(c->arena, &x.job);
 		rt_event_set(&s->wanted);
 	}
+	if (!str_split(&same, '/', &owner) || !same.n)
+		return ERR_CORRUPT;
 	value_put_str(c->out, "jobId", same);
 	value_put_str(c->out, "jobOwner", owner);
 	return 0;

@@ -2,7 +2,7 @@
  * Signed archives: an archive, byte for byte as it was, with one more entry at the end of its
  * entries and of its directory.
  *
- *     [the archive's entries] [META-INF/CIRRUS.SF: the statement]
+ *     [the archive's entries] [META-INF/CIRRUS-SIGNATURE: the statement]
  *     [the archive's directory, one line more] [the end, its figures raised] [the comment]
  *
  * All bytes of a signed archive follow from the archive's own, which the statement has the digests
@@ -16,7 +16,7 @@
 #include "services/signer/archive.h"
 #include "services/signer/statement.h"
 
-#define SEAL_NAME "META-INF/CIRRUS.SF"
+#define SEAL_NAME "META-INF/CIRRUS-SIGNATURE"
 
 /* May the archive with this directory be sealed? ERR_INVALID, and why: it has a signature, or a
  * name that would meet the seal's. */

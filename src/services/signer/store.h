@@ -5,7 +5,7 @@
  *     SIGNER account region "job" id            struct signer_job, of its owner
  *     SIGNER account region "jobs" ~ms id       its owner: in the lists of owner and invoker
  *     SIGNER account region "owner" id          the owner of a job that the account has started
- *     SIGNER account region "token" token       id of the job that a request has started
+ *     SIGNER account region "token" token       owner and id of the job it has started
  *     SIGNER account region "count"             how many jobs there are, and how many are open
  *     SIGNER "open" ms id                       the job's key: jobs that are not through, in order
  *

@@ -427,8 +427,8 @@ TEST(signer_archive, names)
 	expect_why(&a, twice, 3, "it has a name twice");
 	expect_why(&a, &long_name, 1, "it has an entry whose name is empty or too long");
 	expect_why(&a, &ENTRY(""), 1, "it has an entry whose name is empty or too long");
-	expect_why(&a, &ENTRY("META-INF/CIRRUS.SF"), 1, "it has a signature already");
-	expect_why(&a, &ENTRY("./META-INF//CIRRUS.SF"), 1, "it has a signature already");
+	expect_why(&a, &ENTRY("META-INF/CIRRUS-SIGNATURE"), 1, "it has a signature already");
+	expect_why(&a, &ENTRY("./META-INF//CIRRUS-SIGNATURE"), 1, "it has a signature already");
 	expect_why(&a, &ENTRY("META_INF/aws_signer_signature_v1.0.SF"), 1,
 		"it has a signature already");
 	expect_why(&a, &ENTRY("META-INF"), 1, "META-INF in it is no folder");
@@ -436,7 +436,7 @@ TEST(signer_archive, names)
 	expect_why(&a, plain, 0, "it is empty");
 	{
 		struct entry fine[] = {ENTRY("META-INF/"), ENTRY("META-INF/MANIFEST.MF"),
-			ENTRY("META-INFO"), ENTRY("a/META-INF/CIRRUS.SF")};
+			ENTRY("META-INFO"), ENTRY("a/META-INF/CIRRUS-SIGNATURE")};
 		struct archive_end end;
 		const char *why;
 
