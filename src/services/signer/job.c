@@ -302,8 +302,10 @@ int signer_list_jobs(struct call *c)
 	struct kv_range range = {.from = prefix, .to = keyspace_prefix_end(c->arena, prefix)};
 	struct signer_page page;
 	str last = STR_NULL;
-	uint32_t n = 0;
+	uint32_t n = 0, looked_at = 0;
+	struct buf place;
 
+	buf_init(&place, c->arena, KEYSPACE_KEY_MAX);
 	TRY(signer_page(c, &page));
 	if (page.after.p)
 		range.from = ARENA_CONCAT(c->arena, prefix, page.after, STR("\0"));
@@ -312,17 +314,21 @@ int signer_list_jobs(struct call *c)
 		struct arena own cleanup(arena_done_p) = {0};
 		struct signer_job j;
 
-		arena_init(&own, SIZE_MAX);
-		if (TRY(load_entry(c, &own, key, owner, prefix.n, &j)) == 0 || !is_listed(c, &j))
-			continue;
-		if (n++ == page.max) {
+		if (n == page.max || looked_at++ == SIGNER_LOOKED_AT_MAX) {
 			signer_page_more(c, last);
 			break;
 		}
-		v = value_add_struct(list);
-		value_copy_members(v, j.shown);
-		value_put_bool(v, "isRevoked", signer_job_is_revoked(&j));
-		last = arena_str(c->arena, str_from(key, prefix.n));
+		arena_init(&own, SIZE_MAX);
+		key = arena_str(&own, key);
+		if (TRY(load_entry(c, &own, key, owner, prefix.n, &j)) && is_listed(c, &j)) {
+			v = value_add_struct(list);
+			value_copy_members(v, j.shown);
+			value_put_bool(v, "isRevoked", signer_job_is_revoked(&j));
+			n++;
+		}
+		buf_reset(&place);
+		buf_put(&place, str_from(key, prefix.n));
+		last = buf_str(&place);
 	}
 	return 0;
 }

@@ -247,8 +247,11 @@ int signer_list_profiles(struct call *c)
 			STR("\0"));
 	TRY(kv_scan_open(signer_self(c)->kv, &range, &scan));
 	while (TRY(kv_scan_next(scan, &key, &record))) {
+		struct arena own cleanup(arena_done_p) = {0};
+
+		arena_init(&own, SIZE_MAX);
 		TRY(signer_profile_decode(
-			c->arena, c->account, c->region, arena_str(c->arena, record), &p));
+			&own, c->account, c->region, arena_str(&own, record), &p));
 		if (!is_listed(c, &p))
 			continue;
 		if (n++ == page.max) {
@@ -256,7 +259,7 @@ int signer_list_profiles(struct call *c)
 			break;
 		}
 		value_copy_members(value_add_struct(list), p.shown);
-		last = p.name;
+		last = arena_str(c->arena, p.name);
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "aws/policy.h"
 #include "aws/ports/call.h"
 #include "aws/ports/identity.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "services/signer/store.h"
 #include "test/aws/test_objects.h"
@@ -69,6 +70,11 @@ static void fiber(void *arg)
 	rt_stop(w->rt);
 }
 
+/* Jobs that fail are logged; here they have to. */
+static void be_quiet(enum log_level level unused_arg, str line unused_arg)
+{
+}
+
 static void run(void (*test)(struct world *w), uint64_t seed)
 {
 	static const struct kv_memory_options kv_options = {.bytes_max = 64 << 20};
@@ -79,6 +85,7 @@ static void run(void (*test)(struct world *w), uint64_t seed)
 	const struct rt_options rt_options = {.mode = RT_SIMULATED, .seed = seed};
 	struct world w = {.test = test};
 
+	log_set_sink(be_quiet);
 	arena_init(&w.arena, SIZE_MAX);
 	w.objects = mem_new(struct twin_objects);
 	twin_objects_init(w.objects);
@@ -107,6 +114,7 @@ static void run(void (*test)(struct world *w), uint64_t seed)
 	twin_objects_done(w.objects);
 	mem_free(w.objects);
 	arena_done(&w.arena);
+	log_set_sink(NULL);
 }
 
 /* ---- calls ---- */
@@ -291,6 +299,42 @@ TEST(signer_jobs, goes_on_after_a_restart)
 {
 	for (uint64_t seed = 1; seed <= 10; seed++)
 		run(goes_on_after_a_restart, seed);
+}
+
+/* Two servers on one store: each works on what it finds; it ends once. */
+static void two_servers(struct world *w)
+{
+	struct ports ports = w->ports;
+	struct signer *other;
+	struct value *in;
+	str ids[20];
+
+	put_profile(w, 30);
+	w->objects->delay_ms = 20;
+	ASSERT_INT(
+		signer_service_new(&(struct signer_options){.rt = w->rt, .ports = &ports}, &other),
+		0);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		ids[i] = new_job(w, arena_c(&w->arena, arena_printf(&w->arena, "t%zu", i)));
+	ASSERT_INT(signer_service_start(other, w->kv), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		EXPECT_STR(wait_for(w, ids[i], 60), STR("Succeeded"));
+	signer_service_stop(other);
+	signer_service_free(other);
+	/* All are counted as through: there is room for as many as may be. */
+	w->objects->fail_in = w->objects->fail_every = 1;
+	for (int i = 0; i < SIGNER_JOBS_OPEN_MAX; i++)
+		new_job(w, arena_c(&w->arena, arena_printf(&w->arena, "u%d", i)));
+	in = input(w, "ListSigningJobs");
+	value_put_str(in, "status", STR("Succeeded"));
+	EXPECT_INT(call(w, "ListSigningJobs", in), 0);
+	EXPECT_INT(value_count(value_get(w->out, "jobs")), ARRAY_SIZE(ids));
+}
+
+TEST(signer_jobs, two_servers)
+{
+	for (uint64_t seed = 1; seed <= 5; seed++)
+		run(two_servers, seed);
 }
 
 static void credentials_are_gone(struct world *w)
