@@ -175,7 +175,7 @@ static bool is_publisher(const struct value *config, str profile_version_arn)
 static const char *distrust(const struct value *config, const struct signature *s)
 {
 	if (s->state != SIGNATURE_VALID)
-		return s->why;
+		return s->why ? s->why : "its signature is not valid";
 	return is_publisher(config, s->profile_version_arn)
 		       ? NULL
 		       : "it was not signed by an allowed publisher";

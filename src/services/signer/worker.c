@@ -205,12 +205,9 @@ void signer_work(void *arg)
 	while (!atomic_load(&s->stopping) && !rt_cancelled()) {
 		int rc = s->options.ports->objects ? work_once(s) : 0;
 
-		if (rc != 0) {
-			if (rt_sleep_until(rt_after_ms(RETRY_MS)) < 0)
-				break;
+		if (rc == ERR_CANCELLED)
 			continue;
-		}
-		rc = rt_event_wait(&s->wanted, rt_after_ms(LOOK_MS));
+		rc = rt_event_wait(&s->wanted, rt_after_ms(rc ? RETRY_MS : LOOK_MS));
 		if (rc < 0 && rc != ERR_TIMEOUT)
 			break;
 	}

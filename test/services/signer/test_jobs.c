@@ -301,6 +301,26 @@ TEST(signer_jobs, goes_on_after_a_restart)
 		run(goes_on_after_a_restart, seed);
 }
 
+/* What the caller might when it was started, and may not when it is worked on. */
+static void policies_have_changed(struct world *w)
+{
+	str id;
+
+	put_profile(w, 30);
+	id = new_job(w, "t");
+	w->objects->denied = STR("code");
+	expect_failed(w, id, "source.s3: AccessDenied");
+	w->objects->denied = STR_NULL;
+	id = new_job(w, "u");
+	w->objects->locked_bucket = STR("out");
+	expect_failed(w, id, "destination.s3: AccessDenied");
+}
+
+TEST(signer_jobs, policies_have_changed)
+{
+	run(policies_have_changed, 1);
+}
+
 /* Two servers on one store: each works on what it finds; it ends once. */
 static void two_servers(struct world *w)
 {
