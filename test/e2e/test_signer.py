@@ -247,6 +247,16 @@ def test_job_and_function(server):
     expect(lam.get_function_configuration(FunctionName="f")["CodeSha256"], made["CodeSha256"])
     expect(error_of(lam.update_function_code, FunctionName="f", ZipFile=archive(), DryRun=True)[0], REFUSED[0])
     expect(counted(server, "f"), 2)
+    # one that is signed tells its own job, in $LATEST and in the version
+    newer, newer_job = sign(server, archive({"index.py": CODE, "more.py": b"x = 1\n"}))
+    lam.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
+    changed = lam.update_function_code(FunctionName="f", ZipFile=newer, Publish=True)
+    expect((changed["Version"], changed["SigningProfileVersionArn"], changed["SigningJobArn"].endswith(newer_job)),
+           ("2", version, True))
+    versions = lam.list_versions_by_function(FunctionName="f")["Versions"]
+    expect([v["SigningJobArn"][-36:] for v in versions], [newer_job, job["jobId"], newer_job])
+    expect(counted(server, "f"), 2)
+    lam.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
     # without a configuration anything goes, and nobody has signed it
     lam.delete_function_code_signing_config(FunctionName="f")
     changed = lam.update_function_code(FunctionName="f", ZipFile=archive())
