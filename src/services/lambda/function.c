@@ -112,7 +112,9 @@ enum { PUBLISHED_FIELDS = 21 };
 	X("published", FIELD_TEXT, published)                \
 	X("reserved", FIELD_U32, reserved)                   \
 	X("recursion", FIELD_U32, recursion_allow)           \
-	X("signing", FIELD_TEXT, signing_arn)
+	X("signing", FIELD_TEXT, signing_arn)                \
+	X("signer", FIELD_TEXT, signer_profile)              \
+	X("signer-job", FIELD_TEXT, signer_job)
 
 static const struct field {
 	str name;
@@ -159,6 +161,10 @@ static void put_layers(struct json_writer *w, const struct function *f)
 		json_put_key_string(w, STR("code"), f->layers[i].hex);
 		json_put_key(w, STR("code-bytes"));
 		json_put_i64(w, f->layers[i].code_size);
+		if (f->layers[i].signer_profile.n) {
+			json_put_key_string(w, STR("signer"), f->layers[i].signer_profile);
+			json_put_key_string(w, STR("signer-job"), f->layers[i].signer_job);
+		}
 		json_put_object_end(w);
 	}
 	json_put_array_end(w);
@@ -262,6 +268,10 @@ static int get_layers(struct arena *a, struct json_reader *r, struct function *f
 				TRY(json_string(r, &layers[n].hex));
 			else if (str_eq(key, STR("code-bytes")))
 				TRY(json_i64(r, &layers[n].code_size));
+			else if (str_eq(key, STR("signer")))
+				TRY(json_string(r, &layers[n].signer_profile));
+			else if (str_eq(key, STR("signer-job")))
+				TRY(json_string(r, &layers[n].signer_job));
 			else
 				return ERR_INVALID;
 		}
@@ -420,6 +430,14 @@ static void render_image(struct arena *a, const struct function *f, struct value
 	value_put_copy(value_put_struct(out, "ImageConfigResponse"), "ImageConfig", config);
 }
 
+static void put_signer(struct value *v, str profile, str job)
+{
+	if (!profile.n)
+		return;
+	value_put_str(v, "SigningProfileVersionArn", profile);
+	value_put_str(v, "SigningJobArn", job);
+}
+
 void function_render(struct arena *a, const struct function *f, struct value *out)
 {
 	struct value *v;
@@ -451,6 +469,7 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 		v = value_add_struct(value_put_list(out, "Layers"));
 		value_put_str(v, "Arn", f->layers[i].arn);
 		value_put_int(v, "CodeSize", f->layers[i].code_size);
+		put_signer(v, f->layers[i].signer_profile, f->layers[i].signer_job);
 	}
 	if (f->dead_letters.n)
 		value_put_str(
@@ -458,6 +477,7 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(value_put_struct(out, "TracingConfig"), "Mode",
 		f->tracing_active ? STR("Active") : STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
+	put_signer(out, f->signer_profile, f->signer_job);
 	render_state(f, out);
 	value_put_str(out, "PackageType", function_is_image(f) ? STR("Image") : STR("Zip"));
 	value_add_str(value_put_list(out, "Architectures"), f->architecture);
