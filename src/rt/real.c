@@ -243,6 +243,14 @@ static int real_run(struct rt *rt)
 	return 0;
 }
 
+void rt_step_aside(void)
+{
+	struct rt_loop *l = loop_here();
+
+	if (l->rt->options.mode == RT_REAL && !l->ready_count && !atomic_load(&l->inbox))
+		sched_yield();
+}
+
 /* --- pools ---------------------------------------------------------------------------------- */
 
 static void *pool_thread(void *arg)

@@ -101,6 +101,11 @@ must_use int rt_spawn_on(struct rt *rt, unsigned loop, rt_fiber_fn *fn, void *ar
 
 /* Lets the others run. ERR_CANCELLED once cancelled. */
 must_use mayyield int rt_yield(void);
+/*
+ * Before work that nobody waits for: when the loop has nothing else to do, whoever was woken on its
+ * core goes first (the client that just got its answer). Does not suspend the fiber.
+ */
+void rt_step_aside(void);
 mayyield must_use int rt_sleep_until(int64_t deadline);
 
 /* NULL outside fibers. The pointer stays valid memory for the life of the runtime, but is used

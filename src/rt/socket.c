@@ -323,10 +323,14 @@ static int bound_address(int fd, struct rt_address *ret)
 
 int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 {
+	int on = 1;
+
 	if (o->fd)
 		l->fd = *o->fd;
 	else
 		TRY(rt_socket_listen(o->address, &l->fd));
+	/* Accepted sockets have it from this one. Not for those of RT_UNIX. */
+	(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	return bound_address(l->fd, &l->address);
 }
 
@@ -335,10 +339,7 @@ static void accept_one(struct rt_listener_part *part, int fd, const union sockad
 {
 	bool shared = part->listener->part_count > 1;
 	struct rt_stream *s;
-	int on = 1;
 
-	if (peer->any.sa_family != AF_UNIX)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (socket_new(fd, true, &s) < 0) {
 		if (shared)
 			atomic_fetch_sub(&part->loop->shared_live, 1);

@@ -108,6 +108,7 @@ static void answer_first(struct instance *i, const struct run_end *end)
 	instance_ref(i);
 	becomes_idle(i);
 	(void)!rt_yield();
+	rt_step_aside();
 	outcome_write_books(i, end);
 	i->books_open = false;
 	if (i->poll_wanted)
