@@ -217,7 +217,7 @@ static int read_items(struct batch *b, read_part *read)
 		part->given = name;
 		part->first = b->entry_count;
 		expr_init(&part->expr, b->c->arena, &b->c->fault);
-		b->odd |= name.n < 3 || name.n > 1024;
+		b->odd |= name.n < 1 || name.n > 1024;
 		TRY(read(b, part));
 	}
 	b->odd |= b->part_count == 0;
@@ -335,6 +335,19 @@ static struct item_write item_of(const struct entry *e)
 		.paid = e->paid};
 }
 
+/* In a batch an item without its key attributes is told what a Key is told, other than in PutItem. */
+static int find_place(struct batch *b, struct entry *e)
+{
+	struct item_write w = item_of(e);
+	struct call *c = b->c;
+	int rc = item_write_place(&w, c->arena, &c->fault);
+
+	if (rc == ERR_FAULT && !key_fits(&w.table->keys, e->attributes))
+		return invalid(b, "The provided key element does not match the schema");
+	e->key = w.key;
+	return rc;
+}
+
 /* The tables, and each entry's key in the store. */
 static int find_places(struct batch *b)
 {
@@ -342,12 +355,8 @@ static int find_places(struct batch *b)
 
 	for (unsigned i = 0; i < b->part_count; i++)
 		TRY(dynamodb_table(c, b->parts[i].given, &b->parts[i].table));
-	for (unsigned i = 0; i < b->entry_count; i++) {
-		struct item_write w = item_of(&b->entries[i]);
-
-		TRY(item_write_place(&w, c->arena, &c->fault));
-		b->entries[i].key = w.key;
-	}
+	for (unsigned i = 0; i < b->entry_count; i++)
+		TRY(find_place(b, &b->entries[i]));
 	return check_distinct(b);
 }
 

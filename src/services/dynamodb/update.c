@@ -204,7 +204,6 @@ static int create_index(
 	index->status = INDEX_CREATING;
 	table_index_finish(c->arena, t, index);
 	t->index_count++;
-	TRY(definition_used(c, &attributes, t));
 	if (!TRY(ids_take(txn, c->arena, u->index_id, t->name)))
 		return AGAIN;
 	backfill_add(txn, c->arena, t, u->index_id);
@@ -277,7 +276,6 @@ static int apply(struct table_change *change, struct kv_txn *txn, struct table *
 		rc = TRY(create_index(u, txn, t, indexes));
 	} else {
 		TRY(definition_attributes(c, t, &attributes));
-		TRY(definition_used(c, &attributes, t));
 		rc = u->delete ? TRY(delete_index(u, txn, t, indexes)) : 0;
 	}
 	if (rc == AGAIN)
