@@ -294,7 +294,7 @@ static void elements_error(struct walk *w, const struct model *m, const struct p
 		comma = true;
 		put_constraint(&w->text, m, c, element, order[i]);
 	}
-	if (is_scalar(element->kind)) {
+	if (element->kind != SHAPE_LIST || !comma) {
 		buf_put(&w->text, comma ? STR(", ") : STR(""));
 		buf_put(&w->text, STR("Member must not be null"));
 	}
