@@ -30,7 +30,8 @@ static void put_name(struct buf *out, str name)
 {
 	if (!name.n)
 		return;
-	buf_put_char(out, name.p[0] >= 'A' && name.p[0] <= 'Z' ? (char)(name.p[0] + 32) : name.p[0]);
+	buf_put_char(
+		out, name.p[0] >= 'A' && name.p[0] <= 'Z' ? (char)(name.p[0] + 32) : name.p[0]);
 	buf_put(out, str_from(name, 1));
 }
 

@@ -125,8 +125,7 @@ static int read_binary(struct attr_decoder *d, struct json_reader *r, str *ret_b
 					    "Base64 encoded length is expected a multiple of 4 "
 					    "bytes but found: %zu",
 					    text.n)
-				  : serialization_fault(
-					    d->fault, d->arena, "Invalid base64 value");
+				  : serialization_fault(d->fault, d->arena, "Invalid base64 value");
 	*ret_bytes = str_of(bytes, n);
 	return 0;
 }

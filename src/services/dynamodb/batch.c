@@ -68,7 +68,7 @@ struct batch {
 	enum return_capacity capacity;
 	struct attr_decoder decoder;
 	struct json_reader json;
-	bool odd; /* the model has to say what is wrong */
+	bool odd;                   /* the model has to say what is wrong */
 	const struct part *crowded; /* has too many keys of its own; NULL: none */
 	bool too_many, has_items;
 };
@@ -358,7 +358,8 @@ static struct item_write item_of(const struct entry *e)
 		.paid = e->paid};
 }
 
-/* In a batch an item without its key attributes is told what a Key is told, other than in PutItem. */
+/* In a batch an item without its key attributes is told what a Key is told, other than in PutItem.
+ */
 static int find_place(struct batch *b, struct entry *e)
 {
 	struct item_write w = item_of(e);

@@ -98,8 +98,7 @@ static str text_of_schema(struct arena *a, const struct value *schema)
 	buf_init(&b, a, NAMES_BYTES_MAX);
 	for (uint32_t i = 0; i < value_count(schema); i++)
 		buf_printf(&b, "%sKeySchemaElement(attributeName=%.*s, keyType=%.*s)",
-			i ? ", " : "",
-			STR_ARG(value_str(value_at(schema, i), "AttributeName")),
+			i ? ", " : "", STR_ARG(value_str(value_at(schema, i), "AttributeName")),
 			STR_ARG(value_str(value_at(schema, i), "KeyType")));
 	return buf_str(&b);
 }
@@ -170,8 +169,8 @@ static int check_repeats(struct call *c, const struct value *schema)
 	return 0;
 }
 
-static int undefined(struct call *c, const struct value *schema, const struct key_attribute *list,
-	size_t n)
+static int undefined(
+	struct call *c, const struct value *schema, const struct key_attribute *list, size_t n)
 {
 	return DYNAMODB_INVALID(c,
 		"Some index key attributes are not defined in AttributeDefinitions. Keys: %.*s, "

@@ -213,8 +213,8 @@ static int check_index_update(const struct table_index *index, str old_item, str
 	/* Types are right and nothing is empty: it is too long. */
 	if (all.changed && all.sound &&
 		key_put_index_values(&key, &index->keys, index->name, item, a, fault) < 0)
-		return validation_fault(fault, a,
-			UPDATED "the secondary index key beyond allowed size limits");
+		return validation_fault(
+			fault, a, UPDATED "the secondary index key beyond allowed size limits");
 	return 0;
 }
 

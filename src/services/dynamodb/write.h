@@ -78,8 +78,8 @@ must_use int write_check_item(
  * The same of what an update has made of `old_item` (STR_NULL: none), with the words of UpdateItem:
  * only of index keys that it has changed.
  */
-must_use int write_check_update(const struct table *t, str old_item, str item, struct arena *a,
-	struct fault *fault);
+must_use int write_check_update(
+	const struct table *t, str old_item, str item, struct arena *a, struct fault *fault);
 /* Does a write have to fit the index? Not while the index is being made or deleted. */
 bool write_is_strict(const struct table_index *i);
 
