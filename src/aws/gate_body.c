@@ -43,7 +43,7 @@ static uint32_t hoist(struct gate_pass *p, struct http_header *to)
 		if (uri_decode(a, name, URI_PLAIN, &name) < 0 || name.n < 7 ||
 			!str_eq_nocase(str_sub(name, 0, 6), STR("x-amz-")) ||
 			is_signature_parameter(name) ||
-			uri_decode(a, value.p ? value : STR(""), URI_PLAIN, &value) < 0)
+			uri_decode(a, value.p ? value : STR(""), URI_PLUS_IS_SPACE, &value) < 0)
 			continue;
 		to[count++] = (struct http_header){.name = name, .value = value};
 	}

@@ -326,8 +326,8 @@ static void put_fault_s3(struct gate_pass *p, struct buf *out, const struct faul
 	xml_put_open(out, STR("Error"));
 	xml_put_element(out, STR("Code"), str_c(f->kind->code));
 	xml_put_element(out, STR("Message"), f->message.p ? f->message : STR(""));
-	if (f->detail_name.p)
-		xml_put_element(out, f->detail_name, f->detail);
+	for (unsigned i = 0; i < f->detail_count; i++)
+		xml_put_element(out, f->details[i].name, f->details[i].text);
 	xml_put_element(out, STR("Resource"), resource);
 	xml_put_element(out, STR("RequestId"), p->call->request_id);
 	xml_put_element(out, STR("HostId"), p->call->request_id);

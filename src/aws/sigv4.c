@@ -180,7 +180,7 @@ static int parameter(struct arena *a, str query, str name, str *ret_value)
 			continue;
 		if (found++)
 			return ERR_SYNTAX;
-		TRY(uri_decode(a, value.p ? value : STR(""), URI_PLAIN, ret_value));
+		TRY(uri_decode(a, value.p ? value : STR(""), URI_PLUS_IS_SPACE, ret_value));
 	}
 	return found;
 }
@@ -331,13 +331,14 @@ static int pair_order(const struct pair *a, const struct pair *b)
 	return order ? order : str_cmp(a->value, b->value);
 }
 
-/* Decoded and encoded again, because clients differ in what they leave unescaped. */
+/* Decoded and encoded again, because clients differ in what they leave unescaped; '+' is a space,
+ * as it is for whoever reads the parameter: "%2B" and '+' are not the same request. */
 static str recoded(struct arena *a, str text)
 {
 	struct buf out;
 	str decoded;
 
-	if (uri_decode(a, text, URI_PLAIN, &decoded) < 0)
+	if (uri_decode(a, text, URI_PLUS_IS_SPACE, &decoded) < 0)
 		decoded = text;
 	buf_init(&out, a, CANONICAL_MAX);
 	uri_put_encoded(&out, decoded, URI_COMPONENT);

@@ -206,6 +206,15 @@ static struct table_attribute own_key(const struct key_attribute *list, unsigned
 	return (struct table_attribute){list->name, attr_type_name(list->type).p[0]};
 }
 
+/* Fewer definitions than keys are said before it is known which one is missing. */
+static int check_enough(struct call *c, const struct value *schema)
+{
+	if (value_count(schema) <= value_count(value_get(c->in, "AttributeDefinitions")))
+		return 0;
+	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+		"Invalid KeySchema: Some index key attribute have no definition");
+}
+
 int definition_table_keys(
 	struct call *c, const struct table_attributes *attributes, struct table *t)
 {
@@ -215,6 +224,8 @@ int definition_table_keys(
 		return DYNAMODB_INVALID(c, "KeySchema must be specified");
 	if (!value_has(c->in, "AttributeDefinitions"))
 		return DYNAMODB_INVALID(c, "AttributeDefinitions must be specified");
+	if (value_count(schema) <= 2)
+		TRY(check_enough(c, schema));
 	TRY(check_roles(c, schema, STR("keySchema")));
 	TRY(read_schema(c, attributes, schema, &t->keys));
 	t->partition = own_key(t->keys.partition, t->keys.partitions);
@@ -394,6 +405,7 @@ static int check_given(struct call *c, const struct value *schema)
 
 	for (uint32_t i = 0; i < value_count(given); i++)
 		list[i].name = value_str(value_at(given, i), "AttributeName");
+	TRY(check_enough(c, schema));
 	for (uint32_t i = 0; i < value_count(schema); i++)
 		if (place_of(list, value_count(given),
 			    value_str(value_at(schema, i), "AttributeName")) == value_count(given))

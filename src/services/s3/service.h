@@ -15,6 +15,7 @@
 
 #include "aws/gate.h"
 #include "aws/ports/objects.h"
+#include "base/check.h"
 #include "base/crc.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -65,14 +66,22 @@ static inline struct s3 *s3_self(const struct call *c)
 
 #define s3_fault(c, id, ...) call_fault((c), &s3_faults[S3_##id], __VA_ARGS__)
 
-/* The element that the fault has more: `return s3_detail(c, s3_fault(...), STR("Key"), key)`. */
+/* An element that the fault has more: `return s3_detail(c, s3_fault(...), STR("Key"), key)`. */
 static inline int s3_detail(struct call *c, int rc, str name, str text)
 {
-	c->fault.detail_name = name;
-	c->fault.detail = text;
+	struct fault *f = &c->fault;
+
+	check(f->detail_count < FAULT_DETAILS_MAX);
+	f->details[f->detail_count++] = (struct fault_detail){name, text};
 	return rc;
 }
+int s3_detail_int(struct call *c, int rc, str name, int64_t number);
+/* InvalidArgument, with the argument's name on the wire and its value. */
+int s3_invalid_argument(struct call *c, const char *message, str name, str value);
 
+/* BadDigest of Content-MD5: what the client said, what came. */
+int s3_bad_md5(
+	struct call *c, const uint8_t expected[MD5_BYTES], const uint8_t calculated[MD5_BYTES]);
 /* NoSuchBucket and InvalidBucketName. */
 must_use int s3_no_such_bucket(struct call *c, str name);
 must_use int s3_bad_bucket_name(struct call *c, str name);
