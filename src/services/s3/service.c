@@ -118,7 +118,7 @@ int s3_detail_int(struct call *c, int rc, str name, int64_t number)
 	return s3_detail(c, rc, name, arena_printf(c->arena, "%lld", (long long)number));
 }
 
-int s3_invalid_argument(struct call *c, const char *message, str name, str value)
+int(s3_invalid_argument)(struct call *c, const char *message, str name, str value)
 {
 	int rc = s3_detail(
 		c, s3_fault(c, INVALID_ARGUMENT, "%s", message), STR("ArgumentName"), name);

@@ -78,6 +78,8 @@ static inline int s3_detail(struct call *c, int rc, str name, str text)
 int s3_detail_int(struct call *c, int rc, str name, int64_t number);
 /* InvalidArgument, with the argument's name on the wire and its value. */
 int s3_invalid_argument(struct call *c, const char *message, str name, str value);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define s3_invalid_argument(...) (s3_invalid_argument(__VA_ARGS__), ERR_FAULT)
 
 /* BadDigest of Content-MD5: what the client said, what came. */
 int s3_bad_md5(
