@@ -193,6 +193,19 @@ static int read_chunked(struct gate_pass *p, void *to, size_t n)
 	}
 }
 
+static int hash_mismatch(struct gate_pass *p, str computed)
+{
+	struct fault *f = &p->call->fault;
+	int rc = gate_refuse(p, GATE_HASH_MISMATCH,
+		"The provided 'x-amz-content-sha256' header does not match what was computed.");
+
+	f->details[f->detail_count++] =
+		(struct fault_detail){STR("ClientComputedContentSHA256"), p->auth.payload_hash};
+	f->details[f->detail_count++] = (struct fault_detail){
+		STR("S3ComputedContentSHA256"), arena_str(p->call->arena, computed)};
+	return rc;
+}
+
 static int check_end(struct gate_pass *p)
 {
 	struct gate_stream *s = &p->stream;
@@ -206,11 +219,9 @@ static int check_end(struct gate_pass *p)
 		return 0;
 	sha256_finish(&s->hash, digest);
 	hex_encode(digest, sizeof digest, hex);
-	if (!str_eq_nocase(str_of(hex, sizeof hex), p->auth.payload_hash))
-		return gate_refuse(p, GATE_HASH_MISMATCH,
-			"The provided 'x-amz-content-sha256' header does not match what was "
-			"computed.");
-	return 0;
+	return str_eq_nocase(str_of(hex, sizeof hex), p->auth.payload_hash)
+		       ? 0
+		       : hash_mismatch(p, str_of(hex, sizeof hex));
 }
 
 int call_body_read(struct call *c, void *to, size_t n)
