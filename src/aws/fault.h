@@ -55,6 +55,8 @@ struct fault {
 	unsigned detail_count;
 };
 
+void fault_detail(struct fault *f, str name, str text);
+
 /* Sets *ret_fault, its message formatted in the arena; returns ERR_FAULT. */
 int fault_set(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,
 	const char *format, ...) printf_like(4, 5);

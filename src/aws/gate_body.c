@@ -195,14 +195,12 @@ static int read_chunked(struct gate_pass *p, void *to, size_t n)
 
 static int hash_mismatch(struct gate_pass *p, str computed)
 {
-	struct fault *f = &p->call->fault;
 	int rc = gate_refuse(p, GATE_HASH_MISMATCH,
 		"The provided 'x-amz-content-sha256' header does not match what was computed.");
 
-	f->details[f->detail_count++] =
-		(struct fault_detail){STR("ClientComputedContentSHA256"), p->auth.payload_hash};
-	f->details[f->detail_count++] = (struct fault_detail){
-		STR("S3ComputedContentSHA256"), arena_str(p->call->arena, computed)};
+	fault_detail(&p->call->fault, STR("ClientComputedContentSHA256"), p->auth.payload_hash);
+	fault_detail(&p->call->fault, STR("S3ComputedContentSHA256"),
+		arena_str(p->call->arena, computed));
 	return rc;
 }
 

@@ -23,10 +23,12 @@ static int refuse(struct sigv4_error *ret_error, enum sigv4_problem problem, str
 
 static int mismatch(struct sigv4_error *ret_error)
 {
-	return refuse(ret_error, SIGV4_MISMATCH,
-		STR("The request signature we calculated does not match the signature you "
-		    "provided. Check your AWS Secret Access Key and signing method. Consult the "
-		    "service documentation for details."));
+	*ret_error = (struct sigv4_error){.problem = SIGV4_MISMATCH,
+		.signature = true,
+		.message = STR("The request signature we calculated does not match the signature "
+			       "you provided. Check your AWS Secret Access Key and signing method. "
+			       "Consult the service documentation for details.")};
+	return ERR_FAULT;
 }
 
 static str header_of(const struct sigv4_request *r, enum http_name known, str name)

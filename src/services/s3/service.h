@@ -15,7 +15,6 @@
 
 #include "aws/gate.h"
 #include "aws/ports/objects.h"
-#include "base/check.h"
 #include "base/crc.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -69,10 +68,7 @@ static inline struct s3 *s3_self(const struct call *c)
 /* An element that the fault has more: `return s3_detail(c, s3_fault(...), STR("Key"), key)`. */
 static inline int s3_detail(struct call *c, int rc, str name, str text)
 {
-	struct fault *f = &c->fault;
-
-	check(f->detail_count < FAULT_DETAILS_MAX);
-	f->details[f->detail_count++] = (struct fault_detail){name, text};
+	fault_detail(&c->fault, name, text);
 	return rc;
 }
 int s3_detail_int(struct call *c, int rc, str name, int64_t number);
