@@ -470,6 +470,8 @@ def test_links(server):
     expect(fetch(good)[:2], (200, b"by a link"))
     status, body, _ = fetch(good.replace("/new?", "/a%20b/%C3%BC?"))
     expect((status, code_of(body)), (403, "SignatureDoesNotMatch"))
+    expect((b"Check your key and signing method.</Message>" in body,
+            f"<AWSAccessKeyId>{key[0]}</AWSAccessKeyId>".encode() in body), (True, True))
     # a signature does not tell a name from its encoded form, and neither does what is done
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="new")["UploadId"]
     abort = client(server, *key).generate_presigned_url(
