@@ -6,10 +6,29 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+/* Each request tells whom it came from; inet_ntop() is printf() with a format. */
+static str ipv4_text(const uint8_t ip[4], char *text)
+{
+	char *p = text;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned n = ip[i];
+
+		if (i)
+			*p++ = '.';
+		if (n >= 100)
+			*p++ = (char)('0' + n / 100);
+		if (n >= 10)
+			*p++ = (char)('0' + n / 10 % 10);
+		*p++ = (char)('0' + n % 10);
+	}
+	return str_of(text, (size_t)(p - text));
+}
+
 str rt_address_ip_text(const struct rt_address *a, char text[RT_ADDRESS_TEXT])
 {
 	switch (a->family) {
-	case RT_IPV4: inet_ntop(AF_INET, a->ip, text, RT_ADDRESS_TEXT); break;
+	case RT_IPV4: return ipv4_text(a->ip, text);
 	case RT_IPV6: inet_ntop(AF_INET6, a->ip, text, RT_ADDRESS_TEXT); break;
 	case RT_UNIX: return STR("unix");
 	default: return STR("unknown");

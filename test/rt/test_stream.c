@@ -422,8 +422,8 @@ TEST(rt_stream, names)
 
 TEST(rt_address, text)
 {
-	static const char *const good[] = {
-		"127.0.0.1:80", "[::1]:4566", "0.0.0.0:0", "[fe80::1]:1"};
+	static const char *const good[] = {"127.0.0.1:80", "[::1]:4566", "0.0.0.0:0", "[fe80::1]:1",
+		"255.255.255.255:65535", "9.10.99.100:5", "109.200.249.1:1"};
 	static const char *const bad[] = {"", ":", "127.0.0.1", "127.0.0.1:65536", "localhost:1",
 		"[::1:80", "::1:80", "1.2.3:4", "127.0.0.1:-1", "127.0.0.1: 1"};
 	char text[RT_ADDRESS_TEXT];
