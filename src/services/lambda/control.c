@@ -227,18 +227,20 @@ int control_list_functions(struct call *c)
 	bool more;
 	int n;
 
-	if (value_has(c->in, "MasterRegion"))
+	if (value_has(c->in, "MasterRegion") && !all)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"MasterRegion is not implemented by this server: there are no replicas of "
-			"Lambda@Edge functions.");
+			"MasterRegion can only be used with FunctionVersion set to ALL.");
 	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
 	after = position_of(page.after);
 	if (after.version.p && function_qualifier_kind(after.version) < 0)
 		return lambda_fault_set(
 			&c->fault, c->arena, LAMBDA_INVALID_PARAMETER, "The Marker is not valid.");
+	list = value_put_list(c->out, "Functions");
+	/* It asks for replicas of functions at the edge only, of which there are none. */
+	if (value_has(c->in, "MasterRegion"))
+		return 0;
 	n = TRY(store_list(
 		self(c), c->arena, c->account, c->region, after, all, page.max, functions, &more));
-	list = value_put_list(c->out, "Functions");
 	for (int i = 0; i < n; i++) {
 		if (all)
 			functions[i].qualifier = functions[i].version;

@@ -496,13 +496,18 @@ str environment_reserved(const struct function_pair *variables, uint32_t count)
 	return STR_NULL;
 }
 
-size_t environment_bytes(const struct function_pair *variables, uint32_t count)
+str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count)
 {
-	size_t n = 0;
+	struct json_writer w;
+	struct buf b;
 
+	buf_init(&b, a, LAMBDA_RECORD_BYTES_MAX);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
 	for (uint32_t i = 0; i < count; i++)
-		n += variables[i].name.n + variables[i].value.n;
-	return n;
+		json_put_key_string(&w, variables[i].name, variables[i].value);
+	json_put_object_end(&w);
+	return b.over ? STR_NULL : buf_str(&b);
 }
 
 bool environment_needs_exec(const struct function_pair *variables, uint32_t count)

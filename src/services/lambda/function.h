@@ -152,8 +152,8 @@ str lambda_time_zulu(struct arena *a, int64_t ms);
 
 /* The first name among the variables that the platform keeps for itself; STR_NULL: none. */
 str environment_reserved(const struct function_pair *variables, uint32_t count);
-/* Names and values together, as AWS counts against its 4 KB. */
-size_t environment_bytes(const struct function_pair *variables, uint32_t count);
+/* The variables as one JSON object, which AWS counts against its 4 KB; STR_NULL: far too long. */
+str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count);
 /*
  * Does a variable act when the runtime's program starts, so that a container booted in advance
  * could not show it? (NODE_OPTIONS, LD_LIBRARY_PATH ...: exec_variables.def)

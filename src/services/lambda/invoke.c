@@ -144,7 +144,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	ret->status = 200;
 	ret->function_error = inv.function_error;
 	ret->payload = inv.payload_out;
-	ret->streamed = inv.streamed;
+	ret->trace = inv.trace_out;
 	ret->log_tail = inv.tail;
 	ret->streamed = inv.streamed;
 	return rc;
@@ -250,6 +250,9 @@ static void render(struct call *c, const struct invoke_result *r)
 	value_put_str(c->out, "ExecutedVersion", r->executed_version);
 	value_put_str(c->out, "FunctionError", r->function_error);
 	value_put_str(c->out, "Payload", r->payload);
+	call_header(c, STR("Content-Type"), STR("application/json"));
+	if (r->trace.p)
+		call_header(c, STR("X-Amzn-Trace-Id"), r->trace);
 	if (r->log_tail.p)
 		value_put_str(c->out, "LogResult", tail_text(c->arena, r->log_tail));
 }

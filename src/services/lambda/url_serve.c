@@ -75,10 +75,11 @@ static void answer(struct url_request *r, unsigned status, const struct http_hea
 
 static void refuse(struct url_request *r, unsigned status, const char *message)
 {
-	const struct http_header type = {
-		.name = STR("Content-Type"), .value = STR("application/json")};
+	const struct http_header headers[] = {
+		{.name = STR("Content-Type"), .value = STR("application/json")},
+		{.name = STR("x-amzn-ErrorType"), .value = STR("AccessDeniedException")}};
 
-	answer(r, status, &type, 1,
+	answer(r, status, headers, status == 403 ? 2 : 1,
 		ARENA_CONCAT(&r->x->arena, STR("{\"Message\":\""), str_c(message), STR("\"}")));
 }
 
@@ -405,7 +406,11 @@ static void serve(struct url_request *r)
 	if (rc > 0)
 		call(r);
 	else
-		refuse(r, rc < 0 ? 503 : 403, rc < 0 ? "Service Unavailable" : "Forbidden");
+		refuse(r, rc < 0 ? 503 : 403,
+			rc < 0 ? "Service Unavailable"
+			       : "Forbidden. For troubleshooting Function URL authorization "
+				 "issues, see: "
+				 "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html");
 }
 
 static str new_trace(struct arena *a)

@@ -171,7 +171,12 @@ static void refused(struct live *l)
 	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
 		STR("LONG"), str_of(long_value, sizeof(long_value)));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
-		"exceeded the 4KB limit");
+		"exceeded the 4KB limit. String measured: {\"LONG\":\"");
+	in = good(l, "f");
+	value_put_str(in, "FunctionName", str_of(long_value, 65));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"at 'functionName' failed to satisfy constraint: Member must have length less than "
+		"or equal to 64");
 	in = good(l, "f");
 	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
 		STR("AWS_REGION=x"), STR("y"));
@@ -273,6 +278,9 @@ static void permissions(struct live *l)
 		    "\"arn:aws:execute-api:us-east-1:000000000000:abc/*\"}}}"));
 	EXPECT_FAULT(live_call(l, "AddPermission", in), "ResourceConflictException", 409,
 		"The statement id (one) provided already exists.");
+	EXPECT_FAULT(live_call(l, "AddPermission", permission(l, "bad", "12345678901")),
+		"InvalidParameterValueException", 400,
+		"The provided principal was invalid. Please check the principal and try again.");
 	EXPECT_INT(ALLOWED(api, mine), 1);
 	EXPECT_INT(ALLOWED(api, other), 0);
 	EXPECT_INT(ALLOWED(STR("s3.amazonaws.com"), mine), 0);

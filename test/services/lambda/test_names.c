@@ -210,10 +210,13 @@ TEST(lambda_records, environment_rules)
 		{STR_INIT("A"), STR_INIT("")}, {STR_INIT("AWS_REGION"), STR_INIT("x")}};
 	const struct function_pair exec[] = {{STR_INIT("NODE_OPTIONS"), STR_INIT("")}};
 	const struct function_pair plain[] = {{STR_INIT("NODEX"), STR_INIT("12")}};
+	struct arena a;
 
 	EXPECT_STR(environment_reserved(reserved, 2), STR("AWS_REGION"));
 	EXPECT(!environment_reserved(reserved, 1).p);
-	EXPECT_INT(environment_bytes(reserved, 2), 12);
+	arena_init(&a, SIZE_MAX);
+	EXPECT_STR(environment_text(&a, reserved, 2), STR("{\"A\":\"\",\"AWS_REGION\":\"x\"}"));
+	arena_done(&a);
 	EXPECT(environment_needs_exec(exec, 1));
 	EXPECT(!environment_needs_exec(plain, 1));
 }
