@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Lambda's control plane as boto3 and HTTP clients use it: versions, aliases, function URLs ..."""
+import base64
 import http.client
 import io
 import json
@@ -23,11 +24,15 @@ def handler(event, context):
 def web(event, context):
     if event["rawPath"] == "/fail":
         raise ValueError("no")
+    if event["rawPath"] == "/untyped":
+        return {"statusCode": 200, "body": json_of(event)}
     return {"statusCode": 201, "headers": {"X-Mine": "1", "Access-Control-Allow-Origin": "own"},
             "cookies": ["a=1", "b=2"], "body": json_of(event)}
 def json_of(event):
     import json
     return json.dumps(event)
+def told(event, context):
+    return {"trace": os.environ["_X_AMZN_TRACE_ID"], "environment": dict(os.environ)}
 def fail(event, context):
     raise ValueError("always")
 SEEN = []
@@ -81,6 +86,46 @@ def test_versions_and_aliases(server):
     expect([v["Version"] for page in versions for v in page["Versions"]], ["$LATEST", "1", "2"])
 
 
+def test_invoke_headers(server):
+    functions = server.client("lambda")
+    create(functions, "h", "told")
+    answer, told = invoke(functions, "h", LogType="Tail")
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    expect((headers["content-type"], headers["x-amzn-trace-id"]), ("application/json", told["trace"]))
+    expect(answer["ResponseMetadata"]["RequestId"] in base64.b64decode(answer["LogResult"]).decode(), True)
+    # Programs that sign by themselves take all three; X-Ray's SDKs take the others.
+    for name, value in (("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"), ("TZ", ":UTC"),
+                        ("AWS_EXECUTION_ENV", "AWS_Lambda_python3.11")):
+        expect(told["environment"][name], value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_XRAY_DAEMON_ADDRESS"):
+        if not told["environment"][name]:
+            raise AssertionError(name)
+    given = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+    def add(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = given
+
+    functions.meta.events.register("before-sign.lambda.Invoke", add)
+    answer, told = invoke(functions, "h")
+    expect(answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"], told["trace"])
+    expect(told["trace"].startswith("Root=1-5759e988-bd862e3fe1be46a994272793;"), True)
+
+
+def test_version_in_use(server):
+    """What an alias points to is refused at once, not tried again until the deadline."""
+    functions = server.client("lambda")
+    create(functions, "i", Publish=True)
+    functions.create_alias(FunctionName="i", Name="live", FunctionVersion="1")
+    begun = time.monotonic()
+    code, message, status = error_of(functions.delete_function, FunctionName="i", Qualifier="1")
+    expect((code, status), ("ResourceConflictException", 409))
+    if "[live]" not in message or time.monotonic() - begun > 5:
+        raise AssertionError(f"{message} after {time.monotonic() - begun} s")
+    # Lists of replicas are empty: there are none.
+    expect(functions.list_functions(MasterRegion="us-east-1", FunctionVersion="ALL")["Functions"], [])
+    expect(error_of(functions.list_functions, MasterRegion="ALL")[0], "InvalidParameterValueException")
+
+
 @own_server
 def test_versions_survive_kill(server):
     functions = server.client("lambda")
@@ -132,7 +177,12 @@ def test_function_url(server):
     expect((context["accountId"], context["stage"], context["http"]["method"]),
            ("anonymous", "$default", "POST"))
     expect(context["apiId"], urllib.parse.urlsplit(url).netloc.split(".")[0])
-    expect(send(server, url, path="/fail")[0], 502)
+    status, headers, data, _ = send(server, url, path="/fail")
+    expect((status, headers["content-type"], data), (502, "application/json", b"Internal Server Error"))
+    status, headers, data, _ = send(server, url, path="/untyped")
+    expect((status, headers["content-type"]), (200, "application/json"))
+    if "content-length" in json.loads(data)["headers"]:
+        raise AssertionError(data)
     status, headers, _, _ = send(server, url, "OPTIONS", "/", {
         "Origin": "https://a.example", "Access-Control-Request-Method": "PUT"})
     expect((status, headers["access-control-allow-methods"], headers["access-control-max-age"]),

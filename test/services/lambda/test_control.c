@@ -308,7 +308,7 @@ CONTROL(permissions)
 static void largest(struct live *l)
 {
 	struct value *in = good(l, "f"), *map;
-	char key[512], value[1024];
+	char key[512], value[681]; /* escaped it is 4,086 bytes, with its name 4,095 */
 
 	map = value_put_map(in, "Tags");
 	memset(value, 1, 256);
