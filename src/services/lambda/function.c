@@ -71,6 +71,35 @@ bool lambda_runtime_snaps(const struct lambda_runtime *runtime)
 #endif
 }
 
+/* Raised with what the programs in runtimes/ change for functions: AWS's number is their own. */
+enum { RUNTIME_VERSION = 1 };
+
+/* "nodejs22.x" is "nodejs:22", "provided.al2023" "provided:al2023". */
+str lambda_runtime_version(struct arena *a, const struct lambda_runtime *runtime)
+{
+	str name = runtime->name, rest;
+	size_t n = 0;
+
+	while (n < name.n && name.p[n] >= 'a' && name.p[n] <= 'z')
+		n++;
+	rest = str_from(name, str_starts(str_from(name, n), STR(".")) ? n + 1 : n);
+	if (str_ends(rest, STR(".x")))
+		rest.n -= 2;
+	return arena_printf(
+		a, "%.*s:%.*s.v%d", STR_ARG(str_sub(name, 0, n)), STR_ARG(rest), RUNTIME_VERSION);
+}
+
+str lambda_runtime_arn(struct arena *a, const struct lambda_runtime *runtime, str region)
+{
+	char *text = arena_bytes(a, CODE_HEX_BYTES);
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_of(lambda_runtime_version(a, runtime), digest);
+	hex_encode(digest, sizeof(digest), text);
+	return ARENA_CONCAT(
+		a, STR("arn:aws:lambda:"), region, STR("::runtime:"), str_of(text, CODE_HEX_BYTES));
+}
+
 /* ---- the record ---- */
 
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
@@ -442,6 +471,9 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(out, "LastModified", lambda_time_text(a, f->modified_ms));
 	value_put_str(out, "CodeSha256", function_sha256_text(a, f));
 	value_put_str(out, "Version", f->version);
+	if (!function_is_image(f))
+		value_put_str(value_put_struct(out, "RuntimeVersionConfig"), "RuntimeVersionArn",
+			lambda_runtime_arn(a, f->runtime, f->region));
 	if (f->has_environment) {
 		v = value_put_map(value_put_struct(out, "Environment"), "Variables");
 		for (uint32_t i = 0; i < f->variable_count; i++)

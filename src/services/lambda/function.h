@@ -33,6 +33,9 @@ struct lambda_runtime {
 };
 /* NULL: no such identifier. The empty name is that of functions of container images. */
 const struct lambda_runtime *lambda_runtime_find(str name);
+/* Which version of it there is, "python:3.12.v1" and an ARN of its digest: not those of images. */
+str lambda_runtime_version(struct arena *a, const struct lambda_runtime *runtime);
+str lambda_runtime_arn(struct arena *a, const struct lambda_runtime *runtime, str region);
 /* What containers are started as that go on from a snapshot. */
 const struct lambda_runtime *lambda_runtime_snapshot(void);
 /* Can functions of it be kept as a snapshot: by AWS's rules, and here? */

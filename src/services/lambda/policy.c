@@ -99,8 +99,9 @@ int policy_check_statement(struct call *c, str statement)
 	str message = good ? STR("it is too long")
 			   : STR("it is neither an account, an ARN, a service nor '*'");
 
-	if (good && statement.p && policy_parse(c->arena, policy_document_of(c->arena, statement),
-				   POLICY_RESOURCE, &parsed, &message) >= 0)
+	if (good && statement.p &&
+		policy_parse(c->arena, policy_document_of(c->arena, statement), POLICY_RESOURCE,
+			&parsed, &message) >= 0)
 		return 0;
 	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 		"The provided principal was invalid. Please check the principal and try again. "
