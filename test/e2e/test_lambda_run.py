@@ -74,6 +74,38 @@ def create(functions, name, handler="index.handler", runtime="nodejs22.x", text=
     functions.get_waiter("function_active_v2").wait(FunctionName=name)
 
 
+SDK = """
+import boto3
+table = boto3.resource('dynamodb').Table('sdk')
+def handler(event, context):
+    table.put_item(Item={'k': event['k']})
+    item = table.get_item(Key={'k': event['k']})['Item']
+    return {'item': item, 'who': boto3.client('sts').get_caller_identity()['Arn']}
+def foreign(event, context):
+    import yaml
+"""
+
+
+def test_python_sdk(server):
+    """boto3 is part of AWS's runtimes: the host's is found, and nothing else of the host's packages; what the
+    function brings goes first."""
+    functions, tables = server.client("lambda"), server.client("dynamodb")
+    tables.create_table(TableName="sdk", BillingMode="PAY_PER_REQUEST",
+                        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+                        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}])
+    create(functions, "sdk", runtime="python3.13", text=SDK)
+    seen = json.loads(functions.invoke(FunctionName="sdk", Payload=b'{"k": "1"}')["Payload"].read())
+    expect(seen, {"item": {"k": "1"}, "who": "arn:aws:sts::000000000000:assumed-role/none/sdk"})
+    expect(tables.get_item(TableName="sdk", Key={"k": {"S": "1"}})["Item"], {"k": {"S": "1"}})
+    create(functions, "foreign", "index.foreign", runtime="python3.13", text=SDK)
+    answer = functions.invoke(FunctionName="foreign")
+    expect(json.loads(answer["Payload"].read())["errorType"], "ModuleNotFoundError")
+    functions.create_function(FunctionName="own", Runtime="python3.13", Handler="index.handler", Role=ROLE, Code={
+        "ZipFile": zip_of(boto3__py="me = 'own'", index__py="import boto3\ndef handler(e, c): return boto3.me")})
+    functions.get_waiter("function_active_v2").wait(FunctionName="own")
+    expect(json.loads(functions.invoke(FunctionName="own")["Payload"].read()), "own")
+
+
 def javascript(server, *arguments):
     """What test/e2e/run.mjs prints, run with the SDK of build/js."""
     script = os.path.join(MODULES, "run.mjs")
