@@ -39,6 +39,8 @@ SEEN = []
 def collect(event, context):
     if event.get("read"):
         return SEEN
+    if event.get("told"):
+        event = context.client_context and context.client_context.custom
     SEEN.append(event)
 """
 
@@ -109,6 +111,38 @@ def test_invoke_headers(server):
     answer, told = invoke(functions, "h")
     expect(answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"], told["trace"])
     expect(told["trace"].startswith("Root=1-5759e988-bd862e3fe1be46a994272793;"), True)
+
+
+def test_what_reading_tells(server):
+    """ListFunctions gives a subset; of a version GetFunction gives what is that version's; ClientContext goes
+    along synchronously only."""
+    functions = server.client("lambda")
+    create(functions, "r", "collect", Publish=True, Tags={"a": "b"})
+    functions.put_function_concurrency(FunctionName="r", ReservedConcurrentExecutions=1)
+    listed = server.rest("GET", "/2015-03-31/functions/")["Functions"][0]
+    whole = server.rest("GET", "/2015-03-31/functions/r")
+    for name in ("State", "LastUpdateStatus", "RuntimeVersionConfig"):
+        expect((name in listed, name in whole["Configuration"]), (False, True))
+    expect({k: v for k, v in whole["Configuration"].items() if k in listed}, listed)
+    expect((whole["Tags"], whole["Concurrency"]["ReservedConcurrentExecutions"]), ({"a": "b"}, 1))
+    version = functions.get_function(FunctionName="r", Qualifier="1")
+    expect(("Tags" in version, "Concurrency" in version), (False, False))
+    # Versions do not change.
+    before = functions.get_function_configuration(FunctionName="r")["RevisionId"]
+    for call in (lambda: functions.update_function_configuration(FunctionName="r:1", Timeout=9),
+                 lambda: functions.update_function_code(FunctionName="r:1", ZipFile=archive("two"))):
+        code, message, _ = error_of(call)
+        expect((code, "published version" in message), ("InvalidParameterValueException", True))
+    expect(functions.get_function_configuration(FunctionName="r")["RevisionId"], before)
+    context = base64.b64encode(b'{"custom": {"a": "b"}}').decode()
+    for kind in ("RequestResponse", "Event"):
+        functions.invoke(FunctionName="r", InvocationType=kind, ClientContext=context, Payload=b'{"told": true}')
+    for _ in range(100):
+        seen = json.loads(functions.invoke(FunctionName="r", Payload=b'{"read": true}')["Payload"].read())
+        if len(seen) == 2:
+            break
+        time.sleep(0.1)
+    expect(seen, [{"a": "b"}, None])
 
 
 def test_version_in_use(server):

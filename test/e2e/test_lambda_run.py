@@ -245,6 +245,8 @@ def test_invoke_async(server):
     create(functions, "f", "index.handler", "python3.11",
            "def handler(event, context):\n    print('seen', event['n'])\n")
     expect(functions.invoke_async(FunctionName="f", InvokeArgs=b'{"n":41}')["Status"], 202)
+    expect(error_of(functions.invoke_async, FunctionName="f", InvokeArgs=b'"%s"' % (b"x" * 262143))[::2],
+           ("RequestTooLargeException", 413))
     expect(error_of(functions.invoke_async, FunctionName="f", InvokeArgs=b"{")[::2],
            ("InvalidRequestContentException", 400))
     logs = server.client("logs")

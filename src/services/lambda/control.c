@@ -189,6 +189,9 @@ int control_get_function(struct call *c)
 		value_put_str(v, "RepositoryType", STR("S3"));
 		value_put_str(v, "Location", download_url(c, f.code_hex, f.name));
 	}
+	/* Of a version or an alias only what is its own is told. */
+	if (f.qualifier.p)
+		return 0;
 	if (TRY(lambda_store_load(
 		    self(c), c->arena, f.account, f.region, f.name, STR_NULL, &latest, NULL)) == 0)
 		return request_gone(c, ERR_NOT_FOUND);
@@ -244,7 +247,7 @@ int control_list_functions(struct call *c)
 	for (int i = 0; i < n; i++) {
 		if (all)
 			functions[i].qualifier = functions[i].version;
-		function_render(c->arena, &functions[i], value_add_struct(list));
+		function_render_listed(c->arena, &functions[i], value_add_struct(list));
 	}
 	if (more && n) {
 		const struct function *last = &functions[n - 1];
@@ -257,6 +260,20 @@ int control_list_functions(struct call *c)
 }
 
 /* ---- changing ---- */
+
+/* Versions are never changed, nor is anything by an alias. */
+static int check_unpublished(struct call *c)
+{
+	struct function_name name;
+
+	TRY(request_name(c, false, &name));
+	if (!name.qualifier.p || function_qualifier_kind(name.qualifier) == QUALIFIER_LATEST)
+		return 0;
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		"You can't modify a published version, only the unpublished version ($LATEST): "
+		"%.*s:%.*s",
+		STR_ARG(name.name), STR_ARG(name.qualifier));
+}
 
 struct update {
 	struct call *call;
@@ -312,6 +329,7 @@ int control_update_function_configuration(struct call *c)
 		.deadline = c->deadline_ns};
 	int rc;
 
+	TRY(check_unpublished(c));
 	TRY(request_function(c, false, &f));
 	TRY(config_refuse(c));
 	TRY(config_check_role(c, f.account, f.name));
@@ -365,6 +383,7 @@ int control_update_function_code(struct call *c)
 		.deadline = c->deadline_ns};
 	int rc;
 
+	TRY(check_unpublished(c));
 	TRY(request_function(c, false, &f));
 	TRY(config_refuse(c));
 	TRY(config_refuse_code(c, c->in, ""));

@@ -449,7 +449,16 @@ static void render_image(struct arena *a, const struct function *f, struct value
 	value_put_copy(value_put_struct(out, "ImageConfigResponse"), "ImageConfig", config);
 }
 
-void function_render(struct arena *a, const struct function *f, struct value *out)
+/* What ListFunctions leaves out. */
+static void render_states(struct arena *a, const struct function *f, struct value *out)
+{
+	if (!function_is_image(f))
+		value_put_str(value_put_struct(out, "RuntimeVersionConfig"), "RuntimeVersionArn",
+			lambda_runtime_arn(a, f->runtime, f->region));
+	render_state(f, out);
+}
+
+void function_render_listed(struct arena *a, const struct function *f, struct value *out)
 {
 	struct value *v;
 
@@ -471,9 +480,6 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(out, "LastModified", lambda_time_text(a, f->modified_ms));
 	value_put_str(out, "CodeSha256", function_sha256_text(a, f));
 	value_put_str(out, "Version", f->version);
-	if (!function_is_image(f))
-		value_put_str(value_put_struct(out, "RuntimeVersionConfig"), "RuntimeVersionArn",
-			lambda_runtime_arn(a, f->runtime, f->region));
 	if (f->has_environment) {
 		v = value_put_map(value_put_struct(out, "Environment"), "Variables");
 		for (uint32_t i = 0; i < f->variable_count; i++)
@@ -490,7 +496,6 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	value_put_str(value_put_struct(out, "TracingConfig"), "Mode",
 		f->tracing_active ? STR("Active") : STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
-	render_state(f, out);
 	value_put_str(out, "PackageType", function_is_image(f) ? STR("Image") : STR("Zip"));
 	value_add_str(value_put_list(out, "Architectures"), f->architecture);
 	value_put_int(value_put_struct(out, "EphemeralStorage"), "Size", f->ephemeral_mb);
@@ -515,6 +520,12 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 	if (f->per_tenant)
 		value_put_str(value_put_struct(out, "TenancyConfig"), "TenantIsolationMode",
 			STR("PER_TENANT"));
+}
+
+void function_render(struct arena *a, const struct function *f, struct value *out)
+{
+	function_render_listed(a, f, out);
+	render_states(a, f, out);
 }
 
 /* ---- rules of members ---- */

@@ -139,6 +139,8 @@ must_use int function_decode(
 	struct arena *a, str account, str region, str record, struct function *ret_function);
 /* Fills an empty FunctionConfiguration; its ARN names the qualifier. */
 void function_render(struct arena *a, const struct function *f, struct value *out);
+/* As ListFunctions tells it: without states and the runtime's version. */
+void function_render_listed(struct arena *a, const struct function *f, struct value *out);
 /* CodeSha256 of a layer: base64 of the digest. */
 str code_sha256_text(struct arena *a, str hex);
 /* The same of a function; of a container image the digits of its digest. */

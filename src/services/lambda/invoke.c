@@ -166,9 +166,9 @@ static int invoke_function(struct lambda_service *s, struct arena *a,
 		return durable_invoke(s, a, r, f, arn, payload, ret);
 	if (r->type == INVOKE_WAIT)
 		return run(s, a, r, f, arn, payload, request_id, ret);
+	/* A client context is for synchronous invocations only. */
 	ret->status = 202;
-	return events_add(
-		s->events, arn, payload, r->client_context, r->trace, r->tenant, request_id);
+	return events_add(s->events, arn, payload, STR_NULL, r->trace, r->tenant, request_id);
 }
 
 static int invoke(struct lambda_service *s, struct arena *a, const struct invoke_request *r,
@@ -321,6 +321,10 @@ int invoke_async_operation(struct call *c)
 	/* As documented the trace is not passed on. */
 	TRY(read_target(c, false, &r));
 	r.payload = value_str(c->in, "InvokeArgs");
+	if (r.payload.n > LAMBDA_OLD_EVENT_BYTES_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_REQUEST_TOO_LARGE,
+			"Request must be smaller than %d bytes for the InvokeAsync operation",
+			LAMBDA_OLD_EVENT_BYTES_MAX);
 	r.type = INVOKE_EVENT;
 	TRY(invoke_for(c, &r, &result));
 	c->status = result.status;
