@@ -190,7 +190,7 @@ int control_get_function(struct call *c)
 		value_put_str(v, "Location", download_url(c, f.code_hex, f.name));
 	}
 	/* Of a version or an alias only what is its own is told. */
-	if (f.qualifier.p)
+	if (f.qualifier.p && function_qualifier_kind(f.qualifier) != QUALIFIER_LATEST)
 		return 0;
 	if (TRY(lambda_store_load(
 		    self(c), c->arena, f.account, f.region, f.name, STR_NULL, &latest, NULL)) == 0)
