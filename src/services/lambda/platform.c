@@ -78,8 +78,8 @@ str platform_text(struct arena *a, const struct platform_event *e)
 	case PLATFORM_END: return report_end(a, e->request_id);
 	case PLATFORM_REPORT: return report_line(a, e->report);
 	case PLATFORM_INIT_REPORT:
-		/* Of one that went well the REPORT line tells, if a run follows. */
-		if (str_eq(e->status, STR("success")) && !e->snapshotting)
+		/* Of one that went well the REPORT line tells, unless runs are not its matter. */
+		if (str_eq(e->status, STR("success")) && !e->snapshotting && !e->provisioned)
 			return STR_NULL;
 		return report_init(a, e->duration_ns, e->in_invoke ? STR("invoke") : STR("init"),
 			e->status, e->error_type);
