@@ -106,6 +106,24 @@ def test_python_sdk(server):
     expect(json.loads(functions.invoke(FunctionName="own")["Payload"].read()), "own")
 
 
+def test_init_that_fails(server):
+    """The tail of an invocation that found no initialised instance tells what init has said."""
+    functions = server.client("lambda")
+    create(functions, "broken", runtime="python3.13", text="print('begins')\nimport nothing_like_it\n")
+    answer = functions.invoke(FunctionName="broken", LogType="Tail")
+    expect(json.loads(answer["Payload"].read())["errorType"], "Runtime.ImportModuleError")
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    places = [tail.find(text) for text in (
+        "INIT_START ", "begins\n", "[ERROR] Runtime.ImportModuleError: Unable to import module 'index': No module "
+        "named 'nothing_like_it'", "INIT_REPORT ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")]
+    if -1 in places or places != sorted(places):
+        raise AssertionError(tail)
+    create(functions, "good", runtime="python3.13", text=
+           "print('begins')\ndef handler(event, context): print('runs')\n")
+    tail = base64.b64decode(functions.invoke(FunctionName="good", LogType="Tail")["LogResult"]).decode()
+    expect(("begins" in tail, "INIT_START" in tail, "runs\n" in tail), (False, False, True))
+
+
 def javascript(server, *arguments):
     """What test/e2e/run.mjs prints, run with the SDK of build/js."""
     script = os.path.join(MODULES, "run.mjs")
