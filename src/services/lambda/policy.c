@@ -162,6 +162,12 @@ int policy_add_permission(struct call *c)
 	str statement;
 
 	TRY(find(c, &f));
+	/* As clients document it; the text is not confirmed. */
+	if (value_has(c->in, "FunctionUrlAuthType") &&
+		!str_eq(value_str(c->in, "Action"), STR("lambda:InvokeFunctionUrl")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl "
+			"action");
 	statement = render_statement(
 		c, function_arn(c->arena, f.account, f.region, f.name, f.qualifier));
 	/* What the evaluator would not take is refused now. */

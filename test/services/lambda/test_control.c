@@ -281,6 +281,15 @@ static void permissions(struct live *l)
 	EXPECT_FAULT(live_call(l, "AddPermission", permission(l, "bad", "12345678901")),
 		"InvalidParameterValueException", 400,
 		"The provided principal was invalid. Please check the principal and try again.");
+	in = permission(l, "url", "*");
+	value_put_str(in, "FunctionUrlAuthType", STR("NONE"));
+	EXPECT_FAULT(live_call(l, "AddPermission", in), "InvalidParameterValueException", 400,
+		"FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action");
+	value_put_str(in, "Action", STR("lambda:InvokeFunctionUrl"));
+	ASSERT_INT(live_call(l, "AddPermission", in), 0);
+	in = named(l, "RemovePermission", "f");
+	value_put_str(in, "StatementId", STR("url"));
+	ASSERT_INT(live_call(l, "RemovePermission", in), 0);
 	EXPECT_INT(ALLOWED(api, mine), 1);
 	EXPECT_INT(ALLOWED(api, other), 0);
 	EXPECT_INT(ALLOWED(STR("s3.amazonaws.com"), mine), 0);
