@@ -160,7 +160,13 @@ static int read_query(struct value *to, const struct value *v, const struct mode
 		}
 		if (all ? is_named(v, name) : !str_eq(name, model_str(m, member->wire)))
 			continue;
-		TRY(read_one_parameter(to, v, member, name, value, ret_message));
+		if (read_one_parameter(to, v, member, name, value, ret_message) == 0)
+			continue;
+		if (is_xml(v) && m->shapes[member->shape].kind == SHAPE_INTEGER)
+			*ret_message = arena_printf(v->tree->arena,
+				"Provided %.*s not an integer or within integer range",
+				STR_ARG(name));
+		return ERR_FAULT;
 	}
 	return 0;
 }
@@ -194,8 +200,15 @@ static int read_header(struct value *to, const struct value *v, const struct mod
 					to, v, member, STR_NULL, str_trim(part), ret_message));
 			continue;
 		}
-		return codec_text_read(to, v->tree, member->shape, member->flags, MEMBER_TIME_HTTP,
-			h->value, ret_message);
+		if (codec_text_read(to, v->tree, member->shape, member->flags, MEMBER_TIME_HTTP,
+			    h->value, ret_message) == 0)
+			return 0;
+		if (!is_xml(v) || !str_starts(wire, STR("If-")) ||
+			m->shapes[member->shape].kind != SHAPE_TIMESTAMP)
+			return ERR_FAULT;
+		/* RFC 9110, 13.1.3: a condition whose date is none does not count. */
+		*to = (struct value){.kind = 0};
+		return 0;
 	}
 	return 0;
 }

@@ -29,6 +29,12 @@ int fault_vset(struct fault *ret_fault, struct arena *a, const struct fault_kind
 	return ERR_FAULT;
 }
 
+void fault_detail(struct fault *f, str name, str text)
+{
+	check(f->detail_count < FAULT_DETAILS_MAX);
+	f->details[f->detail_count++] = (struct fault_detail){name, text};
+}
+
 int(fault_set)(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,
 	const char *format, ...)
 {

@@ -40,15 +40,22 @@ struct fault_kind {
 /* An initialiser from a faults.def row. */
 #define FAULT_ROW(id, code_, status_, side, retry) {code_, status_, FAULT_##side, FAULT_##retry},
 
+enum { FAULT_DETAILS_MAX = 4 };
+
 struct fault {
 	const struct fault_kind *kind; /* NULL: no fault */
 	str message;
 	/* Further members of the error's shape, or NULL: value_new(arena, model, "<ErrorShape>").
 	 * The message and a member named Type are filled by the renderer when absent. */
 	struct value *members;
-	/* S3's errors have an element more, such as <BucketName>; STR_NULL: none. */
-	str detail_name, detail;
+	/* S3's errors have elements more, such as <BucketName>. */
+	struct fault_detail {
+		str name, text;
+	} details[FAULT_DETAILS_MAX];
+	unsigned detail_count;
 };
+
+void fault_detail(struct fault *f, str name, str text);
 
 /* Sets *ret_fault, its message formatted in the arena; returns ERR_FAULT. */
 int fault_set(struct fault *ret_fault, struct arena *a, const struct fault_kind *kind,

@@ -143,6 +143,7 @@ static int refuse_signature_s3(struct gate_pass *p, const struct sigv4_error *e)
 {
 	bool malformed = e->problem == SIGV4_INCOMPLETE;
 	bool link = p->auth.presigned || str_find_str(p->request->query, STR("X-Amz-")) >= 0;
+	int rc;
 
 	if (e->problem == SIGV4_UNSUPPORTED)
 		return refuse_version_2(p);
@@ -156,7 +157,14 @@ static int refuse_signature_s3(struct gate_pass *p, const struct sigv4_error *e)
 		return gate_refuse(p, GATE_SKEWED,
 			"The difference between the request time and the current time is too "
 			"large.");
-	return gate_refuse(p, GATE_INVALID_SIGNATURE, "%.*s", STR_ARG(e->message));
+	if (!e->signature)
+		return gate_refuse(p, GATE_INVALID_SIGNATURE, "%.*s", STR_ARG(e->message));
+	rc = gate_refuse(p, GATE_INVALID_SIGNATURE,
+		"The request signature we calculated does not match the signature you provided. "
+		"Check your key and signing method.");
+	fault_detail(&p->call->fault, STR("AWSAccessKeyId"), p->auth.access_key);
+	fault_detail(&p->call->fault, STR("SignatureProvided"), p->auth.signature);
+	return rc;
 }
 
 static int refuse_signature(struct gate_pass *p, const struct sigv4_error *e)
@@ -223,9 +231,15 @@ static void signing_key(struct gate_pass *p, const struct identity *id, struct h
 
 static int unknown_key(struct gate_pass *p)
 {
-	return gate_refuse(p, GATE_UNKNOWN_KEY,
-		gate_is_s3(p) ? "The AWS Access Key Id you provided does not exist in our records."
-			      : "The security token included in the request is invalid.");
+	int rc;
+
+	if (!gate_is_s3(p))
+		return gate_refuse(p, GATE_UNKNOWN_KEY,
+			"The security token included in the request is invalid.");
+	rc = gate_refuse(p, GATE_UNKNOWN_KEY,
+		"The AWS Access Key Id you provided does not exist in our records.");
+	fault_detail(&p->call->fault, STR("AWSAccessKeyId"), p->auth.access_key);
+	return rc;
 }
 
 static int verify(struct gate_pass *p, const struct identity *id)

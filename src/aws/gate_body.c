@@ -43,7 +43,7 @@ static uint32_t hoist(struct gate_pass *p, struct http_header *to)
 		if (uri_decode(a, name, URI_PLAIN, &name) < 0 || name.n < 7 ||
 			!str_eq_nocase(str_sub(name, 0, 6), STR("x-amz-")) ||
 			is_signature_parameter(name) ||
-			uri_decode(a, value.p ? value : STR(""), URI_PLAIN, &value) < 0)
+			uri_decode(a, value.p ? value : STR(""), URI_PLUS_IS_SPACE, &value) < 0)
 			continue;
 		to[count++] = (struct http_header){.name = name, .value = value};
 	}
@@ -193,6 +193,17 @@ static int read_chunked(struct gate_pass *p, void *to, size_t n)
 	}
 }
 
+static int hash_mismatch(struct gate_pass *p, str computed)
+{
+	int rc = gate_refuse(p, GATE_HASH_MISMATCH,
+		"The provided 'x-amz-content-sha256' header does not match what was computed.");
+
+	fault_detail(&p->call->fault, STR("ClientComputedContentSHA256"), p->auth.payload_hash);
+	fault_detail(&p->call->fault, STR("S3ComputedContentSHA256"),
+		arena_str(p->call->arena, computed));
+	return rc;
+}
+
 static int check_end(struct gate_pass *p)
 {
 	struct gate_stream *s = &p->stream;
@@ -206,11 +217,9 @@ static int check_end(struct gate_pass *p)
 		return 0;
 	sha256_finish(&s->hash, digest);
 	hex_encode(digest, sizeof digest, hex);
-	if (!str_eq_nocase(str_of(hex, sizeof hex), p->auth.payload_hash))
-		return gate_refuse(p, GATE_HASH_MISMATCH,
-			"The provided 'x-amz-content-sha256' header does not match what was "
-			"computed.");
-	return 0;
+	return str_eq_nocase(str_of(hex, sizeof hex), p->auth.payload_hash)
+		       ? 0
+		       : hash_mismatch(p, str_of(hex, sizeof hex));
 }
 
 int call_body_read(struct call *c, void *to, size_t n)

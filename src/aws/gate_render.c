@@ -215,13 +215,20 @@ void gate_stream_end(struct gate_pass *p, int rc, struct gate_response *ret)
 
 /* ---- faults ---- */
 
-/* The name of the error shape's member that holds the message. */
-static str message_member(const struct model *m, int error)
+/*
+ * The name of the error shape's member that holds the message. Of errors without a shape it is
+ * "message", but with a namespace (type_prefix()) these two have another one, as users quote them.
+ */
+static str message_member(const struct model *m, const struct fault *f, int error)
 {
 	const struct model_shape *shape;
 
 	if (error < 0)
-		return STR("message");
+		return m->type_prefix[0] &&
+				       (strcmp(f->kind->code, "SerializationException") == 0 ||
+					       strcmp(f->kind->code, "AccessDeniedException") == 0)
+			       ? STR("Message")
+			       : STR("message");
 	shape = &m->shapes[m->errors[error].shape];
 	for (unsigned i = 0; i < shape->count; i++) {
 		const struct model_member *member = &m->members[shape->first + i];
@@ -255,7 +262,7 @@ static void put_fault_json(
 {
 	str code = str_c(f->kind->code);
 	int error = m ? model_error(m, code) : -1;
-	str message = m ? message_member(m, error) : STR("message");
+	str message = m ? message_member(m, f, error) : STR("message");
 	struct json_writer w;
 	struct buf members;
 
@@ -313,8 +320,8 @@ static void put_fault_s3(struct gate_pass *p, struct buf *out, const struct faul
 	xml_put_open(out, STR("Error"));
 	xml_put_element(out, STR("Code"), str_c(f->kind->code));
 	xml_put_element(out, STR("Message"), f->message.p ? f->message : STR(""));
-	if (f->detail_name.p)
-		xml_put_element(out, f->detail_name, f->detail);
+	for (unsigned i = 0; i < f->detail_count; i++)
+		xml_put_element(out, f->details[i].name, f->details[i].text);
 	xml_put_element(out, STR("Resource"), resource);
 	xml_put_element(out, STR("RequestId"), p->call->request_id);
 	xml_put_element(out, STR("HostId"), p->call->request_id);

@@ -23,10 +23,12 @@ static int refuse(struct sigv4_error *ret_error, enum sigv4_problem problem, str
 
 static int mismatch(struct sigv4_error *ret_error)
 {
-	return refuse(ret_error, SIGV4_MISMATCH,
-		STR("The request signature we calculated does not match the signature you "
-		    "provided. Check your AWS Secret Access Key and signing method. Consult the "
-		    "service documentation for details."));
+	*ret_error = (struct sigv4_error){.problem = SIGV4_MISMATCH,
+		.signature = true,
+		.message = STR("The request signature we calculated does not match the signature "
+			       "you provided. Check your AWS Secret Access Key and signing method. "
+			       "Consult the service documentation for details.")};
+	return ERR_FAULT;
 }
 
 static str header_of(const struct sigv4_request *r, enum http_name known, str name)
@@ -180,7 +182,7 @@ static int parameter(struct arena *a, str query, str name, str *ret_value)
 			continue;
 		if (found++)
 			return ERR_SYNTAX;
-		TRY(uri_decode(a, value.p ? value : STR(""), URI_PLAIN, ret_value));
+		TRY(uri_decode(a, value.p ? value : STR(""), URI_PLUS_IS_SPACE, ret_value));
 	}
 	return found;
 }
@@ -331,13 +333,14 @@ static int pair_order(const struct pair *a, const struct pair *b)
 	return order ? order : str_cmp(a->value, b->value);
 }
 
-/* Decoded and encoded again, because clients differ in what they leave unescaped. */
+/* Decoded and encoded again, because clients differ in what they leave unescaped; '+' is a space,
+ * as it is for whoever reads the parameter: "%2B" and '+' are not the same request. */
 static str recoded(struct arena *a, str text)
 {
 	struct buf out;
 	str decoded;
 
-	if (uri_decode(a, text, URI_PLAIN, &decoded) < 0)
+	if (uri_decode(a, text, URI_PLUS_IS_SPACE, &decoded) < 0)
 		decoded = text;
 	buf_init(&out, a, CANONICAL_MAX);
 	uri_put_encoded(&out, decoded, URI_COMPONENT);

@@ -28,6 +28,7 @@ enum sigv4_problem {
 
 struct sigv4_error {
 	enum sigv4_problem problem;
+	bool signature; /* MISMATCH: it is the signature itself */
 	str message;
 };
 

@@ -25,6 +25,16 @@ struct walk {
 	unsigned errors;
 };
 
+/* A member's name as AWS writes it in these messages: the first letter small. */
+static void put_name(struct buf *out, str name)
+{
+	if (!name.n)
+		return;
+	buf_put_char(
+		out, name.p[0] >= 'A' && name.p[0] <= 'Z' ? (char)(name.p[0] + 32) : name.p[0]);
+	buf_put(out, str_from(name, 1));
+}
+
 static void put_place(struct buf *out, const struct place *at)
 {
 	if (at->outer) {
@@ -37,11 +47,8 @@ static void put_place(struct buf *out, const struct place *at)
 	} else if (at->verbatim) {
 		buf_put(out, at->name);
 		buf_put(out, STR(".member"));
-	} else if (at->name.n) { /* names as AWS writes them here: the first letter small */
-		char first = at->name.p[0];
-
-		buf_put_char(out, first >= 'A' && first <= 'Z' ? (char)(first + 32) : first);
-		buf_put(out, str_from(at->name, 1));
+	} else {
+		put_name(out, at->name);
 	}
 }
 
@@ -60,7 +67,7 @@ static void put_members(struct buf *out, const struct value *v, const struct mod
 		if (comma)
 			buf_put(out, STR(", "));
 		comma = true;
-		buf_put(out, model_str(m, m->members[shape->first + i].name));
+		put_name(out, model_str(m, m->members[shape->first + i].name));
 		buf_put_char(out, '=');
 		put_value(out, &v->items[i], m);
 	}
@@ -261,7 +268,7 @@ static void check_own(
 			put_constraint(&w->text, m, c, v, part_order[i]);
 }
 
-/* ---- elements: a list's or map's scalars are reported once, for the whole of it ---- */
+/* ---- elements: a list's or map's scalars, and a map's lists, are reported once, for all ---- */
 
 static bool is_scalar(unsigned kind)
 {
@@ -274,17 +281,25 @@ static void elements_error(struct walk *w, const struct model *m, const struct p
 {
 	static const uint8_t order[] = {
 		CONSTRAINT_MAX, CONSTRAINT_MIN, CONSTRAINT_PATTERN, CONSTRAINT_ENUM};
+	bool comma = false;
 
 	if (!begin_error(w, at, whole, m))
 		return;
 	buf_put(&w->text, what);
 	buf_put(&w->text, STR(" must satisfy constraint: ["));
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
-		if (c->flags & order[i]) {
-			put_constraint(&w->text, m, c, element, order[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		if (!(c->flags & order[i]))
+			continue;
+		if (comma)
 			buf_put(&w->text, STR(", "));
-		}
-	buf_put(&w->text, STR("Member must not be null]"));
+		comma = true;
+		put_constraint(&w->text, m, c, element, order[i]);
+	}
+	if (element->kind != SHAPE_LIST || !comma) {
+		buf_put(&w->text, comma ? STR(", ") : STR(""));
+		buf_put(&w->text, STR("Member must not be null"));
+	}
+	buf_put_char(&w->text, ']');
 }
 
 static void walk_value(
@@ -314,7 +329,8 @@ static void walk_elements(
 			here.name = v->entries[i].key;
 			here.verbatim = true;
 		}
-		if (!scalar && element->kind) {
+		if (!scalar && element->kind &&
+			!(map && element->kind == SHAPE_LIST && element_broken(m, c, element))) {
 			walk_value(w, m, &here, element);
 		} else if (element_broken(m, c, element)) {
 			elements_error(w, m, at, v, map ? STR("Map value") : STR("Member"),

@@ -17,6 +17,7 @@
 #include <openssl/sha.h>
 
 _Static_assert(sizeof(struct sha256) >= sizeof(SHA256_CTX), "room for the state");
+_Static_assert(sizeof(struct sha384) >= sizeof(SHA512_CTX), "room for the state");
 _Static_assert(sizeof(struct sha1) >= sizeof(SHA_CTX), "room for the state");
 _Static_assert(sizeof(struct md5) >= sizeof(MD5_CTX), "room for the state");
 
@@ -43,6 +44,7 @@ _Static_assert(sizeof(struct md5) >= sizeof(MD5_CTX), "room for the state");
 	}
 
 DIGEST(sha256, SHA256_CTX, SHA256, SHA256_BYTES)
+DIGEST(sha384, SHA512_CTX, SHA384, SHA384_BYTES)
 DIGEST(sha1, SHA_CTX, SHA1, SHA1_BYTES)
 DIGEST(md5, MD5_CTX, MD5, MD5_BYTES)
 

@@ -1,9 +1,9 @@
 /*
  * Digests, HMAC, CRC32, hexadecimal and base64.
  *
- * SHA-256 (FIPS 180-4), SHA-1, MD5 (RFC 1321, for ETags), HMAC-SHA256 (RFC 2104), CRC32 (of zlib),
- * base64 and base64url (RFC 4648). The states are plain structs: copying one by assignment forks
- * it, nothing is to be freed. The work is OpenSSL's and libdeflate's.
+ * SHA-256 and SHA-384 (FIPS 180-4), SHA-1, MD5 (RFC 1321, for ETags), HMAC-SHA256 (RFC 2104), CRC32
+ * (of zlib), base64 and base64url (RFC 4648). The states are plain structs: copying one by
+ * assignment forks it, nothing is to be freed. The work is OpenSSL's and libdeflate's.
  *
  * Pure; any thread, one owner of a state at a time.
  */
@@ -13,11 +13,20 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum { SHA256_BYTES = 32, SHA1_BYTES = 20, MD5_BYTES = 16, HASH_HEX_MAX = 2 * SHA256_BYTES };
+enum {
+	SHA384_BYTES = 48,
+	SHA256_BYTES = 32,
+	SHA1_BYTES = 20,
+	MD5_BYTES = 16,
+	HASH_HEX_MAX = 2 * SHA256_BYTES
+};
 
 /* Opaque states: room for the library's contexts, checked at compile time. */
 struct sha256 {
 	uint64_t state[14];
+};
+struct sha384 {
+	uint64_t state[27];
 };
 struct sha1 {
 	uint64_t state[12];
@@ -31,6 +40,11 @@ void sha256_add(struct sha256 *h, str data);
 /* The state is used up afterwards. */
 void sha256_finish(struct sha256 *h, uint8_t ret_digest[SHA256_BYTES]);
 void sha256_of(str data, uint8_t ret_digest[SHA256_BYTES]);
+
+void sha384_init(struct sha384 *h);
+void sha384_add(struct sha384 *h, str data);
+void sha384_finish(struct sha384 *h, uint8_t ret_digest[SHA384_BYTES]);
+void sha384_of(str data, uint8_t ret_digest[SHA384_BYTES]);
 
 void sha1_init(struct sha1 *h);
 void sha1_add(struct sha1 *h, str data);

@@ -87,7 +87,9 @@ static int exchange_fill(struct exchange *e, const char *p, size_t n, unsigned l
 	if (expect.p && !h->http_1_0) {
 		if (!str_eq_nocase(expect, STR("100-continue")))
 			return -HTTP_REFUSAL_EXPECTATION;
-		e->continue_wanted = !e->body_ended;
+		/* Also where no content is to come: botocore waits for it, and else takes the next
+		 * answer for this one's. */
+		e->continue_wanted = true;
 	}
 	return 0;
 }
@@ -300,7 +302,10 @@ int http_body_all(struct http_exchange *x, size_t max, str *ret_body)
 		*ret_body = e->body_all;
 		return 0;
 	}
-	if (!e->body_ended) {
+	if (e->body_ended) {
+		if (e->continue_wanted)
+			TRY(body_begin(e));
+	} else {
 		if (e->body == BODY_LENGTH && e->body_left > max)
 			return too_large(e); /* before "100 Continue" */
 		TRY(body_begin(e));

@@ -196,6 +196,8 @@ static void fault_stats(const struct kv *kv, struct kv_stats *stats)
 	stats->reopened = inner.reopened;
 	stats->writable = inner.writable;
 	stats->memory_bytes = inner.memory_bytes;
+	stats->tables_bytes = inner.tables_bytes;
+	stats->blocks_bytes = inner.blocks_bytes;
 }
 
 static void fault_close(struct kv *kv)

@@ -47,7 +47,7 @@ enum kv_durability { KV_SYNCED, KV_RELAXED };
 /* Zeros are the defaults in brackets; they keep an idle server small. */
 struct kv_rocksdb_options {
 	enum kv_durability durability;
-	size_t cache_bytes;    /* half for hot records, half for blocks of tables [32 MiB] */
+	size_t cache_bytes;    /* half for hot records, half for tables [32 MiB] */
 	size_t memtable_bytes; /* of one memtable; up to three, and as much log to replay at a start
 				  [16 MiB] */
 	unsigned read_threads; /* for what is not in memory [4] */
@@ -120,6 +120,8 @@ struct kv_stats {
 	uint64_t commit_groups, latch_waits, reopened;
 	bool writable; /* false: a write failed, the store is being reopened */
 	size_t memory_bytes;
+	size_t tables_bytes; /* indexes and filters of tables, which stay in memory */
+	size_t blocks_bytes; /* that blocks of tables may have beside them */
 };
 void kv_stats(const struct kv *kv, struct kv_stats *ret_stats);
 

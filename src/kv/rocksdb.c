@@ -385,7 +385,11 @@ static int rocks_scan_fill(struct kv_scan *scan)
 
 static void rocks_stats(const struct kv *kv, struct kv_stats *stats)
 {
-	stats->writable = atomic_load(&rocks_of(kv)->writable);
+	struct rocks *r = rocks_of(kv);
+
+	stats->writable = atomic_load(&r->writable);
+	stats->tables_bytes = atomic_load_explicit(&r->tables_bytes, memory_order_relaxed);
+	stats->blocks_bytes = atomic_load_explicit(&r->blocks_bytes, memory_order_relaxed);
 }
 
 static void rocks_free(struct rocks *r)

@@ -69,6 +69,7 @@ struct rocks {
 	struct kv_commit_table commits;
 	struct kv_cache *records; /* the hot ones; half of the configured cache */
 	_Atomic bool writable;
+	_Atomic size_t tables_bytes, blocks_bytes; /* shares of the other half of it */
 	/* the queue of the committer */
 	pthread_mutex_t queue_lock;
 	pthread_cond_t queue_wake;
@@ -81,6 +82,7 @@ struct rocks {
 	uint64_t stamp_next, stamp_ceiling;
 	int broken_rc; /* not 0: nothing is written until the store has been reopened */
 	int64_t reopen_at, reopen_pause;
+	int64_t share_at; /* when the cache is shared out again */
 	int open_rc;
 	struct rt_event opened, closed;
 };
@@ -103,6 +105,12 @@ must_use int rocks_store_open(struct rocks *r);
 void rocks_store_close(struct rocks *r);
 /* After a failed write: closes and opens again when the disk takes writes; else an error. */
 must_use int rocks_store_reopen(struct rocks *r);
+/*
+ * Takes the memory of the tables' indexes and filters, which stay loaded, from the blocks' half of
+ * the configured cache, so that much data costs no more memory than was granted. While they need
+ * more than that (some 10,000,000 records to 32 MiB) the blocks keep a little.
+ */
+void rocks_store_share_cache(struct rocks *r);
 /* Makes everything written durable. */
 must_use int rocks_store_sync(struct rocks *r);
 

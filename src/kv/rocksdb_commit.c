@@ -30,7 +30,8 @@ enum {
 };
 
 static const size_t QUEUE_BYTES_MAX = (size_t)256 << 20;
-static const int64_t REOPEN_PAUSE_FIRST = 50 * RT_NS_MS, REOPEN_PAUSE_MAX = 2 * RT_NS_S;
+static const int64_t REOPEN_PAUSE_FIRST = 50 * RT_NS_MS, REOPEN_PAUSE_MAX = 2 * RT_NS_S,
+		     SHARE_PAUSE = RT_NS_S;
 
 /* --- the way in ------------------------------------------------------------------------------ */
 
@@ -264,6 +265,10 @@ static void work(struct rocks *r)
 			if (rc < 0)
 				set_broken(r, rc);
 			answer(group, rc);
+		}
+		if (r->db && monotonic() >= r->share_at) {
+			rocks_store_share_cache(r);
+			r->share_at = monotonic() + SHARE_PAUSE;
 		}
 	}
 }

@@ -35,6 +35,7 @@ enum {
 	OPENING_THREADS = 2,
 	BLOOM_BITS = 10,
 	BLOCK_BYTES = 8 * 1024,
+	BLOCKS_KEEP = 8, /* one part of so many of their half of the cache */
 	DIARIES_KEPT = 1,
 	DIARY_NOTHING = 6, /* above the highest level */
 	PROBE_BYTES = 32 * 1024 * 1024,
@@ -79,6 +80,19 @@ int rocks_library_load(struct rocksdb_library *ret_lib)
 #include "kv/librocksdb.def"
 #undef ROCKSDB
 	return 0;
+}
+
+void rocks_store_share_cache(struct rocks *r)
+{
+	size_t half = r->options.cache_bytes / 2, blocks;
+	uint64_t tables = 0;
+
+	if (r->lib.rocksdb_property_int(r->db, "rocksdb.estimate-table-readers-mem", &tables) != 0)
+		return;
+	blocks = half - (size_t)MIN(tables, (uint64_t)(half - half / BLOCKS_KEEP));
+	r->lib.rocksdb_cache_set_capacity(r->cache, blocks);
+	atomic_store_explicit(&r->tables_bytes, (size_t)tables, memory_order_relaxed);
+	atomic_store_explicit(&r->blocks_bytes, blocks, memory_order_relaxed);
 }
 
 static void set_table_options(struct rocks *r)
@@ -265,6 +279,7 @@ static int db_open(struct rocks *r)
 
 	r->db = r->lib.rocksdb_open(r->db_options, r->path, &message);
 	TRY(rocks_rc(r, message));
+	rocks_store_share_cache(r);
 	return load_stamps(r);
 }
 

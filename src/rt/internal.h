@@ -86,6 +86,7 @@ struct rt_loop {
 	struct rt_timer trim;
 	int64_t turn_at; /* rt_now() at the beginning of this turn */
 	bool slept;      /* since then: turn_at is old */
+	bool worked;     /* something else than timers has run since the last sleep */
 	struct rt_heap_entry *heap;
 	size_t heap_count, heap_capacity;
 	struct list streams;
@@ -108,6 +109,7 @@ struct rt_loop {
 	} figures;
 
 	/* What other threads write. */
+	_Atomic unsigned shared_live; /* open streams that any loop could have accepted */
 	_Alignas(64) _Atomic(struct rt_message *) inbox; /* newest first */
 	_Atomic int sleeping;                            /* a poster must wake it */
 	_Atomic(size_t) live_count;                      /* fibers, and those on their way here */
@@ -252,6 +254,7 @@ struct rt_stream {
 	bool drained;   /* the last read took all there was: wait before the next */
 	bool aborted;
 	bool accepted;        /* counts as a connection */
+	bool shared;          /* counts in its loop's shared_live */
 	unsigned *open_count; /* of its listener, NULL: not counted there */
 	bool local_known;
 };
@@ -271,13 +274,14 @@ struct rt_listener_part {
 	struct rt_listener *listener;
 	struct rt_loop *loop;
 	void *backend;
-	int fd;
+	bool serves; /* between start and stop, on its loop */
 };
 
 struct rt_listener {
 	struct rt *rt;
-	struct rt_listen_options options; /* address and fds are not kept */
+	struct rt_listen_options options; /* address and fd are not kept */
 	struct rt_address address;
+	int fd; /* -1: none */
 	unsigned part_count;
 	struct rt_listener_part parts[];
 };

@@ -8,10 +8,13 @@
  */
 #include "rt/real.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
 
+/* Of loops that find nothing to do: after so many vain polls only one of so many sleeps polls. */
+enum { POLLS_VAIN = 4, POLLS_SPARED = 16 };
 enum { LOOP_STACK_BYTES = 2 * 1024 * 1024, POOL_STACK_BYTES = 1024 * 1024 };
 
 static int64_t clock_ns(clockid_t id)
@@ -133,6 +136,36 @@ static void sleep_until(struct rt_loop *l, struct real_loop *r, int64_t until)
 	}
 }
 
+/*
+ * Looks for work for a while before the loop sleeps: true when some came. Putting a core to sleep
+ * and waking it up takes tens of microseconds, and what runs next finds cold caches; a request and
+ * the next one, or an event and a function's answer, are often closer together. Whoever else wants
+ * this core has it at once, and a loop whose polls are vain stops polling but for one in a while.
+ */
+static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
+{
+	int64_t now, end;
+
+	if (!l->rt->options.busy_poll_us || !l->worked)
+		return false;
+	l->worked = false;
+	if (r->polls_missed >= POLLS_VAIN && ++r->polls_skipped < POLLS_SPARED)
+		return false;
+	r->polls_skipped = 0;
+	now = clock_ns(CLOCK_MONOTONIC);
+	end = MIN(until, now + (int64_t)l->rt->options.busy_poll_us * 1000);
+	do {
+		uv_run(&r->uv, UV_RUN_NOWAIT);
+		if (l->ready_count || atomic_load(&l->inbox) || loops_finished(l->rt)) {
+			r->polls_missed = 0;
+			return true;
+		}
+		sched_yield();
+	} while (clock_ns(CLOCK_MONOTONIC) < end);
+	r->polls_missed++;
+	return false;
+}
+
 static void loop_turn(struct rt_loop *l, struct real_loop *r)
 {
 	struct rt_fiber *f;
@@ -141,16 +174,19 @@ static void loop_turn(struct rt_loop *l, struct real_loop *r)
 	l->turn_at = clock_ns(CLOCK_MONOTONIC);
 	l->slept = false;
 	rt_count(&l->figures.turns, 1);
-	if (loop_take_messages(l))
+	if (loop_take_messages(l)) {
+		l->worked = true;
 		while (l->pending)
 			loop_run_message(l);
+	}
 	timers_run(l, l->turn_at, l->heap_count);
+	l->worked |= l->ready_count > 0;
 	for (size_t n = l->ready_count; n && (f = fiber_next(l)); n--)
 		fiber_run(l, f);
 	next = timers_next(l);
 	if (l->ready_count || next <= l->turn_at)
 		uv_run(&r->uv, UV_RUN_NOWAIT);
-	else
+	else if (!poll_busily(l, r, next))
 		sleep_until(l, r, next);
 }
 
@@ -205,6 +241,14 @@ static int real_run(struct rt *rt)
 	for (unsigned i = 1; i < rt->loop_count; i++)
 		pthread_join(rt->loops[i].thread, NULL);
 	return 0;
+}
+
+void rt_step_aside(void)
+{
+	struct rt_loop *l = loop_here();
+
+	if (l->rt->options.mode == RT_REAL && !l->ready_count && !atomic_load(&l->inbox))
+		sched_yield();
 }
 
 /* --- pools ---------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@ struct real_loop {
 	uv_async_t async;
 	uv_timer_t timer;
 	int64_t timer_at; /* what the timer was set for; RT_NEVER: it does not run */
+	unsigned polls_missed, polls_skipped; /* in a row; since the last poll */
 };
 
 static inline uv_loop_t *uv_of(struct rt_loop *l)

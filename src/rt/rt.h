@@ -47,6 +47,7 @@ struct rt_options {
 	unsigned fibers_max;              /* per loop; 0: 10,000 */
 	unsigned connections_max;         /* accepted streams per loop; 0: 10,000 */
 	unsigned file_threads;            /* of the file pool (rt/file.h); 0: 4 */
+	unsigned busy_poll_us;            /* looked for work before a loop sleeps; 0: not at all */
 	size_t stack_bytes;               /* of a fiber; 0: 64 KiB (more under AddressSanitizer) */
 	uint64_t seed;                    /* simulated: everything random follows from it */
 	const struct rt_sim_options *sim; /* simulated: rt/sim.h; NULL: defaults */
@@ -100,6 +101,11 @@ must_use int rt_spawn_on(struct rt *rt, unsigned loop, rt_fiber_fn *fn, void *ar
 
 /* Lets the others run. ERR_CANCELLED once cancelled. */
 must_use mayyield int rt_yield(void);
+/*
+ * Before work that nobody waits for: when the loop has nothing else to do, whoever was woken on its
+ * core goes first (the client that just got its answer). Does not suspend the fiber.
+ */
+void rt_step_aside(void);
 mayyield must_use int rt_sleep_until(int64_t deadline);
 
 /* NULL outside fibers. The pointer stays valid memory for the life of the runtime, but is used

@@ -294,7 +294,7 @@ int sim_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 	struct sim_listener *k;
 	str name = o->address;
 
-	if (o->fds)
+	if (o->fd)
 		return ERR_UNSUPPORTED;
 	if (rt_address_parse(name, &l->address) == 0) {
 		if (!l->address.port)

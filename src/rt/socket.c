@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64, ADDRESSES_MAX = 8, PARTS_MAX = 64 };
+enum { TOGETHER_MAX = 4 }; /* so many connections are served by one loop */
 #define ACCEPT_PAUSE_NS (100 * RT_NS_MS)
 
 struct socket_stream {
@@ -279,7 +281,7 @@ const struct rt_address *rt_stream_local(const struct rt_stream *stream)
 
 /* --- listening ------------------------------------------------------------------------------ */
 
-int rt_socket_listen(str address, bool reuse_port, int *ret_fd)
+int rt_socket_listen(str address, int *ret_fd)
 {
 	union sockaddr_any to;
 	int fd, rc = 0, on = 1;
@@ -289,12 +291,9 @@ int rt_socket_listen(str address, bool reuse_port, int *ret_fd)
 	fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return rc_from_errno(errno);
-	if (to.any.sa_family != AF_UNIX) {
-		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-			(reuse_port &&
-				setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0))
-			rc = rc_from_errno(errno);
-	}
+	if (to.any.sa_family != AF_UNIX &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+		rc = rc_from_errno(errno);
 	if (rc == 0 && (bind(fd, &to.any, n) != 0 || listen(fd, BACKLOG) != 0))
 		rc = errno == EADDRINUSE ? ERR_EXISTS : network_error(errno);
 	if (rc < 0) {
@@ -324,38 +323,91 @@ static int bound_address(int fd, struct rt_address *ret)
 
 int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 {
-	char text[RT_ADDRESS_TEXT];
-	str address = o->address;
-
-	for (unsigned i = 0; i < l->part_count; i++) {
-		if (o->fds)
-			l->parts[i].fd = o->fds[i];
-		else if (i && l->address.family == RT_UNIX) /* cannot be shared by binding */
-			l->parts[i].fd = fcntl(l->parts[0].fd, F_DUPFD_CLOEXEC, 0);
-		else
-			TRY(rt_socket_listen(address, l->part_count > 1, &l->parts[i].fd));
-		if (l->parts[i].fd < 0)
-			return rc_from_errno(errno);
-		if (i == 0)
-			TRY(bound_address(l->parts[0].fd, &l->address));
-		/* Port 0 was any port for the first; the others share it. */
-		if (i == 0 && l->address.family != RT_UNIX)
-			address = rt_address_text(&l->address, text);
-	}
-	return 0;
-}
-
-static void accept_one(struct rt_listener_part *part, int fd, const union sockaddr_any *peer)
-{
-	struct rt_stream *s;
 	int on = 1;
 
-	if (peer->any.sa_family != AF_UNIX)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (socket_new(fd, true, &s) < 0)
+	if (o->fd)
+		l->fd = *o->fd;
+	else
+		TRY(rt_socket_listen(o->address, &l->fd));
+	/* Accepted sockets have it from this one. Not for those of RT_UNIX. */
+	(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	return bound_address(l->fd, &l->address);
+}
+
+/* On the part's loop. The connection is counted there already if it could have been another's. */
+static void accept_one(struct rt_listener_part *part, int fd, const union sockaddr_any *peer)
+{
+	bool shared = part->listener->part_count > 1;
+	struct rt_stream *s;
+
+	if (socket_new(fd, true, &s) < 0) {
+		if (shared)
+			atomic_fetch_sub(&part->loop->shared_live, 1);
 		return;
+	}
+	s->shared = shared;
 	address_from(peer, &s->peer);
 	stream_accepted(s, &part->listener->options);
+}
+
+/* A connection on its way to the loop that serves it. */
+struct handed {
+	struct rt_message message;
+	struct rt_listener_part *part;
+	int fd;
+	union sockaddr_any peer;
+};
+
+static void handed_arrived(struct rt_message *m)
+{
+	struct handed *h = container_of(m, struct handed, message);
+
+	if (h->part->serves) {
+		accept_one(h->part, h->fd, &h->peer);
+	} else { /* it does not listen any more */
+		atomic_fetch_sub(&h->part->loop->shared_live, 1);
+		close(h->fd);
+	}
+	mem_free(h);
+}
+
+/*
+ * A few connections are better on one loop: what they call one after the other is found where it
+ * was left (an idle instance of a function, say) without waking another loop. Many are better
+ * spread evenly, which a socket per loop (SO_REUSEPORT) leaves to chance.
+ */
+static struct rt_listener_part *serving_part(struct rt_listener *l)
+{
+	struct rt_listener_part *best = &l->parts[0];
+	unsigned total = 0, least = UINT_MAX;
+
+	for (unsigned i = 0; i < l->part_count; i++) {
+		unsigned n = atomic_load(&l->parts[i].loop->shared_live);
+
+		total += n;
+		if (n < least) {
+			least = n;
+			best = &l->parts[i];
+		}
+	}
+	return total < TOGETHER_MAX ? &l->parts[0] : best;
+}
+
+static void accept_or_hand(struct rt_listener_part *part, int fd, const union sockaddr_any *peer)
+{
+	struct rt_listener_part *serves = serving_part(part->listener);
+	struct handed *h;
+
+	if (part->listener->part_count > 1)
+		atomic_fetch_add(&serves->loop->shared_live, 1);
+	if (serves->loop == part->loop)
+		return accept_one(serves, fd, peer);
+	h = mem_new(struct handed);
+	h->message.fn = handed_arrived;
+	h->part = serves;
+	h->fd = fd;
+	h->peer = *peer;
+	rt_post(part->listener->rt, serves->loop->index, &h->message);
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -367,10 +419,10 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		union sockaddr_any peer = {0};
 		socklen_t n = sizeof peer;
-		int fd = accept4(part->fd, &peer.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(part->listener->fd, &peer.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			accept_one(part, fd, &peer);
+			accept_or_hand(part, fd, &peer);
 			if (part->backend != k) /* closed by the callback */
 				return;
 			continue;
@@ -396,9 +448,13 @@ static void accept_again(struct rt_timer *t)
 
 int socket_listen_start(struct rt_listener_part *part)
 {
-	struct socket_listener *k = mem_new(struct socket_listener);
-	int rc = uv_poll_init(uv_of(part->loop), &k->poll, part->fd);
+	struct socket_listener *k;
+	int rc;
 
+	if (part != part->listener->parts) /* the first accepts for all */
+		return 0;
+	k = mem_new(struct socket_listener);
+	rc = uv_poll_init(uv_of(part->loop), &k->poll, part->listener->fd);
 	if (rc != 0) {
 		mem_free(k);
 		return rc_from_errno(-rc);
@@ -424,9 +480,8 @@ void socket_listen_stop(struct rt_listener_part *part)
 
 void socket_listen_close(struct rt_listener *l)
 {
-	for (unsigned i = 0; i < l->part_count; i++)
-		if (l->parts[i].fd >= 0)
-			close(l->parts[i].fd);
+	if (l->fd >= 0)
+		close(l->fd);
 }
 
 /* --- resolving and connecting --------------------------------------------------------------- */

@@ -62,6 +62,8 @@ void stream_done(struct rt_stream *s)
 	list_remove(&s->link);
 	if (s->accepted)
 		rt_count(&s->loop->figures.connections_live, -1);
+	if (s->shared)
+		atomic_fetch_sub_explicit(&s->loop->shared_live, 1, memory_order_relaxed);
 	if (s->open_count)
 		--*s->open_count;
 }
@@ -320,6 +322,7 @@ static void part_arrived(struct rt_message *m)
 		backend->listen_stop(p->part);
 	else
 		p->rc = backend->listen_start(p->part);
+	p->part->serves = !p->stop && p->rc == 0;
 	rt_event_set(&p->done);
 }
 
@@ -342,22 +345,22 @@ static int parts_tell(struct rt_listener *l, unsigned count, bool stop)
 int rt_listen(const struct rt_listen_options *o, struct rt_listener **ret_listener)
 {
 	struct rt *rt = loop_here()->rt;
-	unsigned count = o->fds ? o->fd_count : o->one_loop ? 1 : rt->loop_count;
+	unsigned count = o->one_loop ? 1 : rt->loop_count;
 	struct rt_listener *l;
 	int rc;
 
-	check(o->on_accept != NULL && count > 0 && count <= RT_LOOPS_MAX);
+	check(o->on_accept != NULL);
 	l = mem_zero(sizeof *l + count * sizeof l->parts[0]);
 	l->rt = rt;
 	l->options = *o;
 	l->part_count = count;
+	l->fd = -1;
 	for (unsigned i = 0; i < count; i++) {
 		l->parts[i].listener = l;
-		l->parts[i].loop = o->one_loop ? loop_here() : &rt->loops[i % rt->loop_count];
-		l->parts[i].fd = -1;
+		l->parts[i].loop = o->one_loop ? loop_here() : &rt->loops[i];
 	}
 	rc = rt->backend->listen_open(o, l);
-	l->options.fds = NULL;
+	l->options.fd = NULL;
 	l->options.address = STR_NULL;
 	if (rc == 0)
 		rc = parts_tell(l, count, false);
@@ -373,6 +376,8 @@ void rt_listener_close(struct rt_listener *l)
 {
 	if (!l)
 		return;
+	/* The second time nothing is left that a loop had handed to another before it stopped. */
+	parts_tell(l, l->part_count, true);
 	parts_tell(l, l->part_count, true);
 	l->rt->backend->listen_close(l);
 	mem_free(l);

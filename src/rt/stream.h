@@ -54,20 +54,17 @@ bool rt_address_is_loopback(const struct rt_address *address);
 
 /*
  * Opens a listening socket: "ADDRESS:PORT" (port 0: any free one) or "unix:PATH". For the
- * supervisor too: needs no runtime. reuse_port lets several sockets share the port. ERR_EXISTS when
- * the address is in use.
+ * supervisor too: needs no runtime. ERR_EXISTS when the address is in use.
  */
-must_use int rt_socket_listen(str address, bool reuse_port, int *ret_fd);
+must_use int rt_socket_listen(str address, int *ret_fd);
 
-/* On the accepting loop, outside fibers. The stream is the callee's, to be closed by it. */
+/* On the loop that serves it, outside fibers. The stream is the callee's, to be closed by it. */
 typedef void rt_accept_fn(struct rt_stream *stream, void *arg);
 
 struct rt_listen_options {
-	str address; /* when fds is NULL; simulated: any name */
-	const int
-		*fds; /* open listening descriptors, taken over; number i goes to loop i % loops */
-	unsigned fd_count;
-	bool one_loop; /* only the calling loop, instead of one socket per loop */
+	str address;   /* when fd is NULL; simulated: any name */
+	const int *fd; /* an open listening descriptor, taken over */
+	bool one_loop; /* only the calling loop serves what comes, instead of all */
 	void *tag;     /* rt_stream_tag() of what it accepts: whose listener this is */
 	rt_accept_fn *on_accept;
 	/*

@@ -28,6 +28,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+enum { BACKSTAGE_NICE = 10 };
 enum { GATE = 3, HIGH = 200, FDS_MAX = 2 + SANDBOX_TREES_MAX + SANDBOX_PIPES_MAX };
 
 /* All that a cell knows; it lives in the cell's own copy of the stack of its clone. */
@@ -421,6 +422,11 @@ static void spawn(struct cell *c, int gate)
 	for (unsigned i = 0; i < spec->pipe_count; i++)
 		sys_close(&c->pipes[i]);
 	sys_close_p(&gate);
+	/*
+	 * Whenever a frozen container is thawed this process wakes up, too, though it has nothing
+	 * to do: what it started goes first.
+	 */
+	(void)!setpriority(PRIO_PROCESS, 0, BACKSTAGE_NICE);
 }
 
 /* The whole block at once: it fits a pipe's buffer, so this never waits. */

@@ -207,6 +207,10 @@ static void render_storage(const struct kv *kv, struct buf *out)
 		s.writable);
 	metrics_put(out, "cirrus_storage_memory_bytes", "gauge", "Memory of the storage engine.",
 		s.memory_bytes);
+	metrics_put(out, "cirrus_storage_tables_bytes", "gauge",
+		"Indexes and filters of the storage engine's tables.", s.tables_bytes);
+	metrics_put(out, "cirrus_storage_blocks_bytes", "gauge",
+		"What its cache of blocks may hold beside them.", s.blocks_bytes);
 }
 
 void metrics_render(struct metrics *m, struct rt *rt, const struct kv *kv, struct buf *out)

@@ -1,6 +1,6 @@
 /*
  * The list of services. Order of start: the store's users first (iam, whom the gate asks), then
- * what functions need (logs, s3), lambda, and API Gateway, which calls functions.
+ * what functions need (logs, s3, signer), lambda, and API Gateway, which calls functions.
  */
 #include "server/services.h"
 
@@ -23,11 +23,12 @@
 #include "services/lambda/lambda.h"
 #include "services/logs/logs.h"
 #include "services/s3/s3.h"
+#include "services/signer/signer.h"
 #include "services/sts/sts.h"
 
 #include <unistd.h>
 
-enum { SERVICES = 8, SANDBOX_OPEN_MS = 10000 };
+enum { SERVICES = 9, SANDBOX_OPEN_MS = 10000 };
 
 struct services {
 	const struct services_options options; /* borrowed parts outlive us */
@@ -38,6 +39,7 @@ struct services {
 	struct dynamodb *dynamodb;
 	struct logs *logs;
 	struct s3 *s3;
+	struct signer *signer;
 	struct lambda_service *lambda;
 	struct apigateway *apigateway;
 	struct sandbox *sandbox;
@@ -144,6 +146,8 @@ int services_new(
 	port_records_add(options->ports, dynamodb_records(s->dynamodb));
 	TRY(logs_service_new(&(struct logs_options){.rt = rt, .ports = options->ports}, &s->logs));
 	TRY(new_s3(s));
+	TRY(signer_service_new(
+		&(struct signer_options){.rt = rt, .ports = options->ports}, &s->signer));
 	TRY(new_lambda(s));
 	TRY(new_apigateway(s));
 	s->rows[0] = dynamodb_service(s->dynamodb);
@@ -154,6 +158,7 @@ int services_new(
 	s->rows[5] = sts_service(s->sts);
 	s->rows[6] = dynamodb_streams_service(s->dynamodb);
 	s->rows[7] = s3_service_rows(s->s3);
+	s->rows[8] = signer_service_rows(s->signer);
 	return 0;
 }
 
@@ -218,6 +223,7 @@ int services_start(struct services *s, struct kv *kv)
 	TRY(dynamodb_start(s->dynamodb, kv));
 	TRY(logs_service_start(s->logs, kv));
 	s->started = true;
+	TRY(signer_service_start(s->signer, kv));
 	TRY(lambda_service_start(s->lambda, kv));
 	return apigateway_service_start(s->apigateway, kv);
 }
@@ -271,6 +277,7 @@ void services_stop(struct services *s, int64_t deadline)
 	logs_service_stop(s->logs, deadline);
 	/* Its bulk operations read and write objects. */
 	dynamodb_stop(s->dynamodb);
+	signer_service_stop(s->signer); /* and its jobs */
 	s3_service_stop(s->s3);
 }
 
@@ -280,6 +287,7 @@ void services_free(struct services *s)
 		return;
 	apigateway_service_free(s->apigateway);
 	lambda_service_free(s->lambda);
+	signer_service_free(s->signer);
 	s3_service_free(s->s3);
 	logs_service_free(s->logs);
 	dynamodb_free(s->dynamodb);

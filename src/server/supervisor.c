@@ -134,20 +134,6 @@ static int find_folder(struct supervised *s, struct arena *arena, str *ret_messa
 	return 0;
 }
 
-/* The same address with the port that the kernel chose for `fd`. */
-static str with_bound_port(struct arena *arena, str address, int fd)
-{
-	struct sockaddr_storage bound;
-	socklen_t n = sizeof bound;
-	uint16_t port;
-
-	check(getsockname(fd, (struct sockaddr *)&bound, &n) == 0);
-	port = bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-					   : ((struct sockaddr_in *)&bound)->sin_port;
-	return arena_printf(
-		arena, "%.*s:%u", (int)str_find_last(address, ':'), address.p, ntohs(port));
-}
-
 /* Removes a folder and what is in it, following no links: the worker's user could have laid some.
  */
 static void remove_tree(int parent, const char *name, unsigned depth)
@@ -170,12 +156,12 @@ static void remove_tree(int parent, const char *name, unsigned depth)
 	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-static int open_sockets(struct supervised *s, struct arena *arena, str *ret_message)
+static int open_socket(struct supervised *s, struct arena *arena, str *ret_message)
 {
 	str address = str_c(s->options->listen);
 	struct rt_address parsed;
 	long loops = s->options->loops;
-	int probe, rc;
+	int rc;
 
 	if (str_starts(address, STR("localhost:")))
 		address = ARENA_CONCAT(arena, STR("127.0.0.1"), str_from(address, 9));
@@ -189,18 +175,8 @@ static int open_sockets(struct supervised *s, struct arena *arena, str *ret_mess
 	s->loopback = rt_address_is_loopback(&parsed);
 	if (loops == 0)
 		loops = sysconf(_SC_NPROCESSORS_ONLN);
-	loops = MAX(1, MIN(loops, (long)SUPERVISOR_LISTEN_MAX));
-	/* Sharing sockets would let a second server take half of the connections: ask without,
-	 * first. */
-	rc = rt_socket_listen(address, false, &probe);
-	if (rc == 0 && parsed.port == 0)
-		address = with_bound_port(arena, address, probe);
-	if (rc == 0)
-		close(probe);
-	for (long i = 0; rc == 0 && i < loops; i++) {
-		rc = rt_socket_listen(address, true, &s->listen_fd[i]);
-		s->listen_count += rc == 0;
-	}
+	s->loops = (unsigned)MAX(1, MIN(loops, (long)SUPERVISOR_LOOPS_MAX));
+	rc = rt_socket_listen(address, &s->listen_fd);
 	if (rc < 0)
 		*ret_message = arena_printf(arena, "--listen: %.*s: %s", STR_ARG(address),
 			rc == ERR_EXISTS ? "the address is in use (is cirrus running already?)"
@@ -334,7 +310,7 @@ int supervisor_run(const struct options *options, const struct supervisor_roles 
 	int status;
 
 	arena_init(&arena, 1 << 20);
-	if (find_user(&s, &arena, &message) < 0 || open_sockets(&s, &arena, &message) < 0 ||
+	if (find_user(&s, &arena, &message) < 0 || open_socket(&s, &arena, &message) < 0 ||
 		find_folder(&s, &arena, &message) < 0)
 		usage_error(arena_c(&arena, message));
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -10,14 +10,14 @@
 
 #include <sys/types.h>
 
-enum { SUPERVISOR_LISTEN_MAX = 64 };
+enum { SUPERVISOR_LOOPS_MAX = 64 };
 
 /* What both roles are born with. */
 struct supervised {
 	const struct options *options;
-	const char *data_folder;              /* absolute; exists, owned by uid:gid */
-	int listen_fd[SUPERVISOR_LISTEN_MAX]; /* one per loop, same address */
-	unsigned listen_count;
+	const char *data_folder; /* absolute; exists, owned by uid:gid */
+	int listen_fd;
+	unsigned loops;
 	int launcher_fd;  /* the worker's connection to the launcher; -1: there is none */
 	unsigned crashes; /* of workers since the start */
 	uid_t uid;        /* whom the worker runs as */

@@ -153,7 +153,7 @@ static void wait_for_end(void)
 static int start(struct worker *w)
 {
 	const struct supervised *s = w->supervised;
-	struct rt_listen_options listen = {.fds = s->listen_fd, .fd_count = s->listen_count};
+	struct rt_listen_options listen = {.fd = &s->listen_fd};
 	int rc = node_open_sandbox(w->node, s->launcher_fd);
 
 	if (rc == 0)
@@ -210,11 +210,11 @@ static int make_runtime(struct worker *w)
 	const struct options *o = w->supervised->options;
 	struct rt_options options = {
 		.mode = RT_REAL,
-		.loops = w->supervised->listen_count,
-		.fibers_max =
-			(unsigned)MAX(o->requests_max / (long)w->supervised->listen_count, 64L),
+		.loops = w->supervised->loops,
+		.busy_poll_us = (unsigned)MIN(MAX(o->busy_poll_us, 0L), 1000L),
+		.fibers_max = (unsigned)MAX(o->requests_max / (long)w->supervised->loops, 64L),
 		.connections_max =
-			(unsigned)MAX(o->connections_max / (long)w->supervised->listen_count, 64L),
+			(unsigned)MAX(o->connections_max / (long)w->supervised->loops, 64L),
 	};
 	struct node_options node = {
 		.options = o,

@@ -420,7 +420,9 @@ def test_index_on_a_live_table(server):
     make_table(client, "live")
     fill(client, "live", 500)
     client.update_table(
-        TableName="live", AttributeDefinitions=[{"AttributeName": "even", "AttributeType": "N"}],
+        TableName="live",
+        AttributeDefinitions=[{"AttributeName": "even", "AttributeType": "N"},
+                              {"AttributeName": "pk", "AttributeType": "S"}],
         GlobalSecondaryIndexUpdates=[{"Create": index_of("evens", "even", "pk")}])
     index = wait_for_index(client, "live", "evens")
     expect("Backfilling" in index, False)

@@ -18,6 +18,8 @@ from harness import Server, error_of, expect, main, own_server
 ROLE = "arn:aws:iam::000000000000:role/none"
 HOST = "000000000000.dkr.ecr.us-east-1.amazonaws.com/"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+UNSIGNED = ("InvalidParameterValueException",
+            "Code signing is not supported for functions created with container images.", 400)
 BOOTSTRAP = os.path.join("build", "test", "lambda-bootstrap")
 
 ENTRY = """#!/bin/sh
@@ -280,6 +282,15 @@ def test_refusals(_):
         expect(error_of(functions.create_function, FunctionName="z", Runtime="python3.11", Role=ROLE,
                         Handler="a.b", Code={"ImageUri": HOST + "good:one"})[0],
                "InvalidParameterValueException")
+        # Images are not signed.
+        signing = functions.create_code_signing_config(AllowedPublishers={"SigningProfileVersionArns": [
+            "arn:aws:signer:us-east-1:000000000000:/signing-profiles/p/abcdefghij"]})["CodeSigningConfig"]
+        signing = signing["CodeSigningConfigArn"]
+        for call, more in ((functions.get_function_code_signing_config, {}),
+                           (functions.delete_function_code_signing_config, {}),
+                           (functions.put_function_code_signing_config, {"CodeSigningConfigArn": signing})):
+            expect(error_of(call, FunctionName="f", **more), UNSIGNED)
+        expect(error_of(create, functions, "signed", "good:one", CodeSigningConfigArn=signing), UNSIGNED)
         # A program that is not there, and none at all.
         create(functions, "absent", "good:one", ImageConfig={"EntryPoint": ["/absent"]})
         expect(invoke(functions, "absent")[1], "Unhandled")

@@ -268,6 +268,46 @@ TEST(rocksdb, tiers)
 	run_real(tiers);
 }
 
+/* --- the cache ------------------------------------------------------------------------------- */
+
+/* What indexes and filters take, blocks may not: while it grows, and after an opening. */
+static mayyield void cache_shares(struct running *run)
+{
+	enum { CACHE = 64 * 1024, HALF = CACHE / 2 };
+	struct kv_rocksdb_options options = {.memtable_bytes = 64 * 1024, .cache_bytes = CACHE};
+	struct kv_stats stats, again;
+	struct kv *kv = NULL;
+	char room[32];
+
+	ASSERT_INT(kv_open_rocksdb(run->path, &options, &kv), 0);
+	kv_stats(kv, &stats);
+	EXPECT_INT(stats.blocks_bytes, HALF);
+	fill(kv);
+	for (int64_t end = rt_after_ms(20000); stats.blocks_bytes == HALF && rt_now() < end;) {
+		EXPECT_INT(kv_put(kv, tier_key(room, 1), STR("v"), RT_NEVER), 0);
+		EXPECT_INT(rt_sleep_until(rt_after_ms(20)), 0);
+		kv_stats(kv, &stats);
+	}
+	EXPECT(stats.tables_bytes > 6000);
+	EXPECT_INT(stats.blocks_bytes, MAX(HALF - (int)stats.tables_bytes, HALF / 8));
+	kv_close(kv);
+	ASSERT_INT(kv_open_rocksdb(run->path, &options, &kv), 0);
+	kv_stats(kv, &again);
+	EXPECT(again.tables_bytes > 6000 && again.blocks_bytes < HALF);
+	kv_close(kv);
+	/* More than there is: they keep an eighth. */
+	options.cache_bytes = 4096;
+	ASSERT_INT(kv_open_rocksdb(run->path, &options, &kv), 0);
+	kv_stats(kv, &stats);
+	EXPECT_INT(stats.blocks_bytes, 256);
+	kv_close(kv);
+}
+
+TEST(rocksdb, cache_shares)
+{
+	run_real(cache_shares);
+}
+
 /* --- many commits at once are few syncs ------------------------------------------------------ */
 
 struct burst {

@@ -11,14 +11,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* With loops that sleep at once, and with loops that look for work first. */
 static void run(unsigned loops, void (*main_fn)(void *arg), void *arg)
 {
-	struct rt_options options = {.loops = loops, .connections_max = 8};
-	struct rt *rt;
+	for (unsigned us = 0; us <= 200; us += 200) {
+		struct rt_options options = {
+			.loops = loops, .connections_max = 8, .busy_poll_us = us};
+		struct rt *rt;
 
-	ASSERT_INT(rt_new(&options, &rt), 0);
-	EXPECT_INT(rt_run(rt, main_fn, arg), 0);
-	rt_free(rt);
+		ASSERT_INT(rt_new(&options, &rt), 0);
+		EXPECT_INT(rt_run(rt, main_fn, arg), 0);
+		rt_free(rt);
+	}
 }
 
 /* --- a pair: bulk, back-pressure, end --------------------------------------------------------- */
@@ -203,6 +207,17 @@ static void talk(str address, struct echo *e, unsigned count)
 		rt_stream_close(s[i]);
 }
 
+/* Until no connection is left; how many there ever were. */
+static mayyield uint64_t wait_closed(void)
+{
+	struct rt_figures f;
+
+	do
+		rt_figures(rt_self(), &f);
+	while (f.connections_live && rt_sleep_until(rt_after_ms(1)) == 0);
+	return f.connections_accepted;
+}
+
 static void listens(void *arg)
 {
 	struct echo e = {0};
@@ -214,7 +229,6 @@ static void listens(void *arg)
 	char text[RT_ADDRESS_TEXT];
 	struct rt_address at;
 	struct rt_stream *s;
-	struct rt_figures f;
 	str address;
 
 	(void)arg;
@@ -222,16 +236,22 @@ static void listens(void *arg)
 	rt_listener_address(e.listener, &at);
 	address = rt_address_text(&at, text);
 	EXPECT(at.port > 0);
-	for (int i = 0; i < 8; i++)
+	/* A few are together, many are spread, whichever loop the kernel gives them to. */
+	for (int i = 0; i < 8; i++) {
 		talk(address, &e, 4);
+		wait_closed();
+	}
 	EXPECT_INT(e.accepted, 32);
-	EXPECT(e.per_loop[0] > 0 && e.per_loop[1] > 0);
+	EXPECT_INT(e.per_loop[0], 32);
+	for (unsigned i = 0; i < 8; i++) {
+		talk(address, &e, 12);
+		wait_closed();
+		EXPECT_INT(e.accepted, 32 + 12 * (i + 1));
+		EXPECT_INT(e.per_loop[1], 6 * (i + 1));
+	}
 	rt_listener_close(e.listener);
 	EXPECT_INT(rt_connect(address, rt_after_ms(5000), &s), ERR_REFUSED);
-	do
-		rt_figures(rt_self(), &f);
-	while (f.connections_live && rt_sleep_until(rt_after_ms(1)) == 0);
-	EXPECT_INT(f.connections_accepted, 32);
+	EXPECT_INT(wait_closed(), 32 + 8 * 12);
 	rt_stop(rt_self());
 }
 
@@ -240,9 +260,51 @@ TEST(rt_stream, listen_two_loops)
 	run(2, listens, NULL);
 }
 
+/* Connections on their way from loop to loop when the listener is closed are served or closed. */
+static void closes(void *arg)
+{
+	enum { CONNECTIONS = 12 };
+	struct rt_stream *s[CONNECTIONS];
+	char text[RT_ADDRESS_TEXT], answer[8];
+
+	(void)arg;
+	for (int round = 0; round < 50; round++) {
+		struct echo e = {0};
+		struct rt_listen_options o = {.address = STR("127.0.0.1:0"),
+			.tag = &e.tag,
+			.on_accept = echo_accept,
+			.arg = &e};
+		struct rt_address at;
+		str address;
+
+		ASSERT_INT(rt_listen(&o, &e.listener), 0);
+		rt_listener_address(e.listener, &at);
+		address = rt_address_text(&at, text);
+		for (int i = 0; i < CONNECTIONS; i++)
+			ASSERT_INT(rt_connect(address, rt_after_ms(5000), &s[i]), 0);
+		rt_listener_close(e.listener);
+		for (int i = 0; i < CONNECTIONS; i++) {
+			int rc = rt_stream_write(s[i], STR("x"), rt_after_ms(5000));
+
+			if (rc == 0)
+				rc = rt_stream_read(s[i], answer, sizeof answer, rt_after_ms(5000));
+			EXPECT(rc == 1 || rc == ERR_EOF || rc == ERR_CLOSED);
+			rt_stream_close(s[i]);
+		}
+		wait_closed();
+	}
+	rt_stop(rt_self());
+}
+
+TEST(rt_stream, listener_closed_at_once)
+{
+	run(2, closes, NULL);
+}
+
 /* What wakes a loop that has slept sees the time of the waking: a time-out begins then. */
 static void wakes(void *arg)
 {
+	struct rt_stream *s[4];
 	struct echo e = {0};
 	struct rt_listen_options o = {.address = STR("127.0.0.1:0"),
 		.tag = &e.tag,
@@ -255,12 +317,16 @@ static void wakes(void *arg)
 	(void)arg;
 	ASSERT_INT(rt_listen(&o, &e.listener), 0);
 	rt_listener_address(e.listener, &at);
+	for (int i = 0; i < 4; i++) /* the first loop takes these */
+		ASSERT_INT(rt_connect(rt_address_text(&at, text), rt_after_ms(5000), &s[i]), 0);
 	for (int i = 0; i < 50 && !e.per_loop[1]; i++) {
 		EXPECT_INT(rt_sleep_until(rt_after_ms(300)), 0);
 		talk(rt_address_text(&at, text), &e, 1);
 	}
 	EXPECT(e.per_loop[1] > 0);
 	EXPECT(e.lag_ns[1] < 150 * RT_NS_MS);
+	for (int i = 0; i < 4; i++)
+		rt_stream_close(s[i]);
 	rt_listener_close(e.listener);
 	EXPECT_INT(rt_sleep_until(rt_after_ms(20)), 0);
 	rt_stop(rt_self());
@@ -316,14 +382,14 @@ static void unix_listens(void *arg)
 	struct rt_stream *s;
 
 	EXPECT_INT(rt_connect(address, rt_after_ms(5000), &s), ERR_REFUSED);
-	ASSERT_INT(rt_socket_listen(address, false, &fd), 0);
-	o.fds = &fd;
-	o.fd_count = 1;
+	ASSERT_INT(rt_socket_listen(address, &fd), 0);
+	o.fd = &fd;
 	ASSERT_INT(rt_listen(&o, &e.listener), 0);
 	talk(address, &e, 3);
 	EXPECT_INT(e.accepted, 3);
 	EXPECT_INT(rt_sleep_until(rt_after_ms(20)), 0);
 	rt_listener_close(e.listener);
+	EXPECT_INT(unlink(path + 5), 0);
 	rt_stop(rt_self());
 }
 

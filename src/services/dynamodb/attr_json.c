@@ -121,7 +121,11 @@ static int read_binary(struct attr_decoder *d, struct json_reader *r, str *ret_b
 	TRY(read_text(d, r, &text));
 	bytes = arena_alloc(d->arena, base64_bytes_max(text.n));
 	if (base64_decode(text, bytes, &n) < 0)
-		return serialization_fault(d->fault, d->arena, "Invalid base64 value");
+		return text.n % 4 ? serialization_fault(d->fault, d->arena,
+					    "Base64 encoded length is expected a multiple of 4 "
+					    "bytes but found: %zu",
+					    text.n)
+				  : serialization_fault(d->fault, d->arena, "Invalid base64 value");
 	*ret_bytes = str_of(bytes, n);
 	return 0;
 }
@@ -388,10 +392,13 @@ static int read_scalar(
 	rc = json_bool(r, &b);
 	if (rc < 0)
 		return attr_wrong_kind(d, r, "Boolean", rc);
-	if (type == ATTR_BOOL)
+	if (type == ATTR_BOOL) {
 		attr_put_bool(out, b);
-	else
-		attr_put_null(out); /* false counts as true */
+		return 0;
+	}
+	if (!b)
+		broken(d, STR(INVALID "Null attribute value types must have the value of true"));
+	attr_put_null(out);
 	return 0;
 }
 

@@ -68,7 +68,8 @@ struct batch {
 	enum return_capacity capacity;
 	struct attr_decoder decoder;
 	struct json_reader json;
-	bool odd; /* the model has to say what is wrong */
+	bool odd;                   /* the model has to say what is wrong */
+	const struct part *crowded; /* has too many keys of its own; NULL: none */
 	bool too_many, has_items;
 };
 
@@ -153,9 +154,13 @@ static int read_writes(struct batch *b, struct part *part)
 
 static int read_keys(struct batch *b, struct part *part)
 {
+	unsigned keys = 0;
+
 	TRY(json_array_begin(&b->json));
-	while (TRY(json_array_next(&b->json)))
+	for (; TRY(json_array_next(&b->json)); keys++)
 		TRY(read_entry(b, part, false));
+	if (keys > GETS_MAX)
+		b->crowded = part;
 	return 0;
 }
 
@@ -217,7 +222,7 @@ static int read_items(struct batch *b, read_part *read)
 		part->given = name;
 		part->first = b->entry_count;
 		expr_init(&part->expr, b->c->arena, &b->c->fault);
-		b->odd |= name.n < 3 || name.n > 1024;
+		b->odd |= name.n < 1 || name.n > 1024;
 		TRY(read(b, part));
 	}
 	b->odd |= b->part_count == 0;
@@ -250,6 +255,22 @@ static bool one_of(str text, str a, str b, str c)
 	return !text.p || str_eq(text, a) || str_eq(text, b) || str_eq(text, c);
 }
 
+/* Two of the model's constraints have words of their own. */
+static int check_counts(struct batch *b)
+{
+	if (b->has_items && !b->part_count)
+		return call_fault(b->c, DYNAMODB_FAULT(VALIDATION),
+			"The requestItems parameter is required for %.*s",
+			STR_ARG(model_str(b->c->service->model, b->c->operation->name)));
+	if (b->crowded)
+		return call_fault(b->c, DYNAMODB_FAULT(VALIDATION),
+			"1 validation error detected: Value at 'RequestItems.%.*s.member.Keys' "
+			"failed to satisfy constraint: Member must have length less than or equal "
+			"to %d",
+			STR_ARG(b->crowded->given), GETS_MAX);
+	return 0;
+}
+
 static int batch_read(struct batch *b, unsigned max, read_part *read)
 {
 	struct call *c = b->c;
@@ -265,6 +286,8 @@ static int batch_read(struct batch *b, unsigned max, read_part *read)
 	if (rc < 0 || b->odd || b->too_many || !b->has_items ||
 		!one_of(b->return_capacity, STR("NONE"), STR("TOTAL"), STR("INDEXES")) ||
 		!one_of(b->return_metrics, STR("NONE"), STR("SIZE"), STR("SIZE"))) {
+		if (rc == 0)
+			TRY(check_counts(b));
 		TRY(dynamodb_check_by_model(c));
 		if (rc < 0)
 			return call_fault(c, DYNAMODB_FAULT(SERIALIZATION),
@@ -335,19 +358,43 @@ static struct item_write item_of(const struct entry *e)
 		.paid = e->paid};
 }
 
+/* In a batch an item without its key attributes is told what a Key is told, other than in PutItem.
+ */
+static int find_place(struct batch *b, struct entry *e)
+{
+	struct item_write w = item_of(e);
+	struct call *c = b->c;
+	int rc = item_write_place(&w, c->arena, &c->fault);
+
+	if (rc == ERR_FAULT && !key_fits(&w.table->keys, e->attributes))
+		return invalid(b, "The provided key element does not match the schema");
+	e->key = w.key;
+	return rc;
+}
+
+/* That a key to get is given twice is said before that there is no such table. */
+static int check_repeats(struct batch *b)
+{
+	for (unsigned i = 0; i < b->entry_count; i++)
+		b->entries[i].key = ARENA_CONCAT(b->c->arena, b->entries[i].part->given, STR("\0"),
+			b->entries[i].attributes);
+	return check_distinct(b);
+}
+
 /* The tables, and each entry's key in the store. */
 static int find_places(struct batch *b)
 {
 	struct call *c = b->c;
+	int rc;
 
-	for (unsigned i = 0; i < b->part_count; i++)
-		TRY(dynamodb_table(c, b->parts[i].given, &b->parts[i].table));
-	for (unsigned i = 0; i < b->entry_count; i++) {
-		struct item_write w = item_of(&b->entries[i]);
-
-		TRY(item_write_place(&w, c->arena, &c->fault));
-		b->entries[i].key = w.key;
+	for (unsigned i = 0; i < b->part_count; i++) {
+		rc = dynamodb_table(c, b->parts[i].given, &b->parts[i].table);
+		if (rc == ERR_FAULT && b->entries_max == GETS_MAX)
+			TRY(check_repeats(b));
+		TRY(rc);
 	}
+	for (unsigned i = 0; i < b->entry_count; i++)
+		TRY(find_place(b, &b->entries[i]));
 	return check_distinct(b);
 }
 

@@ -90,6 +90,19 @@ int definition_attributes(
 
 /* ---- key schemas ---- */
 
+/* The elements as the constraints' messages print them. */
+static str text_of_schema(struct arena *a, const struct value *schema)
+{
+	struct buf b;
+
+	buf_init(&b, a, NAMES_BYTES_MAX);
+	for (uint32_t i = 0; i < value_count(schema); i++)
+		buf_printf(&b, "%sKeySchemaElement(attributeName=%.*s, keyType=%.*s)",
+			i ? ", " : "", STR_ARG(value_str(value_at(schema, i), "AttributeName")),
+			STR_ARG(value_str(value_at(schema, i), "KeyType")));
+	return buf_str(&b);
+}
+
 /* Of a table or a local index: a HASH and perhaps a RANGE element. `path`: of the schema. */
 static int check_roles(struct call *c, const struct value *schema, str path)
 {
@@ -97,9 +110,9 @@ static int check_roles(struct call *c, const struct value *schema, str path)
 
 	if (value_count(schema) > ARRAY_SIZE(role))
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
-			"1 validation error detected: Value at '%.*s' failed to satisfy "
+			"1 validation error detected: Value '[%.*s]' at '%.*s' failed to satisfy "
 			"constraint: Member must have length less than or equal to 2",
-			STR_ARG(path));
+			STR_ARG(text_of_schema(c->arena, schema)), STR_ARG(path));
 	for (uint32_t i = 0; i < value_count(schema); i++)
 		if (!str_eq(value_str(value_at(schema, i), "KeyType"), str_c(role[i])))
 			return call_fault(c, DYNAMODB_FAULT(VALIDATION),
@@ -156,6 +169,15 @@ static int check_repeats(struct call *c, const struct value *schema)
 	return 0;
 }
 
+static int undefined(
+	struct call *c, const struct value *schema, const struct key_attribute *list, size_t n)
+{
+	return DYNAMODB_INVALID(c,
+		"Some index key attributes are not defined in AttributeDefinitions. Keys: %.*s, "
+		"AttributeDefinitions: %.*s",
+		STR_ARG(names_of_schema(c->arena, schema)), STR_ARG(names_of(c->arena, list, n)));
+}
+
 /* The roles have been checked. */
 static int read_schema(struct call *c, const struct table_attributes *attributes,
 	const struct value *schema, struct key_schema *to)
@@ -168,11 +190,7 @@ static int read_schema(struct call *c, const struct table_attributes *attributes
 			attributes->list, attributes->n, value_str(element, "AttributeName"));
 
 		if (at == attributes->n)
-			return DYNAMODB_INVALID(c,
-				"Some index key attributes are not defined in "
-				"AttributeDefinitions. Keys: %.*s, AttributeDefinitions: %.*s",
-				STR_ARG(names_of_schema(c->arena, schema)),
-				STR_ARG(names_of(c->arena, attributes->list, attributes->n)));
+			return undefined(c, schema, attributes->list, attributes->n);
 		if (str_eq(value_str(element, "KeyType"), STR("HASH")))
 			to->partition[to->partitions++] = attributes->list[at];
 		else
@@ -188,6 +206,15 @@ static struct table_attribute own_key(const struct key_attribute *list, unsigned
 	return (struct table_attribute){list->name, attr_type_name(list->type).p[0]};
 }
 
+/* Fewer definitions than keys are said before it is known which one is missing. */
+static int check_enough(struct call *c, const struct value *schema)
+{
+	if (value_count(schema) <= value_count(value_get(c->in, "AttributeDefinitions")))
+		return 0;
+	return call_fault(c, DYNAMODB_FAULT(VALIDATION),
+		"Invalid KeySchema: Some index key attribute have no definition");
+}
+
 int definition_table_keys(
 	struct call *c, const struct table_attributes *attributes, struct table *t)
 {
@@ -197,6 +224,8 @@ int definition_table_keys(
 		return DYNAMODB_INVALID(c, "KeySchema must be specified");
 	if (!value_has(c->in, "AttributeDefinitions"))
 		return DYNAMODB_INVALID(c, "AttributeDefinitions must be specified");
+	if (value_count(schema) <= 2)
+		TRY(check_enough(c, schema));
 	TRY(check_roles(c, schema, STR("keySchema")));
 	TRY(read_schema(c, attributes, schema, &t->keys));
 	t->partition = own_key(t->keys.partition, t->keys.partitions);
@@ -364,6 +393,26 @@ int definition_indexes(struct call *c, const struct table_attributes *attributes
 	return check_together(c, indexes, t->index_count);
 }
 
+/*
+ * "AttributeDefinitions must include the key element(s) of the new index" (API_UpdateTable.html):
+ * that the table knows one already does not do.
+ */
+static int check_given(struct call *c, const struct value *schema)
+{
+	const struct value *given = value_get(c->in, "AttributeDefinitions");
+	struct key_attribute *list =
+		arena_new_array(c->arena, struct key_attribute, value_count(given));
+
+	for (uint32_t i = 0; i < value_count(given); i++)
+		list[i].name = value_str(value_at(given, i), "AttributeName");
+	TRY(check_enough(c, schema));
+	for (uint32_t i = 0; i < value_count(schema); i++)
+		if (place_of(list, value_count(given),
+			    value_str(value_at(schema, i), "AttributeName")) == value_count(given))
+			return undefined(c, schema, list, value_count(given));
+	return 0;
+}
+
 int definition_new_index(struct call *c, const struct table_attributes *attributes,
 	const struct table *t, const struct value *action, bool of_vectors,
 	struct table_index *ret_index)
@@ -371,10 +420,12 @@ int definition_new_index(struct call *c, const struct table_attributes *attribut
 	struct table_index *all = arena_new_array(c->arena, struct table_index, t->index_count + 1);
 	size_t vectors = table_vector_count(t);
 
-	if (of_vectors)
+	if (of_vectors) {
 		TRY(read_vector_index(c, attributes, t, action, ret_index));
-	else
+	} else {
+		TRY(check_given(c, value_get(action, "KeySchema")));
 		TRY(read_index(c, attributes, t, action, false, ret_index));
+	}
 	if (of_vectors && vectors >= TABLE_VECTOR_INDEXES_MAX)
 		return call_fault(c, DYNAMODB_FAULT(LIMIT_EXCEEDED),
 			"Subscriber limit exceeded: Number of vector secondary indexes exceeds "

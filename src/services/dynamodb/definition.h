@@ -15,7 +15,8 @@ struct call;
 
 /*
  * AttributeDefinitions of the input; each name once. They may repeat those of `t` (NULL: a new
- * table), which are known anyway and come first in the result, with the same type.
+ * table), which are known anyway and come first in the result, with the same type. UpdateTable,
+ * unlike CreateTable, says nothing of one that no key uses; a table keeps none.
  */
 must_use int definition_attributes(
 	struct call *c, const struct table *t, struct table_attributes *ret_attributes);

@@ -49,7 +49,7 @@ static int make_item(struct item_write *w, struct arena *a, struct fault *fault)
 		TRY(expr_apply_update(w->expr, w->update, w->new_item, &item));
 		w->new_item = buf_str(&item);
 	}
-	return write_check_update(w->table, w->new_item, a, fault);
+	return write_check_update(w->table, w->old_item, w->new_item, a, fault);
 }
 
 static int refuse(struct item_write *w, struct arena *a, struct fault *fault)

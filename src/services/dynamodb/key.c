@@ -200,6 +200,21 @@ int key_put_item(struct buf *out, const struct key_schema *s, str item, struct a
 	return 0;
 }
 
+bool key_fits(const struct key_schema *s, str item)
+{
+	str value;
+
+	for (unsigned i = 0; i < s->partitions; i++)
+		if (!item_find(item, s->partition[i].name, &value) ||
+			attr_type(value) != s->partition[i].type)
+			return false;
+	for (unsigned i = 0; i < s->sorts; i++)
+		if (!item_find(item, s->sort[i].name, &value) ||
+			attr_type(value) != s->sort[i].type)
+			return false;
+	return true;
+}
+
 int key_put_exact(struct buf *out, const struct key_schema *s, str key, struct arena *arena,
 	struct fault *fault)
 {

@@ -51,6 +51,8 @@ void key_put_index(struct buf *out, uint64_t index_id);
  */
 must_use int key_put_item(struct buf *out, const struct key_schema *s, str item,
 	struct arena *arena, struct fault *fault);
+/* Does the item have each of the key attributes, of the right type? */
+bool key_fits(const struct key_schema *s, str item);
 /*
  * As above for the Key of GetItem, DeleteItem, UpdateItem, and ExclusiveStartKey: `key` must hold
  * the key attributes and nothing else. ERR_FAULT with "The provided key element does not match the

@@ -142,6 +142,18 @@ str page_partition(const struct page_plan *plan, struct arena *a)
 	return key_collection(r.range.from, keys_of(plan));
 }
 
+/* The attributes of the keys and no others? */
+static bool is_key_of(const struct key_schema *s, str key)
+{
+	struct attr_iter it = item_iter(key);
+	unsigned count = 0;
+	str name, value;
+
+	while (attr_next(&it, &name, &value))
+		count++;
+	return count == (unsigned)s->partitions + s->sorts && key_fits(s, key);
+}
+
 /* The start key of a page of the table. */
 static int put_table_start(
 	struct buf *out, const struct page_plan *plan, struct arena *a, struct fault *fault)
@@ -149,6 +161,9 @@ static int put_table_start(
 	key_put_table(out, plan->table->id);
 	if (key_put_exact(out, &plan->table->keys, plan->start, a, fault) == 0)
 		return 0;
+	/* A query says no more of a key that is not one of the table. */
+	if (plan->condition && !is_key_of(&plan->table->keys, plan->start))
+		return validation_fault(fault, a, "The provided starting key is invalid");
 	return validation_fault(
 		fault, a, "The provided starting key is invalid: %.*s", STR_ARG(fault->message));
 }
@@ -173,6 +188,36 @@ static int put_index_start(
 	return validation_fault(fault, a, "The provided starting key is invalid");
 }
 
+/* Is the start key in the partition of the query, so that only its sort key is out of range? */
+static bool is_in_partition(const struct page_plan *plan)
+{
+	const struct key_schema *s = keys_of(plan);
+	str value;
+
+	for (unsigned i = 0; i < s->partitions; i++)
+		if (!item_find(plan->start, s->partition[i].name, &value) ||
+			!str_eq(value, plan->condition->partition[i]))
+			return false;
+	return true;
+}
+
+static int start_is_outside(const struct reading *r, struct fault *fault)
+{
+	const struct page_plan *plan = r->plan;
+
+	if (!plan->condition)
+		return validation_fault(fault, r->arena,
+			"The provided starting key is invalid: Invalid ExclusiveStartKey. Please "
+			"use ExclusiveStartKey with correct Segment. TotalSegments: %u Segment: %u",
+			plan->segments, plan->segment);
+	if (plan->condition->sorts && is_in_partition(plan))
+		return validation_fault(fault, r->arena,
+			"The provided starting key does not match the range key predicate");
+	return validation_fault(fault, r->arena,
+		"The provided starting key is outside query boundaries based on provided "
+		"conditions");
+}
+
 /* Moves the range behind (in reverse: before) ExclusiveStartKey. */
 static int start_behind(struct reading *r, struct fault *fault)
 {
@@ -189,13 +234,7 @@ static int start_behind(struct reading *r, struct fault *fault)
 		TRY(put_table_start(&key, plan, r->arena, fault));
 	start = buf_str(&key);
 	if (str_cmp(start, r->range.from) < 0 || str_cmp(start, r->range.to) >= 0)
-		return validation_fault(fault, r->arena, "%s",
-			plan->condition
-				? "The provided starting key is outside query boundaries based on "
-				  "provided conditions"
-				: "The provided starting key is invalid: Invalid "
-				  "ExclusiveStartKey. "
-				  "Please use ExclusiveStartKey with correct Segment.");
+		return start_is_outside(r, fault);
 	if (r->range.reverse)
 		r->range.to = start;
 	else

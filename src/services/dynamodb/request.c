@@ -228,7 +228,7 @@ bool item_request_plausible(struct item_request *q)
 	bool needs_key = q->operation & OPERATIONS_WITH_KEY,
 	     puts = q->operation & OPERATIONS_PUTTING;
 
-	return q->table.n >= 3 && q->table.n <= 1024 && understand_words(q) &&
+	return q->table.n >= 1 && q->table.n <= 1024 && understand_words(q) &&
 	       search_plausible(q) && (!needs_key || q->key.p) && (!puts || q->item.p) &&
 	       within(q->limit, 1, INT32_MAX) && within(q->segment, 0, 999999) &&
 	       within(q->segments, 1, 1000000) &&

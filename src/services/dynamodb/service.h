@@ -176,6 +176,7 @@ int dynamodb_list_tags(struct call *c);
 int dynamodb_update_ttl(struct call *c);
 int dynamodb_describe_ttl(struct call *c);
 int dynamodb_describe_limits(struct call *c);
+int dynamodb_describe_backups(struct call *c);
 int dynamodb_describe_endpoints(struct call *c);
 int dynamodb_put_item(struct call *c);
 int dynamodb_get_item(struct call *c);

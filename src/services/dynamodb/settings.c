@@ -1,5 +1,6 @@
 /*
- * Tags of tables; and what is told about the account: DescribeLimits, DescribeEndpoints.
+ * Tags of tables; DescribeContinuousBackups; and what is told about the account: DescribeLimits,
+ * DescribeEndpoints.
  * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html
  */
 #include "services/dynamodb/change.h"
@@ -136,6 +137,24 @@ int dynamodb_list_tags(struct call *c)
 }
 
 /* ---- the account ---- */
+
+/* There are none, and clients that look at all of a table (Terraform's does) are told so. */
+int dynamodb_describe_backups(struct call *c)
+{
+	struct table *t cleanup(table_unref_p) = NULL;
+	struct value *out;
+	str name;
+
+	TRY(dynamodb_table_name(c, value_str(c->in, "TableName"), &name));
+	if (!TRY(catalog_find(dynamodb_of(c)->catalog, c->account, c->region, name, &t)))
+		return call_fault(
+			c, DYNAMODB_FAULT(TABLE_NOT_FOUND), "Table not found: %.*s", STR_ARG(name));
+	out = value_put_struct(c->out, "ContinuousBackupsDescription");
+	value_put_str(out, "ContinuousBackupsStatus", STR("DISABLED"));
+	out = value_put_struct(out, "PointInTimeRecoveryDescription");
+	value_put_str(out, "PointInTimeRecoveryStatus", STR("DISABLED"));
+	return 0;
+}
 
 int dynamodb_describe_limits(struct call *c)
 {

@@ -110,6 +110,10 @@ int dynamodb_stream_view(
 	if (enabled && !view.p)
 		return DYNAMODB_INVALID(
 			c, "StreamViewType must be specified when StreamEnabled is true");
+	if (!enabled && view.p && value_has(c->in, "KeySchema"))
+		return DYNAMODB_INVALID(c,
+			"Table is being created with a stream disabled, UpdateViewType should not "
+			"be specified");
 	if (!enabled && view.p)
 		return DYNAMODB_INVALID(
 			c, "StreamViewType can only be specified when StreamEnabled is true");

@@ -111,19 +111,35 @@ static int cancelled(struct transaction *t)
 
 /* ---- places ---- */
 
-/* An empty key is a matter of the request; of another type, of its action. */
-static bool has_empty_key(const struct transact_action *a)
+static bool is_empty_key(str item, const struct key_attribute *at)
 {
-	const struct key_schema *s = &a->table->keys;
-	const struct key_attribute *keys[] = {&s->partition[0], s->sorts ? &s->sort[0] : NULL};
 	str value;
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (keys[i] && item_find(a->attributes, keys[i]->name, &value) &&
-			attr_type(value) == keys[i]->type && keys[i]->type != ATTR_N &&
-			attr_bytes_of(value).n == 0)
+	return at->type != ATTR_N && item_find(item, at->name, &value) &&
+	       attr_type(value) == at->type && attr_bytes_of(value).n == 0;
+}
+
+static bool has_empty(const struct key_schema *s, str item)
+{
+	for (unsigned i = 0; i < s->partitions; i++)
+		if (is_empty_key(item, &s->partition[i]))
+			return true;
+	for (unsigned i = 0; i < s->sorts; i++)
+		if (is_empty_key(item, &s->sort[i]))
 			return true;
 	return false;
+}
+
+/*
+ * An empty key, of the table or of an index, is a matter of the request; one of another type is a
+ * reason of its action.
+ */
+static bool has_empty_key(const struct table *t, str item)
+{
+	for (size_t i = 0; i < t->index_count; i++)
+		if (write_is_strict(&t->indexes[i]) && has_empty(&t->indexes[i].keys, item))
+			return true;
+	return has_empty(&t->keys, item);
 }
 
 static int by_key(const void *a, const void *b)
@@ -165,7 +181,7 @@ static int find_places(struct transaction *t)
 		if (a->write.expr)
 			a->write.expr->fault = &a->fault; /* from here on it is the action's */
 		rc = item_write_place(&a->write, c->arena, &a->fault);
-		if (rc == ERR_FAULT && has_empty_key(a)) {
+		if (rc == ERR_FAULT && has_empty_key(a->table, a->attributes)) {
 			c->fault = a->fault;
 			return rc;
 		}
@@ -227,6 +243,15 @@ static int read_again(struct transaction *t, struct kv_txn *txn)
 	return 0;
 }
 
+/* Did the update make the key of an index empty? That has failed for nothing else. */
+static bool made_empty_key(const struct transact_action *a)
+{
+	const struct item_write *w = &a->write;
+
+	return w->kind == ITEM_UPDATE && !w->condition_failed && !w->throttled && w->new_item.p &&
+	       has_empty_key(w->table, w->new_item);
+}
+
 static int write_in_store(struct kv_txn *txn, void *arg)
 {
 	struct transaction *t = arg;
@@ -245,6 +270,11 @@ static int write_in_store(struct kv_txn *txn, void *arg)
 
 		if (rc < 0 && rc != ERR_FAULT)
 			return rc;
+		if (rc == ERR_FAULT && made_empty_key(action)) {
+			t->c->fault = action->fault;
+			t->c->fault.message = arena_str(t->c->arena, action->fault.message);
+			return rc;
+		}
 		bytes += bytes_of(&action->write);
 		if (bytes > TRANSACT_BYTES_MAX)
 			return too_large(t);

@@ -257,6 +257,15 @@ int dynamodb_transact_write(struct call *c)
 	return 0;
 }
 
+static bool is_empty(str item)
+{
+	struct attr_iter it = item_iter(item);
+	str name, value;
+
+	return !attr_next(&it, &name, &value);
+}
+
+/* Of a projection that finds nothing there is, other than in GetItem, no Item either. */
 static void put_response(
 	struct json_writer *json, struct arena *a, const struct transact_action *action)
 {
@@ -270,8 +279,10 @@ static void put_response(
 			expr_project(action->projection, item, &part);
 			item = buf_str(&part);
 		}
-		json_put_key(json, STR("Item"));
-		item_write_json(json, item);
+		if (!is_empty(item)) {
+			json_put_key(json, STR("Item"));
+			item_write_json(json, item);
+		}
 	}
 	json_put_object_end(json);
 }

@@ -25,6 +25,7 @@ struct update {
 	struct table_change change;
 	/* Actions of GlobalSecondaryIndexUpdates or, then `of_vectors`, VectorIndexUpdates. */
 	const struct value *create, *delete;
+	unsigned online; /* how many of GlobalSecondaryIndexUpdates create or delete */
 	bool of_vectors;
 	uint64_t index_id; /* of either */
 	bool stream;       /* StreamSpecification is given: */
@@ -81,13 +82,12 @@ static int read_action(struct call *c, const struct value *v, struct update *u, 
 	if (n != 1)
 		return DYNAMODB_INVALID(c,
 			"%s GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
-			"GlobalSecondaryIndexUpdate.Delete must %sbe specified",
-			n ? "Only one of" : "One of", n ? "" : "not be null: one has to ");
+			"GlobalSecondaryIndexUpdate.Delete must %s",
+			n ? "Only one of" : "One of", n ? "be specified" : "not be null");
 	*ret_name = value_str(create ? create : delete ? delete : change, "IndexName");
 	if (change)
 		return 0;
-	if (u->create || u->delete)
-		return only_one_index(c);
+	u->online++;
 	u->create = create;
 	u->delete = delete;
 	return 0;
@@ -111,7 +111,7 @@ static int read_index_updates(struct call *c, struct update *u)
 					"allowed simultaneously. Index: %.*s",
 					STR_ARG(names[i]));
 	}
-	return 0;
+	return u->online > 1 ? only_one_index(c) : 0;
 }
 
 /* "You can add or remove one vector index for each UpdateTable operation", API_UpdateTable.html */
@@ -204,7 +204,6 @@ static int create_index(
 	index->status = INDEX_CREATING;
 	table_index_finish(c->arena, t, index);
 	t->index_count++;
-	TRY(definition_used(c, &attributes, t));
 	if (!TRY(ids_take(txn, c->arena, u->index_id, t->name)))
 		return AGAIN;
 	backfill_add(txn, c->arena, t, u->index_id);
@@ -277,7 +276,6 @@ static int apply(struct table_change *change, struct kv_txn *txn, struct table *
 		rc = TRY(create_index(u, txn, t, indexes));
 	} else {
 		TRY(definition_attributes(c, t, &attributes));
-		TRY(definition_used(c, &attributes, t));
 		rc = u->delete ? TRY(delete_index(u, txn, t, indexes)) : 0;
 	}
 	if (rc == AGAIN)

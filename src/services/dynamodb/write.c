@@ -112,9 +112,9 @@ static int write_collection(struct kv_txn *txn, struct arena *a, const struct it
 
 /* ---- may the item stand in the indexes? ---- */
 
-/* Attributes of a wrong type keep an item out of an index that is still being made. */
-static bool is_strict(const struct table_index *i)
+bool write_is_strict(const struct table_index *i)
 {
+	/* Attributes of a wrong type keep an item out of an index that is still being made. */
 	return i->status == INDEX_ACTIVE || i->status == INDEX_UPDATING;
 }
 
@@ -153,7 +153,7 @@ int write_check_item(const struct table *t, str item, struct arena *a, struct fa
 		const struct table_index *index = &t->indexes[i];
 		struct buf key;
 
-		if (!is_strict(index))
+		if (!write_is_strict(index))
 			continue;
 		buf_init(&key, a, KEY_BYTES_MAX);
 		TRY(key_put_index_values(&key, &index->keys, index->name, item, a, fault));
@@ -166,17 +166,30 @@ int write_check_item(const struct table *t, str item, struct arena *a, struct fa
 	return 0;
 }
 
-static int check_updated(
-	const struct key_attribute *at, str item, struct arena *a, struct fault *fault)
+/* What an update did to one attribute of an index's key. */
+struct updated {
+	bool changed, sound; /* sound: of the type and not empty, or absent */
+};
+
+static int check_updated(const struct key_attribute *at, str old_item, str item,
+	struct updated *all, struct arena *a, struct fault *fault)
 {
-	str value;
+	str value, old;
+	bool typed, empty;
 
 	if (!item_find(item, at->name, &value))
+		value = STR_NULL;
+	typed = !value.p || attr_type(value) == at->type;
+	empty = value.p && typed && at->type != ATTR_N && attr_bytes_of(value).n == 0;
+	if (old_item.p && item_find(old_item, at->name, &old) && value.p && str_eq(old, value)) {
+		all->sound &= typed && !empty;
 		return 0;
-	if (attr_type(value) != at->type)
+	}
+	all->changed = true;
+	if (!typed)
 		return validation_fault(
 			fault, a, UPDATED "the secondary index key to unsupported type");
-	if (at->type == ATTR_N || attr_bytes_of(value).n > 0)
+	if (!empty)
 		return 0;
 	return validation_fault(fault, a,
 		"One or more parameter values are not valid. " UPDATED
@@ -185,23 +198,35 @@ static int check_updated(
 		at->type == ATTR_S ? "string" : "binary");
 }
 
-int write_check_update(const struct table *t, str item, struct arena *a, struct fault *fault)
+/* What was wrong before the index was made, and stays as it is, hinders no update. */
+static int check_index_update(const struct table_index *index, str old_item, str item,
+	struct arena *a, struct fault *fault)
+{
+	struct updated all = {.sound = true};
+	struct buf key;
+
+	for (unsigned k = 0; k < index->keys.partitions; k++)
+		TRY(check_updated(&index->keys.partition[k], old_item, item, &all, a, fault));
+	for (unsigned k = 0; k < index->keys.sorts; k++)
+		TRY(check_updated(&index->keys.sort[k], old_item, item, &all, a, fault));
+	buf_init(&key, a, KEY_BYTES_MAX);
+	/* Types are right and nothing is empty: it is too long. */
+	if (all.changed && all.sound &&
+		key_put_index_values(&key, &index->keys, index->name, item, a, fault) < 0)
+		return validation_fault(
+			fault, a, UPDATED "the secondary index key beyond allowed size limits");
+	return 0;
+}
+
+int write_check_update(
+	const struct table *t, str old_item, str item, struct arena *a, struct fault *fault)
 {
 	for (size_t i = 0; i < t->index_count; i++) {
 		const struct table_index *index = &t->indexes[i];
-		struct buf key;
 
-		if (!is_strict(index))
+		if (!write_is_strict(index))
 			continue;
-		for (unsigned k = 0; k < index->keys.partitions; k++)
-			TRY(check_updated(&index->keys.partition[k], item, a, fault));
-		for (unsigned k = 0; k < index->keys.sorts; k++)
-			TRY(check_updated(&index->keys.sort[k], item, a, fault));
-		buf_init(&key, a, KEY_BYTES_MAX);
-		/* Types are right and nothing is empty: it is too long. */
-		if (key_put_index_values(&key, &index->keys, index->name, item, a, fault) < 0)
-			return validation_fault(fault, a,
-				UPDATED "the secondary index key beyond allowed size limits");
+		TRY(check_index_update(index, old_item, item, a, fault));
 		if (index->vector)
 			TRY(vector_index_check(index, item, a, fault));
 	}

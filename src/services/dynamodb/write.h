@@ -74,9 +74,14 @@ size_t write_keys(const struct table *t, str key, struct arena *a, str ret_keys[
  */
 must_use int write_check_item(
 	const struct table *t, str item, struct arena *a, struct fault *fault);
-/* The same of what an update has made, with the words of UpdateItem. */
+/*
+ * The same of what an update has made of `old_item` (STR_NULL: none), with the words of UpdateItem:
+ * only of index keys that it has changed.
+ */
 must_use int write_check_update(
-	const struct table *t, str item, struct arena *a, struct fault *fault);
+	const struct table *t, str old_item, str item, struct arena *a, struct fault *fault);
+/* Does a write have to fit the index? Not while the index is being made or deleted. */
+bool write_is_strict(const struct table_index *i);
 
 /*
  * Makes the change in the transaction: item and everything that hangs on it. A change that changes

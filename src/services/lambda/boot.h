@@ -31,7 +31,7 @@ struct boot {
 /*
  * Everything until the container is on its way: instance->container, with its pipes and listeners
  * still to be taken. With external extensions these alone are started: instance->extensions, and
- * boot_runtime() follows when they have registered. Errors of code_put() and sandbox_start();
+ * boot_runtime() follows when they have registered. Errors of code_ensure() and sandbox_start();
  * `error` says more.
  */
 must_use int boot_container(struct boot *b) mayyield;

@@ -203,7 +203,6 @@ str code_tree_path(const struct code_pin *pin)
 
 struct code_job {
 	struct code_store *store;
-	str zip;
 	const struct code_pin *pin;
 	const char *name;
 	struct arena *arena;
@@ -260,16 +259,6 @@ static int keep_archive(struct code_job *j, int fd, const char *temporary)
 	return 0;
 }
 
-static void hash_job(void *arg)
-{
-	struct code_job *j = arg;
-	uint8_t digest[SHA256_BYTES];
-
-	sha256_of(j->zip, digest);
-	hex_encode(digest, sizeof(digest), j->hex);
-	j->hex[CODE_HEX_BYTES] = 0;
-}
-
 static void temporary_name(char name[TEMPORARY_BYTES])
 {
 	uint64_t number;
@@ -286,47 +275,6 @@ static int open_temporary(struct code_store *store, char name[TEMPORARY_BYTES])
 	temporary_name(name);
 	fd = openat(store->zip_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return fd < 0 ? rc_from_errno(errno) : fd;
-}
-
-static void put_job(void *arg)
-{
-	struct code_job *j = arg;
-	char temporary[TEMPORARY_BYTES];
-	int fd = open_temporary(j->store, temporary);
-
-	if (fd < 0) {
-		j->rc = fd;
-		return;
-	}
-	j->rc = write_all(fd, j->zip);
-	if (j->rc >= 0)
-		j->rc = keep_archive(j, fd, temporary);
-	close(fd);
-	if (j->rc < 0)
-		unlinkat(j->store->zip_fd, temporary, 0);
-}
-
-int code_put(struct code_store *store, str zip, int64_t deadline, struct code_info *ret_info,
-	struct code_pin **ret_pin, struct sandbox_error *error)
-{
-	struct code_job j = {.store = store, .zip = zip, .error = error};
-	struct code_pin *pin;
-	int rc;
-
-	TRY(rt_pool_run(store->pool, hash_job, &j, deadline));
-	/* Before anything is written, so that nobody removes it in between. */
-	TRY(code_pin(store, str_of(j.hex, CODE_HEX_BYTES), deadline, &pin));
-	rc = rt_pool_run(store->pool, put_job, &j, deadline);
-	if (rc >= 0)
-		rc = j.rc;
-	if (rc < 0) {
-		code_unpin(store, pin);
-		return rc;
-	}
-	memcpy(ret_info->hex, j.hex, CODE_HEX_BYTES);
-	ret_info->bytes = zip.n;
-	*ret_pin = pin;
-	return 0;
 }
 
 /* ---- archives that come in parts ---- */
@@ -386,6 +334,11 @@ int code_receive_part(struct code_receiver *r, str part, int64_t deadline)
 	TRY(r->rc);
 	r->bytes += part.n;
 	return 0;
+}
+
+int code_receive_fd(const struct code_receiver *r)
+{
+	return r->fd;
 }
 
 static void receive_end_job(void *arg)
@@ -755,17 +708,43 @@ int code_each(struct code_store *store, int (*fn)(void *arg, str hex), void *arg
 	return rc;
 }
 
-static void read_job(void *arg)
+static int open_archive(struct code_job *j)
 {
-	struct code_job *j = arg;
 	char name[CODE_HEX_BYTES + 8];
-	struct stat st;
-	ssize_t n;
 	int fd;
 
 	zip_name(j->hex, name);
 	fd = openat(j->store->zip_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	return fd < 0 ? rc_from_errno(errno) : fd;
+}
+
+static void open_job(void *arg)
+{
+	struct code_job *j = arg;
+
+	j->rc = open_archive(j);
+}
+
+int code_open(struct code_store *store, str hex, int64_t deadline)
+{
+	struct code_job j = {.store = store};
+
+	check(hex.n == CODE_HEX_BYTES);
+	memcpy(j.hex, hex.p, CODE_HEX_BYTES);
+	TRY(rt_pool_run(store->pool, open_job, &j, deadline));
+	return j.rc;
+}
+
+static void read_job(void *arg)
+{
+	struct code_job *j = arg;
+	struct stat st;
+	ssize_t n;
+	int fd = open_archive(j);
+
+	if (fd < 0) {
+		j->rc = fd;
+	} else if (fstat(fd, &st) < 0) {
 		j->rc = rc_from_errno(errno);
 	} else {
 		n = pread(fd, j->to, j->n, (off_t)j->offset);

@@ -32,21 +32,20 @@ struct code_info {
 	uint64_t bytes;
 };
 /*
- * Stores an archive and unpacks it, pinned. ERR_INVALID and ERR_TOO_LARGE: the archive's fault, see
- * `error`, and nothing stays. ERR_NO_SPACE, ERR_IO, ERR_BUSY, ERR_TIMEOUT.
- */
-must_use int code_put(struct code_store *store, str zip, int64_t deadline,
-	struct code_info *ret_info, struct code_pin **ret_pin,
-	struct sandbox_error *error) mayyield;
-/*
- * The same for an archive that comes in parts, of which none is kept in memory: begin, parts, end.
- * Nothing can be seen of it before its end, and what is dropped (in any state, NULL too) is gone.
+ * An archive comes in parts, of which none is kept in memory: begin, parts, end. Nothing can be
+ * seen of it before its end, and what is dropped (in any state, NULL too) is gone.
  */
 struct code_receiver;
 must_use int code_receive_begin(
 	struct code_store *store, int64_t deadline, struct code_receiver **ret_receiver) mayyield;
 must_use int code_receive_part(struct code_receiver *r, str part, int64_t deadline) mayyield;
-/* As code_put(); afterwards there is only code_receive_drop(). */
+/* Its file so far, to be read; it is the receiver's. */
+int code_receive_fd(const struct code_receiver *r);
+/*
+ * Stores the archive and unpacks it, pinned; afterwards there is only code_receive_drop().
+ * ERR_INVALID and ERR_TOO_LARGE: the archive's fault, see `error`, and nothing stays. ERR_NO_SPACE,
+ * ERR_IO, ERR_BUSY, ERR_TIMEOUT.
+ */
 must_use int code_receive_end(struct code_receiver *r, int64_t deadline, struct code_info *ret_info,
 	struct code_pin **ret_pin, struct sandbox_error *error) mayyield;
 void code_receive_drop(struct code_receiver *r) mayyield;
@@ -58,7 +57,7 @@ must_use int code_pin(
  * caller calls it again when a fiber is at hand, or leaves it to the next start. */
 bool code_unpin(struct code_store *store, struct code_pin *pin);
 /* The tree is there: pinned code is unpacked again if need be. Looks once in the life of the store,
- * so that a cold start need not wait for a thread. Errors as code_put(). */
+ * so that a cold start need not wait for a thread. Errors as code_receive_end(). */
 must_use int code_ensure(struct code_store *store, struct code_pin *pin, int64_t deadline,
 	struct sandbox_error *error) mayyield;
 /* Does the tree have this file at its top (the bootstrap of provided runtimes)? 1, 0. */
@@ -83,6 +82,8 @@ must_use int code_remove(struct code_store *store, str hex, int64_t deadline) ma
 must_use int code_each(struct code_store *store, int (*fn)(void *arg, str hex), void *arg,
 	int64_t deadline) mayyield;
 
+/* The archive's file, opened for reading: a descriptor, which is the caller's; ERR_NOT_FOUND. */
+must_use int code_open(struct code_store *store, str hex, int64_t deadline) mayyield;
 /* A read of the archive at an offset: bytes, 0 at its end; ERR_NOT_FOUND. */
 must_use int code_read(struct code_store *store, str hex, uint64_t offset, void *to, size_t n,
 	uint64_t *ret_total, int64_t deadline) mayyield;
@@ -96,7 +97,7 @@ must_use int code_work(
 bool code_has_tree(struct code_store *store, const struct code_pin *pin);
 /* On such a thread: a file without a name, on the same file system. */
 must_use int code_temporary(struct code_store *store, int *ret_fd);
-/* On such a thread: unpacks a layer into the pinned tree. Errors as code_put(). */
+/* On such a thread: unpacks a layer into the pinned tree. Errors as code_receive_end(). */
 must_use int code_unpack_layer(struct code_store *store, const struct code_pin *pin, int archive_fd,
 	struct sandbox_error *error);
 

@@ -73,13 +73,19 @@ static int check_kind(struct call *c, const struct value *code, bool image)
 /* Stores the archive in `code`, or finds the image, and points the function at it. */
 static int put_code(struct call *c, const struct value *code, struct function *f, struct held *held)
 {
-	struct code_info info;
+	struct uploaded up = {.pin = NULL};
 
+	f->signer_profile = f->signer_job = STR("");
 	if (function_is_image(f))
 		return upload_image(c, value_str(code, "ImageUri"), f, &held->image);
-	TRY(upload_zip(c, code, &info, &held->pins[FUNCTION_LAYERS_MAX]));
-	f->code_hex = arena_str(c->arena, str_of(info.hex, CODE_HEX_BYTES));
-	f->code_bytes = info.bytes;
+	TRY(upload_zip(c, code, f, &up));
+	held->pins[FUNCTION_LAYERS_MAX] = up.pin;
+	f->code_hex = arena_str(c->arena, str_of(up.info.hex, CODE_HEX_BYTES));
+	f->code_bytes = up.info.bytes;
+	if (up.signature.profile_version_arn.p) {
+		f->signer_profile = up.signature.profile_version_arn;
+		f->signer_job = up.signature.job_arn;
+	}
 	return 0;
 }
 
@@ -97,6 +103,8 @@ static int create(struct call *c, struct function *f)
 		s, c->arena, f->account, f->region, f->name, STR_NULL, &old, NULL));
 	if (rc == 0) {
 		rc = layers_apply(c, f, held.pins);
+		if (rc >= 0)
+			rc = signing_check_layers(c, f);
 		if (rc >= 0)
 			rc = put_code(c, value_get(c->in, "Code"), f, &held);
 		if (rc >= 0)
@@ -149,7 +157,7 @@ int control_create_function(struct call *c)
 	f.deployment = rt_random() >> 1;
 	f.modified_ms = rt_wall() / RT_NS_MS;
 	f.state = FUNCTION_PENDING;
-	TRY(signing_check(c, f.signing_arn, &f));
+	TRY(signing_check_config(c, &f));
 	TRY(create(c, &f));
 	if (!function_is_latest(&f))
 		f.qualifier = f.version;
@@ -280,6 +288,19 @@ struct update {
 	const struct function *from; /* whose code, or layers, are taken over */
 };
 
+/* It was checked under the code signing configuration that the function had then. */
+static int check_same_signing(struct update *u, const struct function *f)
+{
+	struct call *c = u->call;
+
+	if (str_eq(f->signing_arn, u->from->signing_arn))
+		return 0;
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
+		"The operation cannot be performed at this time. The code signing configuration of "
+		"%.*s was changed meanwhile.",
+		STR_ARG(f->arn));
+}
+
 static void set_changed(struct function *f)
 {
 	f->state = FUNCTION_ACTIVE;
@@ -296,6 +317,7 @@ static int change_configuration(
 	TRY(config_check_changeable(u->call, f));
 	TRY(config_apply(u->call, false, f));
 	if (value_has(u->call->in, "Layers")) {
+		TRY(check_same_signing(u, f));
 		f->layers = u->from->layers;
 		f->layer_count = u->from->layer_count;
 	}
@@ -339,7 +361,7 @@ int control_update_function_configuration(struct call *c)
 	change.name = f.name;
 	rc = layers_apply(c, &f, pins);
 	if (rc >= 0 && value_has(c->in, "Layers") && f.layer_count)
-		rc = signing_check(c, f.signing_arn, &f);
+		rc = signing_check_layers(c, &f);
 	if (rc >= 0 && value_has(c->in, "Layers"))
 		rc = upload_check_size(c, &f);
 	if (rc >= 0)
@@ -361,7 +383,10 @@ static int change_code(
 	/* It was deleted meanwhile, and is another one. */
 	if (function_is_image(f) != function_is_image(u->from))
 		return ERR_NOT_FOUND;
+	TRY(check_same_signing(u, f));
 	f->code_hex = u->from->code_hex;
+	f->signer_profile = u->from->signer_profile;
+	f->signer_job = u->from->signer_job;
 	f->code_bytes = u->from->code_bytes;
 	f->image = u->from->image;
 	f->architecture = u->from->architecture;
@@ -388,7 +413,7 @@ int control_update_function_code(struct call *c)
 	TRY(config_refuse(c));
 	TRY(config_refuse_code(c, c->in, ""));
 	TRY(config_check_changeable(c, &f));
-	TRY(signing_check(c, f.signing_arn, &f));
+	TRY(signing_check_config(c, &f));
 	new = f;
 	old = f;
 	change.account = f.account;

@@ -141,7 +141,9 @@ enum { PUBLISHED_FIELDS = 21 };
 	X("published", FIELD_TEXT, published)                \
 	X("reserved", FIELD_U32, reserved)                   \
 	X("recursion", FIELD_U32, recursion_allow)           \
-	X("signing", FIELD_TEXT, signing_arn)
+	X("signing", FIELD_TEXT, signing_arn)                \
+	X("signer", FIELD_TEXT, signer_profile)              \
+	X("signer-job", FIELD_TEXT, signer_job)
 
 static const struct field {
 	str name;
@@ -188,6 +190,10 @@ static void put_layers(struct json_writer *w, const struct function *f)
 		json_put_key_string(w, STR("code"), f->layers[i].hex);
 		json_put_key(w, STR("code-bytes"));
 		json_put_i64(w, f->layers[i].code_size);
+		if (f->layers[i].signer_profile.n) {
+			json_put_key_string(w, STR("signer"), f->layers[i].signer_profile);
+			json_put_key_string(w, STR("signer-job"), f->layers[i].signer_job);
+		}
 		json_put_object_end(w);
 	}
 	json_put_array_end(w);
@@ -291,6 +297,10 @@ static int get_layers(struct arena *a, struct json_reader *r, struct function *f
 				TRY(json_string(r, &layers[n].hex));
 			else if (str_eq(key, STR("code-bytes")))
 				TRY(json_i64(r, &layers[n].code_size));
+			else if (str_eq(key, STR("signer")))
+				TRY(json_string(r, &layers[n].signer_profile));
+			else if (str_eq(key, STR("signer-job")))
+				TRY(json_string(r, &layers[n].signer_job));
 			else
 				return ERR_INVALID;
 		}
@@ -458,6 +468,14 @@ static void render_states(struct arena *a, const struct function *f, struct valu
 	render_state(f, out);
 }
 
+static void put_signer(struct value *v, str profile, str job)
+{
+	if (!profile.n)
+		return;
+	value_put_str(v, "SigningProfileVersionArn", profile);
+	value_put_str(v, "SigningJobArn", job);
+}
+
 void function_render_listed(struct arena *a, const struct function *f, struct value *out)
 {
 	struct value *v;
@@ -489,6 +507,7 @@ void function_render_listed(struct arena *a, const struct function *f, struct va
 		v = value_add_struct(value_put_list(out, "Layers"));
 		value_put_str(v, "Arn", f->layers[i].arn);
 		value_put_int(v, "CodeSize", f->layers[i].code_size);
+		put_signer(v, f->layers[i].signer_profile, f->layers[i].signer_job);
 	}
 	if (f->dead_letters.n)
 		value_put_str(
@@ -496,6 +515,7 @@ void function_render_listed(struct arena *a, const struct function *f, struct va
 	value_put_str(value_put_struct(out, "TracingConfig"), "Mode",
 		f->tracing_active ? STR("Active") : STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
+	put_signer(out, f->signer_profile, f->signer_job);
 	value_put_str(out, "PackageType", function_is_image(f) ? STR("Image") : STR("Zip"));
 	value_add_str(value_put_list(out, "Architectures"), f->architecture);
 	value_put_int(value_put_struct(out, "EphemeralStorage"), "Size", f->ephemeral_mb);

@@ -56,6 +56,7 @@ struct function_layer {
 	str arn;
 	str hex; /* names the archive in the code store, as code_hex does */
 	int64_t code_size;
+	str signer_profile, signer_job; /* of its signature; empty: none that is ours */
 };
 
 enum { CODE_HEX_BYTES = 64, FUNCTION_LAYERS_MAX = 5 };
@@ -83,6 +84,9 @@ struct function {
 	str image_config; /* ImageConfig as stored, laid over the image's own; empty: nothing */
 	str code_hex; /* SHA-256 of the archive, 64 lower-case digits: names it in the code store */
 	uint64_t code_bytes;
+	/* ARNs of the profile version and the job that signed the code; empty: none that is ours.
+	 */
+	str signer_profile, signer_job;
 	const struct function_layer *layers; /* in the order of the request */
 	uint32_t layer_count;
 	uint32_t durable_timeout_s;      /* DurableConfig; 0: not a durable function */

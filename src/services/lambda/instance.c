@@ -88,18 +88,49 @@ static void becomes_idle(struct instance *i)
 		scheduler_ready(i->entry, i);
 }
 
+static void run_ends(struct instance *i, const struct run_end *end)
+{
+	rt_timer_stop(&i->timer);
+	outcome_run_over(i, end);
+	becomes_idle(i);
+}
+
+/*
+ * The caller first: its answer is what somebody waits for, and the books take a while, more so when
+ * the machine has been asleep. The instance may be promised to the next caller meanwhile, and be
+ * ended, but gets no event.
+ */
+static void answer_first(struct instance *i, const struct run_end *end)
+{
+	rt_timer_stop(&i->timer);
+	outcome_release(i, end);
+	i->books_open = true;
+	instance_ref(i);
+	becomes_idle(i);
+	(void)!rt_yield();
+	rt_step_aside();
+	outcome_write_books(i, end);
+	i->books_open = false;
+	if (i->poll_wanted)
+		rt_event_set(&i->poll_event);
+	instance_unref(i);
+}
+
 void instance_answered(struct instance *i, str function_error, str payload)
 {
-	struct run_end end = {
-		.function_error = function_error, .payload = payload, .duration_ns = -1};
+	struct run_end end = {.function_error = function_error,
+		.payload = payload,
+		.duration_ns = rt_now() - i->run.start_ns};
 
-	if (i->extensions) {
-		outcome_answered(i, function_error, payload);
+	if (!i->extensions && !(i->run.waiter && i->run.waiter->log_tail)) {
+		answer_first(i, &end);
 		return;
 	}
-	rt_timer_stop(&i->timer);
-	outcome_run_over(i, &end);
-	becomes_idle(i);
+	if (i->extensions)
+		outcome_answered(i, function_error, payload);
+	else
+		run_ends(i, &end);
+	(void)!rt_yield();
 }
 
 void instance_answered_badly(struct instance *i, const struct run_failure *failure)
@@ -113,11 +144,10 @@ void instance_answered_badly(struct instance *i, const struct run_failure *failu
 		outcome_say(i, (struct platform_event){.kind = PLATFORM_FAULT,
 				       .text = failure_line(&a, failure, id)});
 		outcome_answered(i, STR("Unhandled"), failure_payload(&a, failure, id));
-		return;
+	} else {
+		run_ends(i, &end);
 	}
-	rt_timer_stop(&i->timer);
-	outcome_run_over(i, &end);
-	becomes_idle(i);
+	(void)!rt_yield();
 }
 
 /* ---- init ---- */
@@ -279,7 +309,7 @@ static int wait_poll(struct instance *i)
 {
 	int64_t deadline = rt_after_ms(GRACE_MS);
 
-	while (i->state == INSTANCE_ANSWERED ||
+	while (i->state == INSTANCE_ANSWERED || i->books_open ||
 		(i->state == INSTANCE_IDLE && (!i->poll || i->poll->answered))) {
 		int rc;
 
@@ -701,8 +731,7 @@ static int listen_inside(struct instance *i, enum lambda_listen which, rt_accept
 {
 	int fd = sandbox_take_listener(i->container, which);
 	struct rt_listen_options options = {
-		.fds = &fd,
-		.fd_count = 1,
+		.fd = &fd,
 		.one_loop = true,
 		.tag = (void *)(uintptr_t)i->number,
 		.on_accept = fn,

@@ -94,6 +94,7 @@ struct instance {
 	struct instance_poll *poll; /* state IDLE */
 	struct rt_event poll_event; /* a poll came while somebody waits for it */
 	bool poll_wanted;
+	bool books_open; /* of a run whose caller has its answer: no event until they are written */
 	struct instance_run run;
 	int64_t born_ns, started_ns, init_ns; /* init_ns < 0: reported already */
 	int64_t idle_ns;
@@ -147,10 +148,13 @@ void instance_unref(struct instance *i);
 bool instance_step(struct instance *i, enum instance_event event);
 /* The runtime asks for work and has parked `poll`. After INSTANCE_NEXT. */
 void instance_polled(struct instance *i, struct instance_poll *poll);
-/* The answer to the run: function_error STR_NULL for success. After _RESPONSE or _ERROR. */
-void instance_answered(struct instance *i, str function_error, str payload);
+/*
+ * The answer to the run: function_error STR_NULL for success. After _RESPONSE or _ERROR. When it
+ * returns the caller has had its turn to send it on.
+ */
+mayyield void instance_answered(struct instance *i, str function_error, str payload);
 /* The answer cannot be taken: too large, cut short. After _RESPONSE. */
-void instance_answered_badly(struct instance *i, const struct run_failure *failure);
+mayyield void instance_answered_badly(struct instance *i, const struct run_failure *failure);
 /* Init failed: the error's payload and type. After _INIT_ERROR. */
 void instance_init_failed(struct instance *i, str payload, str type);
 /* Its snapshot has been taken: init is over. */

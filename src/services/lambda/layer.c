@@ -154,8 +154,7 @@ int layer_publish(struct call *c)
 	struct lambda_service *s = self(c);
 	const struct value *content = value_get(c->in, "Content");
 	struct publication p = {.arena = c->arena};
-	struct code_pin *pin = NULL;
-	struct code_info info;
+	struct uploaded up = {.pin = NULL};
 	struct value *v;
 	int rc;
 
@@ -164,13 +163,15 @@ int layer_publish(struct call *c)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"A layer is published in the account of its caller.");
 	TRY(config_refuse_code(c, content, "Content."));
-	TRY(upload_zip(c, content, &info, &pin));
-	p.hex = str_of(info.hex, CODE_HEX_BYTES);
+	TRY(upload_zip(c, content, NULL, &up));
+	p.hex = str_of(up.info.hex, CODE_HEX_BYTES);
 	p.key = layer_key(c->arena, "layer", &p.name);
 	p.layer = value_new(c->arena, c->service->model, "GetLayerVersionResponse");
 	v = value_put_struct(p.layer, "Content");
 	value_put_str(v, "CodeSha256", code_sha256_text(c->arena, p.hex));
-	value_put_int(v, "CodeSize", (int64_t)info.bytes);
+	value_put_int(v, "CodeSize", (int64_t)up.info.bytes);
+	value_put_str(v, "SigningProfileVersionArn", up.signature.profile_version_arn);
+	value_put_str(v, "SigningJobArn", up.signature.job_arn);
 	value_put_str(p.layer, "LayerArn",
 		layer_arn(c->arena, p.name.account, p.name.region, p.name.name, 0));
 	value_put_str(p.layer, "Description",
@@ -181,7 +182,7 @@ int layer_publish(struct call *c)
 		p.layer, "CompatibleArchitectures", value_get(c->in, "CompatibleArchitectures"));
 	value_put_str(p.layer, "LicenseInfo", value_str(c->in, "LicenseInfo"));
 	rc = kv_run(s->kv, &p.key, 1, publish_txn, &p, c->deadline_ns);
-	code_unpin(s->code, pin);
+	code_unpin(s->code, up.pin);
 	if (rc < 0) {
 		code_release(s, p.hex);
 		return rc;
@@ -503,6 +504,7 @@ static int fault_reference(struct call *c, str arn, const char *why)
 static int apply_one(struct call *c, str arn, struct function_layer *to, struct code_pin **pin)
 {
 	struct lambda_service *s = self(c);
+	const struct value *content;
 	struct layer_name n;
 	struct value *layer;
 	str hex;
@@ -520,8 +522,10 @@ static int apply_one(struct call *c, str arn, struct function_layer *to, struct 
 	TRY(code_pin(s->code, hex, c->deadline_ns, pin));
 	if (TRY(load(s, c->arena, &n, &hex, &layer)) == 0)
 		return fault_reference(c, arn, "does not exist");
-	*to = (struct function_layer){
-		arn, hex, value_int(value_get(layer, "Content"), "CodeSize", 0)};
+	content = value_get(layer, "Content");
+	*to = (struct function_layer){arn, hex, value_int(content, "CodeSize", 0),
+		value_str(content, "SigningProfileVersionArn"),
+		value_str(content, "SigningJobArn")};
 	return 0;
 }
 

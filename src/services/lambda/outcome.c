@@ -152,15 +152,18 @@ static str status_of(bool timed_out, bool failure, bool function_error)
 
 /* ---- figures ---- */
 
-static void count_run(struct instance *i, bool error, int64_t duration_ns, int64_t after_ns)
+static void count_run(struct instance *i, bool error)
 {
-	const struct function *f = function_of(i);
-	const struct port_metric *port = i->service->ports->metric;
-
 	lambda_count(&i->service->counters.invocations);
 	if (error)
 		lambda_count(&i->service->counters.errors);
-	if (!port)
+}
+
+static void tell_metrics(struct instance *i, bool error, int64_t duration_ns, int64_t after_ns)
+{
+	const struct function *f = function_of(i);
+
+	if (!i->service->ports->metric)
 		return;
 	lambda_metric(i->service, f, "Invocations", 1, METRIC_COUNT);
 	lambda_metric(i->service, f, "Errors", error, METRIC_COUNT);
@@ -243,10 +246,23 @@ static void say_failure(struct instance *i, struct arena *a, const struct run_fa
 			       : failure_line(a, failure, request_id));
 }
 
-void outcome_run_over(struct instance *i, const struct run_end *end)
+/* The error that a caller sees; what the payload is then. */
+static str error_seen(const struct instance *i, const struct run_end *end)
+{
+	return end->failure || (i->run.answered && i->run.failed) ? STR("Unhandled")
+								  : end->function_error;
+}
+
+static str payload_of(const struct instance *i, struct arena *a, const struct run_end *end)
+{
+	return end->failure ? failure_payload(a, end->failure,
+				      str_of(i->run.request_id, i->run.request_id_bytes))
+			    : end->payload;
+}
+
+void outcome_write_books(struct instance *i, const struct run_end *end)
 {
 	struct arena a cleanup(arena_done_p) = {0};
-	struct invocation *inv = i->run.waiter;
 	struct run_report report = {
 		.request_id = str_of(i->run.request_id, i->run.request_id_bytes),
 		.duration_ns = end->duration_ns,
@@ -257,38 +273,50 @@ void outcome_run_over(struct instance *i, const struct run_end *end)
 		.trace_id = i->run.trace.sampled ? str_c(i->run.trace.root) : STR_NULL,
 		.segment_id = str_c(i->run.trace.function),
 	};
-	str payload = end->payload, function_error = end->function_error, status;
-	bool answered = i->run.answered;
+	bool error = error_seen(i, end).p != NULL;
+	str status;
 
 	arena_init(&a, SIZE_MAX);
-	check(i->run.active);
-	if (answered && i->run.failed)
-		function_error = STR("Unhandled");
 	if (end->duration_ns < 0)
 		report.duration_ns = rt_now() - i->run.start_ns;
 	outcome_drain(i);
 	report.memory_peak_bytes = memory_peak(i, end->memory_peak_bytes);
-	status = status_of(end->timed_out, end->failure != NULL, function_error.p != NULL);
+	status = status_of(end->timed_out, end->failure != NULL, error);
 	if (end->failure) {
 		report.error_type = end->timed_out ? STR_NULL : end->failure->type;
 		say_failure(i, &a, end->failure, end->timed_out, report.request_id);
-		payload = failure_payload(&a, end->failure, report.request_id);
-		function_error = STR("Unhandled");
 	}
-	outcome_runtime_done(i, status, report.error_type, payload.n);
+	outcome_runtime_done(i, status, report.error_type, payload_of(i, &a, end).n);
 	say_end(i, &report, status);
-	tell_trace(i, &report, function_error.p != NULL);
-	count_run(i, function_error.p != NULL, report.duration_ns, rt_now() - i->run.done_ns);
+	tell_trace(i, &report, error);
+	tell_metrics(i, error, report.duration_ns, rt_now() - i->run.done_ns);
+}
+
+void outcome_release(struct instance *i, const struct run_end *end)
+{
+	struct invocation *inv = i->run.waiter;
+	struct arena a cleanup(arena_done_p) = {0};
+	str function_error = error_seen(i, end);
+
+	check(i->run.active);
+	arena_init(&a, SIZE_MAX);
+	if (inv && !i->run.answered)
+		fill_waiter(inv, function_error, payload_of(i, &a, end));
+	count_run(i, function_error.p != NULL);
 	i->run.active = i->run.answered = false;
 	i->run.waiter = NULL;
 	atomic_fetch_sub_explicit(&i->service->counters.instances_busy, 1, memory_order_relaxed);
-	if (!inv) {
+	if (inv)
+		answer_waiter(i, inv);
+	else
 		quota_leave(i->quota, i->run.place);
-		return;
-	}
-	if (!answered)
-		fill_waiter(inv, function_error, payload);
-	answer_waiter(i, inv);
+}
+
+void outcome_run_over(struct instance *i, const struct run_end *end)
+{
+	check(i->run.active);
+	outcome_write_books(i, end);
+	outcome_release(i, end);
 }
 
 void outcome_answered(struct instance *i, str function_error, str payload)
@@ -387,7 +415,8 @@ void outcome_init_failed(struct instance *i, const struct run_failure *failure, 
 		i, (struct platform_event){.kind = PLATFORM_START, .request_id = inv->request_id});
 	say_failure(i, &a, failure, timed_out, inv->request_id);
 	say_end(i, &report, status);
-	count_run(i, true, init_ns, 0);
+	count_run(i, true);
+	tell_metrics(i, true, init_ns, 0);
 	fill_waiter(inv, STR("Unhandled"),
 		payload.n ? payload : failure_payload(&a, failure, inv->request_id));
 	answer_waiter(i, inv);

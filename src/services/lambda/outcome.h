@@ -35,6 +35,12 @@ struct run_end {
 /* Ends the active run: log lines, figures, the waiting caller. */
 void outcome_run_over(struct instance *i, const struct run_end *end);
 /*
+ * The same in two steps, for an answer of the function: the caller, who does not want the log, has
+ * it at once; then what is written down about the run, before another begins.
+ */
+void outcome_release(struct instance *i, const struct run_end *end);
+void outcome_write_books(struct instance *i, const struct run_end *end);
+/*
  * The runtime has answered; the run goes on until its extensions have done their work, within its
  * time. The caller has the answer at once, unless it wants the log of all of it.
  */

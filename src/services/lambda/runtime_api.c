@@ -210,8 +210,6 @@ static void finish_response(
 		instance_answered(i, STR("Unhandled"), error);
 	else
 		instance_answered(i, STR_NULL, body);
-	/* The caller first: its answer is what somebody waits for. */
-	(void)!rt_yield();
 	runtime_api_answer(x, 202, STR("{\"status\":\"OK\"}\n"));
 }
 
@@ -270,7 +268,6 @@ static void handle_error(struct http_exchange *x, struct instance *i, str id)
 		return;
 	}
 	instance_answered(i, STR("Unhandled"), body);
-	(void)!rt_yield();
 	runtime_api_answer(x, 202, STR("{\"status\":\"OK\"}\n"));
 }
 

@@ -7,7 +7,8 @@
 #include "aws/keyspace.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "rt/rt.h"
+#include "rt/file.h"
+#include "services/lambda/code.h"
 #include "services/lambda/service.h"
 #include "services/lambda/store.h"
 
@@ -127,31 +128,131 @@ static void render(struct value *out, str arn, int64_t ms, const struct value *c
 
 /* ---- judging ---- */
 
-int signing_check(struct call *c, str arn, const struct function *f)
+int signing_look(struct call *c, int fd, struct signature *ret_signature)
 {
-	struct value *config;
-	int64_t ms;
-	str key, record;
+	const struct port_signatures *port = c->ports ? c->ports->signatures : NULL;
 
-	if (!arn.n)
+	*ret_signature = (struct signature){.state = SIGNATURE_NONE,
+		.profile_version_arn = STR_NULL,
+		.job_arn = STR_NULL,
+		.why = "it has no signature"};
+	return port ? port->look(port->self, c->arena, fd, c->deadline_ns, ret_signature) : 0;
+}
+
+static int look_at_stored(struct call *c, str hex, struct signature *ret_signature)
+{
+	int fd = TRY(code_open(self(c)->code, hex, c->deadline_ns));
+	int rc = signing_look(c, fd, ret_signature);
+
+	rt_file_close(fd);
+	return rc;
+}
+
+static int fault_no_config(struct call *c, str arn)
+{
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_SIGNING_NOT_FOUND,
+		"The specified code signing configuration %.*s does not exist.", STR_ARG(arn));
+}
+
+static int fault_image(struct call *c)
+{
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		"Code signing is not supported for functions created with container images.");
+}
+
+static bool is_publisher(const struct value *config, str profile_version_arn)
+{
+	const struct value *list =
+		value_get(value_get(config, "AllowedPublishers"), "SigningProfileVersionArns");
+
+	for (uint32_t i = 0; i < value_count(list); i++)
+		if (str_eq(value_text(value_at(list, i)), profile_version_arn))
+			return true;
+	return false;
+}
+
+/* Why an archive cannot be trusted under the configuration; NULL: it can. */
+static const char *distrust(const struct value *config, const struct signature *s)
+{
+	if (s->state != SIGNATURE_VALID)
+		return s->why ? s->why : "its signature is not valid";
+	return is_publisher(config, s->profile_version_arn)
+		       ? NULL
+		       : "it was not signed by an allowed publisher";
+}
+
+/* `config` NULL: none. `what`: the function, or one of its layers. */
+static int judge(struct call *c, const struct function *f, const struct value *config, str what,
+	const struct signature *s)
+{
+	const char *why = config ? distrust(config, s) : NULL;
+	bool enforce, refused;
+
+	if (!why)
 		return 0;
-	key = key_of(c->arena, arn);
-	if (!key.p || TRY(kv_get(self(c)->kv, key, c->arena, &record)) == 0)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_SIGNING_NOT_FOUND,
-			"The specified code signing configuration %.*s does not exist.",
-			STR_ARG(arn));
-	TRY(decode(c->arena, record, &ms, &config));
-	if (str_eq(value_str(value_get(config, "CodeSigningPolicies"),
-			   "UntrustedArtifactOnDeployment"),
-		    STR("Enforce")))
+	enforce = str_eq(value_str(value_get(config, "CodeSigningPolicies"),
+				 "UntrustedArtifactOnDeployment"),
+		STR("Enforce"));
+	refused = enforce || s->state == SIGNATURE_DAMAGED;
+	log_warn("lambda",
+		refused ? "code without a trusted signature was refused"
+			: "code without a trusted signature is deployed",
+		"of=%.*s function=%.*s account=%.*s configuration=%.*s why=%s", STR_ARG(what),
+		STR_ARG(f->name), STR_ARG(f->account), STR_ARG(f->signing_arn), why);
+	lambda_metric(self(c), f, "SignatureValidationErrors", 1, METRIC_COUNT);
+	if (s->state == SIGNATURE_DAMAGED)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_SIGNATURE,
+			"Lambda cannot deploy the function. The code signature failed the "
+			"integrity check. Check the provided signature for %.*s.",
+			STR_ARG(what));
+	if (enforce)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CODE_VERIFICATION,
 			"Lambda cannot deploy the function. The function or layer might be signed "
 			"using a signature that the client is not configured to accept. Check the "
 			"provided signature for %.*s.",
-			STR_ARG(f->name));
-	log_warn("lambda", "code without a trusted signature is deployed",
-		"function=%.*s account=%.*s configuration=%.*s", STR_ARG(f->name),
-		STR_ARG(f->account), STR_ARG(arn));
+			STR_ARG(what));
+	return 0;
+}
+
+static int load_config(struct call *c, const struct function *f, struct value **ret_config)
+{
+	str key = key_of(c->arena, f->signing_arn), record;
+	int64_t ms;
+
+	*ret_config = NULL;
+	if (!f->signing_arn.n)
+		return 0;
+	if (!key.p || TRY(kv_get(self(c)->kv, key, c->arena, &record)) == 0)
+		return fault_no_config(c, f->signing_arn);
+	TRY(decode(c->arena, record, &ms, ret_config));
+	return function_is_image(f) ? fault_image(c) : 0;
+}
+
+int signing_check_config(struct call *c, const struct function *f)
+{
+	struct value *config;
+
+	return load_config(c, f, &config);
+}
+
+int signing_check_code(struct call *c, const struct function *f, const struct signature *signature)
+{
+	struct value *config;
+
+	TRY(load_config(c, f, &config));
+	return judge(c, f, config, f->name, signature);
+}
+
+int signing_check_layers(struct call *c, const struct function *f)
+{
+	struct signature s;
+	struct value *config;
+
+	TRY(load_config(c, f, &config));
+	for (uint32_t i = 0; config && i < f->layer_count; i++) {
+		TRY(look_at_stored(c, f->layers[i].hex, &s));
+		TRY(judge(c, f, config, f->layers[i].arn, &s));
+	}
 	return 0;
 }
 
@@ -418,9 +519,7 @@ static int set_function(void *arg, struct kv_txn *txn, struct arena *a, struct f
 	str record;
 
 	if (x->key.p && TRY(kv_txn_get(txn, x->key, a, &record)) == 0)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_SIGNING_NOT_FOUND,
-			"The specified code signing configuration %.*s does not exist.",
-			STR_ARG(x->arn));
+		return fault_no_config(c, x->arn);
 	f->signing_arn = x->arn;
 	return 1;
 }
@@ -434,6 +533,8 @@ static int change_function(struct call *c, str arn, struct function *ret_functio
 	struct function f;
 
 	TRY(request_function(c, false, &f));
+	if (function_is_image(&f))
+		return fault_image(c);
 	change.account = f.account;
 	change.region = f.region;
 	change.name = f.name;
@@ -452,9 +553,7 @@ int signing_put_function(struct call *c)
 	struct function f;
 
 	if (!signing_is_arn(arn))
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_SIGNING_NOT_FOUND,
-			"The specified code signing configuration %.*s does not exist.",
-			STR_ARG(arn));
+		return fault_no_config(c, arn);
 	TRY(change_function(c, arn, &f));
 	render_function(c, &f);
 	return 0;
@@ -465,6 +564,8 @@ int signing_get_function(struct call *c)
 	struct function f;
 
 	TRY(request_function(c, false, &f));
+	if (function_is_image(&f))
+		return fault_image(c);
 	render_function(c, &f);
 	return 0;
 }

@@ -3,19 +3,33 @@
  *
  *     LAMBDA_META "signing" account region id    ms since 1970, CreateCodeSigningConfigRequest
  *
- * There is no signer here whose signatures could be verified, so every archive is untrusted: under
- * the policy Enforce none is deployed, under Warn each is, with a line in the server's log.
+ * Who signed an archive says the signatures port. What was changed since it was signed is never
+ * deployed under a configuration. What is not signed by one of its publishers, is expired or
+ * revoked is not deployed under the policy Enforce, and is under Warn; both count it
+ * (SignatureValidationErrors) and write a line to the server's log. Layers are held to it when they
+ * are added.
  *
- * Source: Developer Guide, "Using code signing to verify code integrity with Lambda".
+ * Source: Developer Guide, "Using code signing to verify code integrity with Lambda"; API
+ * Reference, CodeSigningPolicies. Not confirmed: the text of InvalidCodeSignatureException, which
+ * name refusals of layers have, and that functions without a configuration show who signed them.
  */
 #ifndef SERVICES_LAMBDA_SIGNING_H
 #define SERVICES_LAMBDA_SIGNING_H
 
 #include "aws/gate.h"
+#include "aws/ports/signatures.h"
 #include "services/lambda/config.h"
 
-/* May code (or layers) be deployed under the configuration (empty: none)? 0 or ERR_FAULT. */
-must_use int signing_check(struct call *c, str arn, const struct function *f) mayyield;
+/* Who signed an archive, whose file is open: SIGNATURE_NONE where nobody knows signatures. */
+must_use int signing_look(struct call *c, int fd, struct signature *ret_signature) mayyield;
+/*
+ * May there be such a function, its code with that signature, its layers (stored and pinned), under
+ * the function's code signing configuration? 0, also without one, or ERR_FAULT.
+ */
+must_use int signing_check_config(struct call *c, const struct function *f) mayyield;
+must_use int signing_check_code(
+	struct call *c, const struct function *f, const struct signature *signature) mayyield;
+must_use int signing_check_layers(struct call *c, const struct function *f) mayyield;
 /* Is it the ARN of a code signing configuration? */
 bool signing_is_arn(str arn);
 /* Tag operations on the input's Resource. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "services/lambda/service.h"
+#include "services/lambda/signing.h"
 
 static struct lambda_service *self(struct call *c)
 {
@@ -92,9 +93,23 @@ static int open_object(struct call *c, struct source *s)
 	return 0;
 }
 
+/* The archive is in its file: may it be deployed? Only then it is looked into. */
+static int keep(struct call *c, struct code_receiver *receiver, const struct function *f,
+	struct uploaded *ret)
+{
+	struct sandbox_error error = {{0}};
+	int rc;
+
+	TRY(signing_look(c, code_receive_fd(receiver), &ret->signature));
+	if (f)
+		TRY(signing_check_code(c, f, &ret->signature));
+	rc = code_receive_end(receiver, c->deadline_ns, &ret->info, &ret->pin, &error);
+	return rc < 0 ? put_fault(c, rc, &error) : 0;
+}
+
 /* The archive goes from the object to its file, a part at a time. */
-static int upload_object(struct call *c, const struct value *from, struct code_info *ret_info,
-	struct code_pin **ret_pin)
+static int upload_object(struct call *c, const struct value *from, const struct function *f,
+	struct uploaded *ret_uploaded)
 {
 	struct source s cleanup(source_done) = {.objects = self(c)->ports->objects,
 		.address = {.as = c->principal,
@@ -103,7 +118,6 @@ static int upload_object(struct call *c, const struct value *from, struct code_i
 			.bucket = value_str(from, "S3Bucket"),
 			.key = value_str(from, "S3Key"),
 			.version = value_str(from, "S3ObjectVersion")}};
-	struct sandbox_error error = {{0}};
 	int rc;
 
 	TRY(open_object(c, &s));
@@ -111,8 +125,7 @@ static int upload_object(struct call *c, const struct value *from, struct code_i
 	s.part = mem_alloc(PART_BYTES);
 	while ((rc = TRY(s.objects->read(s.reader, s.part, PART_BYTES))) > 0)
 		TRY(code_receive_part(s.receiver, str_of(s.part, (size_t)rc), c->deadline_ns));
-	rc = code_receive_end(s.receiver, c->deadline_ns, ret_info, ret_pin, &error);
-	return rc < 0 ? put_fault(c, rc, &error) : 0;
+	return keep(c, s.receiver, f, ret_uploaded);
 }
 
 /* 1: an object of a bucket is named, 0: the archive is to be here. ERR_FAULT: neither, or both. */
@@ -133,15 +146,14 @@ static int names_object(struct call *c, const struct value *from)
 
 /* ---- what is given ---- */
 
-int upload_zip(struct call *c, const struct value *from, struct code_info *ret_info,
-	struct code_pin **ret_pin)
+int upload_zip(struct call *c, const struct value *from, const struct function *f,
+	struct uploaded *ret_uploaded)
 {
-	struct sandbox_error error = {{0}};
+	struct code_receiver *receiver cleanup(code_receive_drop_p) = NULL;
 	str zip = value_str(from, "ZipFile");
-	int rc;
 
 	if (TRY(names_object(c, from)))
-		return upload_object(c, from, ret_info, ret_pin);
+		return upload_object(c, from, f, ret_uploaded);
 	if (zip.n == 0)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			zip.p ? "Uploaded file must be a non-empty zip"
@@ -151,8 +163,9 @@ int upload_zip(struct call *c, const struct value *from, struct code_info *ret_i
 			"Request must be smaller than %d bytes for the %.*s operation",
 			LAMBDA_REQUEST_BYTES_MAX,
 			STR_ARG(model_str(c->service->model, c->operation->name)));
-	rc = code_put(self(c)->code, zip, c->deadline_ns, ret_info, ret_pin, &error);
-	return rc < 0 ? put_fault(c, rc, &error) : 0;
+	TRY(code_receive_begin(self(c)->code, c->deadline_ns, &receiver));
+	TRY(code_receive_part(receiver, zip, c->deadline_ns));
+	return keep(c, receiver, f, ret_uploaded);
 }
 
 int upload_image(struct call *c, str uri, struct function *f, struct image_found *ret_found)

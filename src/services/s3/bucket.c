@@ -44,9 +44,10 @@ static int find_region(struct call *c, str *ret)
 	if (str_eq(location, STR("EU")))
 		location = STR("eu-west-1");
 	if (!is_region(location) || str_eq(location, STR("us-east-1")))
-		return s3_fault(c, INVALID_LOCATION,
-			"The specified location-constraint is not valid: %.*s",
-			(int)MIN(location.n, (size_t)64), location.p);
+		return s3_detail(c,
+			s3_fault(c, INVALID_LOCATION,
+				"The specified location-constraint is not valid"),
+			STR("LocationConstraint"), location);
 	if (!str_eq(location, c->region) && !str_eq(c->region, STR("us-east-1")))
 		return s3_fault(c, ILLEGAL_LOCATION,
 			"The %.*s location constraint is incompatible for the region specific "
@@ -96,17 +97,21 @@ static int create_txn(struct kv_txn *txn, void *arg)
 	if (t->existed) {
 		TRY(s3_bucket_decode(bytes, &old));
 		if (!str_eq(old.account, c->account))
-			return s3_fault(c, BUCKET_EXISTS,
-				"The requested bucket name is not available. The bucket namespace "
-				"is shared by all users of the system. Please select a different "
-				"name and try again.");
+			return s3_detail(c,
+				s3_fault(c, BUCKET_EXISTS,
+					"The requested bucket name is not available. The bucket "
+					"namespace is shared by all users of the system. Please "
+					"select a different name and try again."),
+				STR("BucketName"), s3_bucket_of(c));
 		/* "In us-east-1 ... Amazon S3 returns 200 OK": of a bucket of one's own there. */
 		if (str_eq(old.region, STR("us-east-1")) && str_eq(c->region, STR("us-east-1")) &&
 			str_eq(t->bucket.region, old.region))
 			return 0;
-		return s3_fault(c, BUCKET_OWNED,
-			"Your previous request to create the named bucket succeeded and you "
-			"already own it.");
+		return s3_detail(c,
+			s3_fault(c, BUCKET_OWNED,
+				"Your previous request to create the named bucket succeeded and "
+				"you already own it."),
+			STR("BucketName"), s3_bucket_of(c));
 	}
 	kv_txn_put(txn, t->key,
 		s3_bucket_encode(c->arena, record_time_next(rt_wall(), 0), &t->bucket));
@@ -310,8 +315,8 @@ static int read_range(struct call *c, struct kv_range *ret)
 		return 0;
 	bytes = (uint8_t *)arena_bytes(c->arena, base64_bytes_max(token.n) + 2);
 	if (base64_decode(token, bytes, &n) < 0 || !s3_bucket_name_valid(str_of(bytes, n)))
-		return s3_fault(
-			c, INVALID_ARGUMENT, "The continuation token provided is incorrect");
+		return s3_invalid_argument(c, "The continuation token provided is incorrect",
+			STR("continuation-token"), token);
 	bytes[n] = 0; /* the first name behind it */
 	ret->from = s3_key_owned(c->arena, c->account, str_of(bytes, n + 1));
 	return 0;

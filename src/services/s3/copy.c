@@ -63,8 +63,7 @@ static int check_conditions(struct call *c, const struct s3_object *o)
 	if (s3_conditions_check(&conditions, o->etag, o->modified_ms) == S3_GO_ON)
 		return 0;
 	return s3_fault(c, PRECONDITION_FAILED,
-		"At least one of the pre-conditions you specified did not hold: "
-		"x-amz-copy-source-if-*");
+		"At least one of the pre-conditions you specified did not hold");
 }
 
 static int open_source(struct call *c, struct source *s)
@@ -190,14 +189,19 @@ static int source_range(struct call *c, struct source *s, uint64_t *ret_n)
 		(dash < 6 || dash == 6 ||
 			str_to_u64(str_from(range, (size_t)dash + 1), INT64_MAX, &last) < 0 ||
 			s3_range_parse(range, s->object.bytes, &from, &n) == S3_RANGE_ALL))
-		return s3_fault(c, INVALID_ARGUMENT,
+		return s3_invalid_argument(c,
 			"The x-amz-copy-source-range value must be of the form bytes=first-last "
 			"where first and last are the zero-based offsets of the first and last "
-			"bytes to copy");
+			"bytes to copy",
+			STR("x-amz-copy-source-range"), range);
 	if (range.p && last >= s->object.bytes)
-		return s3_fault(c, INVALID_ARGUMENT,
-			"Range specified is not valid for source object of size: %llu",
-			(unsigned long long)s->object.bytes);
+		return s3_invalid_argument(c,
+			arena_c(c->arena,
+				arena_printf(c->arena,
+					"Range specified is not valid for source object of size: "
+					"%llu",
+					(unsigned long long)s->object.bytes)),
+			STR("x-amz-copy-source-range"), range);
 	s3_reader_seek(s->reader, from);
 	*ret_n = n;
 	return 0;

@@ -64,6 +64,16 @@ static int put_overrides(struct call *c)
 	return 0;
 }
 
+static int outside(struct call *c, str range, uint64_t bytes)
+{
+	int rc = s3_fault(c, INVALID_RANGE, "The requested range is not satisfiable");
+
+	call_header(c, STR("Content-Range"),
+		arena_printf(c->arena, "bytes */%llu", (unsigned long long)bytes));
+	rc = s3_detail(c, rc, STR("RangeRequested"), range);
+	return s3_detail_int(c, rc, STR("ActualObjectSize"), (int64_t)bytes);
+}
+
 /* The part of the body that is asked for. */
 static int find_range(
 	struct call *c, const struct s3_object *o, uint64_t *ret_from, uint64_t *ret_n)
@@ -76,10 +86,7 @@ static int find_range(
 		return 0;
 	switch (s3_range_parse(range, o->bytes, ret_from, ret_n)) {
 	case S3_RANGE_ALL: return 0;
-	case S3_RANGE_OUTSIDE:
-		return s3_fault(c, INVALID_RANGE,
-			"The requested range is not satisfiable: %.*s of %llu",
-			(int)MIN(range.n, (size_t)64), range.p, (unsigned long long)o->bytes);
+	case S3_RANGE_OUTSIDE: return outside(c, range, o->bytes);
 	case S3_RANGE_PART: break;
 	}
 	c->status = 206;

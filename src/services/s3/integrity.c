@@ -64,9 +64,26 @@ static int read_md5(struct call *c, struct s3_integrity *i)
 	if (!md5.p)
 		return 0;
 	if (s3_sum_decode(md5, MD5_BYTES, i->md5) < 0)
-		return s3_fault(c, INVALID_DIGEST, "The Content-MD5 you specified was invalid.");
+		return s3_detail(c,
+			s3_fault(c, INVALID_DIGEST, "The Content-MD5 you specified was invalid."),
+			STR("Content-MD5"), md5);
 	i->has_md5 = true;
 	return 0;
+}
+
+int s3_bad_md5(
+	struct call *c, const uint8_t expected[MD5_BYTES], const uint8_t calculated[MD5_BYTES])
+{
+	char *hex = arena_bytes(c->arena, 2 * MD5_BYTES);
+	struct buf base64;
+	int rc = s3_fault(
+		c, BAD_DIGEST, "The Content-MD5 you specified did not match what we received.");
+
+	hex_encode(expected, MD5_BYTES, hex);
+	buf_init(&base64, c->arena, 64);
+	base64_put(&base64, str_of(calculated, MD5_BYTES));
+	rc = s3_detail(c, rc, STR("ExpectedDigest"), str_of(hex, 2 * MD5_BYTES));
+	return s3_detail(c, rc, STR("CalculatedDigest"), buf_str(&base64));
 }
 
 int s3_integrity_read(struct call *c, struct s3_integrity *ret)
@@ -101,7 +118,6 @@ int s3_document_check(struct call *c)
 	TRY(read_md5(c, &i));
 	md5_of(c->body, md5);
 	if (i.has_md5 && memcmp(i.md5, md5, sizeof md5) != 0)
-		return s3_fault(c, BAD_DIGEST,
-			"The Content-MD5 you specified did not match what we received.");
+		return s3_bad_md5(c, i.md5, md5);
 	return 0;
 }

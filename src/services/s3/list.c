@@ -25,8 +25,7 @@ str s3_common_prefix(str key, str prefix, str delimiter)
 	return at < 0 ? STR_NULL : str_sub(key, 0, prefix.n + (size_t)at + delimiter.n);
 }
 
-/* The first text behind all that begin with `prefix`; STR_NULL: there is none. */
-static str behind_prefix(struct arena *a, str prefix)
+str s3_behind_prefix(struct arena *a, str prefix)
 {
 	str end = arena_str(a, prefix);
 
@@ -38,9 +37,18 @@ static str behind_prefix(struct arena *a, str prefix)
 	return end;
 }
 
-static str behind_key(struct arena *a, str key)
+str s3_behind_key(struct arena *a, str key)
 {
 	return ARENA_CONCAT(a, key, str_of("", 1));
+}
+
+str s3_behind(struct arena *a, str after, str prefix, str delimiter, bool whole)
+{
+	str common =
+		str_starts(after, prefix) ? s3_common_prefix(after, prefix, delimiter) : STR_NULL;
+
+	return common.p && (whole || common.n == after.n) ? s3_behind_prefix(a, common)
+							  : s3_behind_key(a, after);
 }
 
 /* One scan from `from` on, until the page is full or a common prefix is to be jumped over. */
@@ -67,7 +75,7 @@ static int walk_some(struct s3_walk *w, str from, str end, str *ret_next)
 		w->last = common.p ? common : name;
 		if (common.p) {
 			TRY(w->on_prefix(w->arg, common));
-			*ret_next = behind_prefix(a, common);
+			*ret_next = s3_behind_prefix(a, common);
 			return 0;
 		}
 		TRY(w->on_key(w->arg, name, value));
@@ -79,17 +87,11 @@ static int walk_some(struct s3_walk *w, str from, str end, str *ret_next)
 int s3_walk(struct s3_walk *w)
 {
 	struct arena *a = w->arena;
-	str end = w->prefix.n ? behind_prefix(a, w->prefix) : STR_NULL, next;
+	str end = w->prefix.n ? s3_behind_prefix(a, w->prefix) : STR_NULL, next;
 	str from = w->prefix.p ? w->prefix : STR("");
 
 	if (w->after.n && str_cmp(w->after, from) >= 0) {
-		str common = str_starts(w->after, w->prefix)
-				     ? s3_common_prefix(w->after, w->prefix, w->delimiter)
-				     : STR_NULL;
-
-		/* Behind a common prefix, if that is what the last page ended with. */
-		from = common.p && common.n == w->after.n ? behind_prefix(a, common)
-							  : behind_key(a, w->after);
+		from = s3_behind(a, w->after, w->prefix, w->delimiter, w->whole_prefixes);
 	}
 	while (from.p && (!end.p || str_cmp(from, end) < 0)) {
 		TRY(walk_some(w, from, end, &next));
@@ -160,8 +162,11 @@ int s3_page_max(struct call *c, const char *member, const char *wire, unsigned *
 	int64_t max = value_int(c->in, member, S3_LIMIT_LIST_KEYS);
 
 	if (max < 0)
-		return s3_fault(c, INVALID_ARGUMENT,
-			"Argument %s must be an integer between 0 and 2147483647", wire);
+		return s3_invalid_argument(c,
+			arena_c(c->arena,
+				ARENA_CONCAT(c->arena, STR("Argument "), str_c(wire),
+					STR(" must be an integer between 0 and 2147483647"))),
+			str_c(wire), arena_printf(c->arena, "%lld", (long long)max));
 	*ret = (unsigned)MIN(max, (int64_t)S3_LIMIT_LIST_KEYS);
 	return 0;
 }
@@ -171,8 +176,8 @@ int s3_encoding_read(struct call *c, bool *ret_encoded)
 	str type = value_str(c->in, "EncodingType");
 
 	if (type.p && !str_eq(type, STR("url")))
-		return s3_fault(
-			c, INVALID_ARGUMENT, "Invalid Encoding Method specified in Request");
+		return s3_invalid_argument(c, "Invalid Encoding Method specified in Request",
+			STR("encoding-type"), type);
 	*ret_encoded = type.p != NULL;
 	return 0;
 }
@@ -190,7 +195,7 @@ static int begin(struct call *c, str after, struct listing *ret)
 		.on_key = put_key,
 		.on_prefix = put_prefix};
 	TRY(s3_bucket_find(c, s3_bucket_of(c), value_str(c->in, "ExpectedBucketOwner"), &bucket));
-	TRY(s3_page_max(c, "MaxKeys", "max-keys", &l.walk.max));
+	TRY(s3_page_max(c, "MaxKeys", "maxKeys", &l.walk.max));
 	TRY(s3_encoding_read(c, &l.encoded));
 	TRY(s3_key_check(c, l.walk.prefix));
 	TRY(s3_key_check(c, after));
@@ -224,8 +229,8 @@ static int read_token(struct call *c, str token, str *ret_after)
 	size_t n;
 
 	if (token.n == 0 || base64_decode(token, bytes, &n) < 0 || n > S3_LIMIT_KEY_BYTES)
-		return s3_fault(
-			c, INVALID_ARGUMENT, "The continuation token provided is incorrect");
+		return s3_invalid_argument(c, "The continuation token provided is incorrect",
+			STR("continuation-token"), token);
 	*ret_after = str_of(bytes, n);
 	return 0;
 }
@@ -242,6 +247,7 @@ int s3_list_objects_v2(struct call *c)
 	if (token.p)
 		TRY(read_token(c, token, &after));
 	TRY(begin(c, after, &l));
+	l.walk.whole_prefixes = true;
 	l.owner = value_bool(c->in, "FetchOwner", false);
 	TRY(run(&l));
 	value_put_int(c->out, "KeyCount", l.walk.count);

@@ -30,9 +30,11 @@ str s3_upload_id_text(struct arena *a, str id)
 
 int s3_no_such_upload(struct call *c)
 {
-	return s3_fault(c, NO_SUCH_UPLOAD,
+	int rc = s3_fault(c, NO_SUCH_UPLOAD,
 		"The specified upload does not exist. The upload ID may be invalid, or the upload "
 		"may have been aborted or completed.");
+
+	return s3_detail(c, rc, STR("UploadId"), value_str(c->in, "UploadId"));
 }
 
 int s3_upload_find(struct call *c, const struct s3_bucket *bucket, struct s3_upload *ret_upload,
@@ -54,9 +56,9 @@ int s3_upload_find(struct call *c, const struct s3_bucket *bucket, struct s3_upl
 int s3_part_number_check(struct call *c, int64_t number)
 {
 	if (number < 1 || number > S3_LIMIT_PARTS)
-		return s3_fault(c, INVALID_ARGUMENT,
-			"Part number must be an integer between 1 and %d, inclusive: %lld",
-			(int)S3_LIMIT_PARTS, (long long)number);
+		return s3_invalid_argument(c,
+			"Part number must be an integer between 1 and 10000, inclusive",
+			STR("partNumber"), arena_printf(c->arena, "%lld", (long long)number));
 	return 0;
 }
 
@@ -255,13 +257,24 @@ static const char *const complete_members[] = {"MultipartUpload", "UploadId", "C
 	"ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256", "ChecksumType",
 	"MpuObjectSize", "IfMatch", "IfNoneMatch", NULL};
 
-static int invalid_part(struct call *c, int64_t number)
+static int invalid_part(struct call *c, const struct value *named)
 {
-	return s3_fault(c, INVALID_PART,
-		"One or more of the specified parts could not be found. The part might not have "
-		"been uploaded, or the specified entity tag might not have matched the part's "
-		"entity tag: part %lld",
-		(long long)number);
+	int rc = s3_detail(c, s3_fault(c, INVALID_PART, S3_INVALID_PART_TEXT), STR("UploadId"),
+		value_str(c->in, "UploadId"));
+
+	rc = s3_detail_int(c, rc, STR("PartNumber"), value_int(named, "PartNumber", 0));
+	return s3_detail(c, rc, STR("ETag"), value_str(named, "ETag"));
+}
+
+static int too_small(struct call *c, int64_t number, const struct s3_part *part)
+{
+	int rc = s3_fault(c, ENTITY_TOO_SMALL,
+		"Your proposed upload is smaller than the minimum allowed size");
+
+	rc = s3_detail_int(c, rc, STR("ProposedSize"), (int64_t)part->bytes);
+	rc = s3_detail_int(c, rc, STR("MinSizeAllowed"), S3_LIMIT_PART_BYTES_MIN);
+	rc = s3_detail_int(c, rc, STR("PartNumber"), number);
+	return s3_detail(c, rc, STR("ETag"), part->etag);
 }
 
 struct assembly {
@@ -277,15 +290,14 @@ struct assembly {
 static int check_named(struct assembly *t, const struct value *named, const struct s3_part *part)
 {
 	str etag = value_str(named, "ETag");
-	int64_t number = value_int(named, "PartNumber", 0);
 
 	if (!etag.p || !s3_etag_is(etag, part->etag))
-		return invalid_part(t->c, number);
+		return invalid_part(t->c, named);
 	for (unsigned i = S3_SUM_NONE + 1; i < S3_SUM_END_; i++) {
 		str sum = value_str(named, s3_algorithms[i].member);
 
 		if (sum.p && (part->checksum.algorithm != i || !str_eq(sum, part->checksum.value)))
-			return invalid_part(t->c, number);
+			return invalid_part(t->c, named);
 	}
 	return 0;
 }
@@ -301,15 +313,11 @@ static int add_part(struct assembly *t, const struct value *named, bool last, st
 	if (number < 1 || number > S3_LIMIT_PARTS ||
 		TRY(kv_get(s3_self(c)->kv, s3_key_part(c->arena, upload_id, (unsigned)number),
 			c->arena, &bytes)) == 0)
-		return invalid_part(c, number);
+		return invalid_part(c, named);
 	TRY(s3_part_decode(bytes, &part));
 	TRY(check_named(t, named, &part));
 	if (!last && part.bytes < S3_LIMIT_PART_BYTES_MIN)
-		return s3_fault(c, ENTITY_TOO_SMALL,
-			"Your proposed upload is smaller than the minimum allowed size: part %lld "
-			"has %llu bytes, %d are the least for all but the last",
-			(long long)number, (unsigned long long)part.bytes,
-			(int)S3_LIMIT_PART_BYTES_MIN);
+		return too_small(c, number, &part);
 	if (hex_decode(part.etag, md5) < 0)
 		return ERR_CORRUPT;
 	md5_add(&t->md5s, str_of(md5, sizeof md5));
@@ -331,17 +339,18 @@ static int add_parts(struct assembly *t, str upload_id)
 	if (count == 0)
 		return s3_fault(c, MALFORMED_XML,
 			"The XML you provided was not well-formed or did not validate against our "
-			"published schema: at least one element Part");
+			"published schema");
 	if (count > S3_LIMIT_PARTS)
 		return s3_fault(c, INVALID_ARGUMENT, "More than %d parts", (int)S3_LIMIT_PARTS);
 	for (uint32_t i = 0; i < count; i++) {
 		int64_t number = value_int(value_at(parts, i), "PartNumber", 0);
 
 		if (number <= before)
-			return s3_fault(c, INVALID_PART_ORDER,
-				"The list of parts was not in ascending order. The parts list must "
-				"be specified in order by part number: %lld behind %lld",
-				(long long)number, (long long)before);
+			return s3_detail(c,
+				s3_fault(c, INVALID_PART_ORDER,
+					"The list of parts was not in ascending order. Parts must "
+					"be ordered by part number."),
+				STR("UploadId"), value_str(c->in, "UploadId"));
 		before = number;
 	}
 	t->object->segments = arena_new_array(c->arena, struct s3_segment, count);

@@ -12,6 +12,10 @@
 must_use int s3_upload_find(struct call *c, const struct s3_bucket *bucket,
 	struct s3_upload *ret_upload, str *ret_key, str *ret_id) mayyield;
 must_use int s3_no_such_upload(struct call *c);
+#define S3_INVALID_PART_TEXT                                                        \
+	"One or more of the specified parts could not be found.  The part may not " \
+	"have been uploaded, or the specified entity tag may not match the part's " \
+	"entity tag."
 /* As clients see it: hexadecimal. */
 str s3_upload_id_text(struct arena *a, str id);
 

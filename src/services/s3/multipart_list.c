@@ -74,8 +74,10 @@ int s3_list_parts(struct call *c)
 	TRY(s3_members_check(c, members));
 	TRY(s3_page_max(c, "MaxParts", "max-parts", &max));
 	if (marker < 0 || marker > INT32_MAX)
-		return s3_fault(c, INVALID_ARGUMENT,
-			"Argument part-number-marker must be an integer between 0 and 2147483647");
+		return s3_invalid_argument(c,
+			"Argument part-number-marker must be an integer between 0 and 2147483647",
+			STR("part-number-marker"),
+			arena_printf(c->arena, "%lld", (long long)marker));
 	TRY(s3_bucket_find(c, s3_bucket_of(c), value_str(c->in, "ExpectedBucketOwner"), &bucket));
 	TRY(s3_upload_find(c, &bucket, &upload, &key, &id));
 	TRY(scan_parts(c, id, (unsigned)MIN(marker, (int64_t)S3_LIMIT_PARTS), max));
@@ -98,7 +100,7 @@ struct uploads {
 	str prefix, delimiter, key_marker, id_marker; /* id: its bytes */
 	bool encoded;
 	unsigned max, count;
-	str last_key, last_id, last_prefix;
+	str last_key, last_id;
 	bool truncated;
 };
 
@@ -131,67 +133,80 @@ static int put_upload(struct uploads *l, str key, str id, str record)
 	return 0;
 }
 
-/* Is it behind the markers? Without an id, behind all of the key. */
-static bool is_behind(const struct uploads *l, str key, str id)
+/* One scan from `from` on, until the page is full or a common prefix is to be jumped over. */
+static int scan_some(
+	struct uploads *l, const struct s3_bucket *bucket, str from, str to, str *ret_next)
 {
-	int order = str_cmp(key, l->key_marker);
+	struct arena *a = l->c->arena;
+	cleanup(kv_scan_close_p) struct kv_scan *scan = NULL;
+	str head = s3_key_upload(a, bucket->id, STR_NULL, STR("")), at, value;
+	const struct kv_range range = {.from = from, .to = to, .limit = l->max - l->count + 1};
 
-	if (!l->key_marker.n || order > 0)
-		return true;
-	return order == 0 && l->id_marker.n && str_cmp(id, l->id_marker) > 0;
+	*ret_next = STR_NULL;
+	TRY(kv_scan_open(s3_self(l->c)->kv, &range, &scan));
+	while (TRY(kv_scan_next(scan, &at, &value)) > 0) {
+		str rest = arena_str(a, str_from(at, head.n)), key, common;
+
+		if (!keyspace_take(a, &rest, &key) || rest.n != S3_UPLOAD_ID_BYTES)
+			return ERR_CORRUPT;
+		if (l->count == l->max) {
+			l->truncated = true;
+			return 0;
+		}
+		l->count++;
+		common = s3_common_prefix(key, l->prefix, l->delimiter);
+		l->last_key = common.p ? common : key;
+		l->last_id = common.p ? STR_NULL : rest;
+		if (common.p) {
+			value_put_str(value_add_struct(value_put_list(l->c->out, "CommonPrefixes")),
+				"Prefix", shown(l, common));
+			*ret_next = s3_behind_prefix(a, common);
+			return 0;
+		}
+		TRY(put_upload(l, key, rest, value));
+		if (arena_over(a))
+			return ERR_BUDGET;
+	}
+	return 0;
 }
 
-/* 1: taken; 0: passed over; the page is full when l->truncated. */
-static int take(struct uploads *l, str key, str id, str record)
+/* Where in the store the page begins; STR_NULL: nothing is behind the markers. */
+static str first_place(struct uploads *l, const struct s3_bucket *bucket)
 {
-	struct call *c = l->c;
-	str common = str_starts(key, l->prefix) ? s3_common_prefix(key, l->prefix, l->delimiter)
-						: STR_NULL;
+	struct arena *a = l->c->arena;
+	str key = l->prefix.n ? l->prefix : STR_NULL;
 
-	if (!str_starts(key, l->prefix) || !is_behind(l, key, id) ||
-		(common.p && str_eq(common, l->last_prefix)))
-		return 0;
-	/* A page that ended with a common prefix goes on behind all of it. */
-	if (common.p && str_eq(common, l->key_marker))
-		return 0;
-	if (l->count == l->max) {
-		l->truncated = true;
-		return 0;
+	if (l->key_marker.n && str_cmp(l->key_marker, l->prefix) >= 0) {
+		str common = str_starts(l->key_marker, l->prefix)
+				     ? s3_common_prefix(l->key_marker, l->prefix, l->delimiter)
+				     : STR_NULL;
+
+		if (!common.p && l->id_marker.n)
+			return s3_key_upload(
+				a, bucket->id, l->key_marker, s3_behind_key(a, l->id_marker));
+		key = s3_behind(a, l->key_marker, l->prefix, l->delimiter, true);
+		if (!key.p)
+			return STR_NULL;
 	}
-	l->count++;
-	l->last_key = common.p ? common : key;
-	l->last_id = common.p ? STR_NULL : id;
-	if (common.p) {
-		l->last_prefix = common;
-		value_put_str(value_add_struct(value_put_list(c->out, "CommonPrefixes")), "Prefix",
-			shown(l, common));
-		return 1;
-	}
-	TRY(put_upload(l, key, id, record));
-	return 1;
+	return s3_key_upload(a, bucket->id, key, STR(""));
 }
 
 /* Uploads are in the order of their keys; those of one key in that of their beginning. */
 static int scan_uploads(struct uploads *l, const struct s3_bucket *bucket)
 {
 	struct arena *a = l->c->arena;
-	cleanup(kv_scan_close_p) struct kv_scan *scan = NULL;
-	str head = s3_key_upload(a, bucket->id, STR_NULL, STR("")), at, value;
-	const struct kv_range range = {.from = s3_key_upload(a, bucket->id,
-					       l->key_marker.n ? l->key_marker : STR_NULL, STR("")),
-		.to = keyspace_prefix_end(a, head)};
+	str end = l->prefix.n ? s3_behind_prefix(a, l->prefix) : STR_NULL, next;
+	str to = end.p ? s3_key_upload(a, bucket->id, end, STR(""))
+		       : keyspace_prefix_end(a, s3_key_upload(a, bucket->id, STR_NULL, STR("")));
+	str from = first_place(l, bucket);
 
-	TRY(kv_scan_open(s3_self(l->c)->kv, &range, &scan));
-	while (!l->truncated && TRY(kv_scan_next(scan, &at, &value)) > 0) {
-		str rest = arena_str(a, str_from(at, head.n)), key;
-
-		if (!keyspace_take(a, &rest, &key) || rest.n != S3_UPLOAD_ID_BYTES)
-			return ERR_CORRUPT;
-		TRY(take(l, key, rest, value));
-		if (arena_over(a))
-			return ERR_BUDGET;
+	while (from.p && str_cmp(from, to) < 0) {
+		TRY(scan_some(l, bucket, from, to, &next));
+		if (l->truncated || arena_over(a))
+			break;
+		from = next.p ? s3_key_upload(a, bucket->id, next, STR("")) : STR_NULL;
 	}
-	return 0;
+	return arena_over(a) ? ERR_BUDGET : 0;
 }
 
 static int read_markers(struct call *c, struct uploads *l)
@@ -204,7 +219,8 @@ static int read_markers(struct call *c, struct uploads *l)
 	if (!id.n || !l->key_marker.n) /* "If key-marker is not specified, ... is ignored." */
 		return 0;
 	if (id.n != 2 * S3_UPLOAD_ID_BYTES || hex_decode(id, bytes) < 0)
-		return s3_fault(c, INVALID_ARGUMENT, "Invalid uploadId marker");
+		return s3_invalid_argument(
+			c, "Invalid uploadId marker", STR("upload-id-marker"), id);
 	l->id_marker = str_of(bytes, S3_UPLOAD_ID_BYTES);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "services/s3/object.h"
 
 #include "services/s3/condition.h"
+#include "services/s3/multipart.h"
 #include "services/s3/reader.h"
 #include "services/s3/sink.h"
 
@@ -32,11 +33,13 @@ int s3_write_conditions_read(struct call *c, struct s3_write_conditions *ret)
 	struct s3_write_conditions w = {.if_match = value_str(c->in, "IfMatch"),
 		.if_none_match = value_str(c->in, "IfNoneMatch")};
 
-	if (w.if_none_match.p && !str_eq(w.if_none_match, STR("*")))
-		return s3_fault(c, NOT_IMPLEMENTED,
-			"A header you provided implies functionality that is not implemented: "
-			"If-None-Match: %.*s",
-			(int)MIN(w.if_none_match.n, (size_t)128), w.if_none_match.p);
+	/* Nor both together, whatever they say. */
+	if (w.if_none_match.p && (w.if_match.p || !str_eq(w.if_none_match, STR("*"))))
+		return s3_detail(c,
+			s3_fault(c, NOT_IMPLEMENTED,
+				"A header you provided implies functionality that is not "
+				"implemented"),
+			STR("Header"), STR("If-None-Match"));
 	*ret = w;
 	return 0;
 }
@@ -48,7 +51,8 @@ static int check_conditions(struct call *c, const struct s3_write *w, const stru
 	if (k->if_none_match.p && old)
 		return precondition_failed(c, "If-None-Match");
 	if (k->if_match.p && !old)
-		return s3_fault(c, NO_SUCH_KEY, "The specified key does not exist.");
+		return s3_detail(c, s3_fault(c, NO_SUCH_KEY, "The specified key does not exist."),
+			STR("Key"), w->key);
 	if (k->if_match.p && !s3_etag_matches(k->if_match, old->etag))
 		return precondition_failed(c, "If-Match");
 	return 0;
@@ -89,9 +93,7 @@ static int end_upload(struct kv_txn *txn, struct write_txn *t)
 	uint32_t used = 0;
 
 	if (TRY(kv_txn_get(txn, t->w->upload_key, a, &value)) == 0)
-		return s3_fault(t->c, NO_SUCH_UPLOAD,
-			"The specified upload does not exist. The upload ID may be invalid, or the "
-			"upload may have been aborted or completed.");
+		return s3_no_such_upload(t->c);
 	TRY(kv_txn_scan(txn, &range, &scan));
 	while (TRY(kv_scan_next(scan, &key, &value)) > 0) {
 		struct s3_part part;
@@ -102,10 +104,7 @@ static int end_upload(struct kv_txn *txn, struct write_txn *t)
 		kv_txn_delete_covered(txn, arena_str(a, key));
 	}
 	if (used != t->w->object.segment_count) /* a part was replaced meanwhile */
-		return s3_fault(t->c, INVALID_PART,
-			"One or more of the specified parts could not be found. The part might not "
-			"have been uploaded, or the specified entity tag might not have matched "
-			"the part's entity tag.");
+		return s3_fault(t->c, INVALID_PART, S3_INVALID_PART_TEXT);
 	kv_txn_delete(txn, t->w->upload_key);
 	return 0;
 }

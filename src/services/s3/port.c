@@ -300,7 +300,8 @@ static int port_finish(struct object_writer *w, struct arena *a, struct object_i
 	if (rc == 0)
 		put_info(a, &w->write.object, ret_info);
 	else /* may be in the writer, which ends here */
-		ret_fault->detail = arena_str(a, ret_fault->detail);
+		for (unsigned i = 0; i < ret_fault->detail_count; i++)
+			ret_fault->details[i].text = arena_str(a, ret_fault->details[i].text);
 	port_abandon(w);
 	return rc;
 }

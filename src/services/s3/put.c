@@ -63,8 +63,7 @@ static int check_digest(struct call *c)
 	s3_hasher_add(&hasher, c->body);
 	s3_hasher_finish(&hasher, md5, sum);
 	if (integrity.has_md5 && memcmp(integrity.md5, md5, sizeof md5) != 0)
-		return s3_fault(c, BAD_DIGEST,
-			"The Content-MD5 you specified did not match what we received.");
+		return s3_bad_md5(c, integrity.md5, md5);
 	if (integrity.in_trailer)
 		integrity.value = call_body_trailer(c, s3_algorithms[integrity.algorithm].header);
 	if (integrity.given &&
@@ -109,8 +108,7 @@ int s3_delete_objects(struct call *c)
 	if (value_count(objects) == 0 || value_count(objects) > S3_LIMIT_DELETE_KEYS)
 		return s3_fault(c, MALFORMED_XML,
 			"The XML you provided was not well-formed or did not validate against our "
-			"published schema: 1 to %d elements Object",
-			(int)S3_LIMIT_DELETE_KEYS);
+			"published schema");
 	TRY(s3_bucket_find(c, name, value_str(c->in, "ExpectedBucketOwner"), &bucket));
 	for (uint32_t i = 0; i < value_count(objects); i++) {
 		const struct value *object = value_at(objects, i);

@@ -113,6 +113,19 @@ static const struct operation_row rows[] = {
 
 /* ---- what the operations share ---- */
 
+int s3_detail_int(struct call *c, int rc, str name, int64_t number)
+{
+	return s3_detail(c, rc, name, arena_printf(c->arena, "%lld", (long long)number));
+}
+
+int(s3_invalid_argument)(struct call *c, const char *message, str name, str value)
+{
+	int rc = s3_detail(
+		c, s3_fault(c, INVALID_ARGUMENT, "%s", message), STR("ArgumentName"), name);
+
+	return s3_detail(c, rc, STR("ArgumentValue"), value.p ? value : STR(""));
+}
+
 int s3_no_such_bucket(struct call *c, str name)
 {
 	return s3_detail(c, s3_fault(c, NO_SUCH_BUCKET, "The specified bucket does not exist"),
@@ -168,10 +181,13 @@ int s3_bucket_hold(struct call *c, struct kv_txn *txn, str name, const struct s3
 
 int s3_key_check(struct call *c, str key)
 {
-	if (key.n > S3_LIMIT_KEY_BYTES)
-		return s3_fault(c, KEY_TOO_LONG, "Your key is too long: %zu bytes, %d are allowed",
-			key.n, (int)S3_LIMIT_KEY_BYTES);
-	return 0;
+	int rc;
+
+	if (key.n <= S3_LIMIT_KEY_BYTES)
+		return 0;
+	rc = s3_fault(c, KEY_TOO_LONG, "Your key is too long");
+	rc = s3_detail_int(c, rc, STR("Size"), (int64_t)key.n);
+	return s3_detail_int(c, rc, STR("MaxSizeAllowed"), S3_LIMIT_KEY_BYTES);
 }
 
 int s3_no_such_key(struct call *c, str bucket, str key)
@@ -185,9 +201,10 @@ int s3_body_error(struct call *c, int rc)
 {
 	switch (rc) {
 	case ERR_TOO_LARGE:
-		return s3_fault(c, ENTITY_TOO_LARGE,
-			"Your proposed upload exceeds the maximum allowed size: %lld bytes",
-			(long long)S3_LIMIT_BODY_BYTES);
+		return s3_detail_int(c,
+			s3_fault(c, ENTITY_TOO_LARGE,
+				"Your proposed upload exceeds the maximum allowed size"),
+			STR("MaxSizeAllowed"), (int64_t)S3_LIMIT_BODY_BYTES);
 	case ERR_BUSY: return s3_fault(c, SLOW_DOWN, "Please reduce your request rate.");
 	default: return rc;
 	}

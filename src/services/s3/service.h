@@ -65,14 +65,21 @@ static inline struct s3 *s3_self(const struct call *c)
 
 #define s3_fault(c, id, ...) call_fault((c), &s3_faults[S3_##id], __VA_ARGS__)
 
-/* The element that the fault has more: `return s3_detail(c, s3_fault(...), STR("Key"), key)`. */
+/* An element that the fault has more: `return s3_detail(c, s3_fault(...), STR("Key"), key)`. */
 static inline int s3_detail(struct call *c, int rc, str name, str text)
 {
-	c->fault.detail_name = name;
-	c->fault.detail = text;
+	fault_detail(&c->fault, name, text);
 	return rc;
 }
+int s3_detail_int(struct call *c, int rc, str name, int64_t number);
+/* InvalidArgument, with the argument's name on the wire and its value. */
+int s3_invalid_argument(struct call *c, const char *message, str name, str value);
+/* The macro tells the compiler that the result is always ERR_FAULT. */
+#define s3_invalid_argument(...) (s3_invalid_argument(__VA_ARGS__), ERR_FAULT)
 
+/* BadDigest of Content-MD5: what the client said, what came. */
+int s3_bad_md5(
+	struct call *c, const uint8_t expected[MD5_BYTES], const uint8_t calculated[MD5_BYTES]);
 /* NoSuchBucket and InvalidBucketName. */
 must_use int s3_no_such_bucket(struct call *c, str name);
 must_use int s3_bad_bucket_name(struct call *c, str name);

@@ -151,8 +151,7 @@ static int check_body(
 	struct call *c, const struct s3_integrity *integrity, const struct s3_body *body)
 {
 	if (integrity->has_md5 && memcmp(integrity->md5, body->md5, MD5_BYTES) != 0)
-		return s3_fault(c, BAD_DIGEST,
-			"The Content-MD5 you specified did not match what we received.");
+		return s3_bad_md5(c, integrity->md5, body->md5);
 	return check_sum(c, integrity, body);
 }
 
@@ -167,7 +166,8 @@ int s3_body_receive(struct call *c, const struct s3_integrity *integrity, struct
 		return s3_fault(
 			c, MISSING_LENGTH, "You must provide the Content-Length HTTP header.");
 	if (length > (uint64_t)S3_LIMIT_BODY_BYTES)
-		return s3_body_error(c, ERR_TOO_LARGE);
+		return s3_detail_int(
+			c, s3_body_error(c, ERR_TOO_LARGE), STR("ProposedSize"), (int64_t)length);
 	TRY(receive(c, &sink));
 	TRY(s3_body_error(c, s3_sink_finish(&sink, c->arena, ret)));
 	rc = check_body(c, integrity, ret);

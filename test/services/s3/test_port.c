@@ -228,7 +228,7 @@ static void unfinished(struct s3_world *w)
 	EXPECT_INT(s3_send(w, &a, STR("test"), STR("DELETE /abc"), STR_NULL, STR_NULL).status, 204);
 	EXPECT_INT(port->finish(writer, &a, &info, &fault), ERR_FAULT);
 	EXPECT_STR(str_c(fault.kind->code), STR("NoSuchBucket"));
-	EXPECT_STR(fault.detail, STR("abc"));
+	EXPECT_STR(fault.details[0].text, STR("abc"));
 	EXPECT_INT(s3_files(w), 0);
 	EXPECT_INT(s3_send(w, &a, STR("test"), STR("PUT /abc"), STR_NULL, STR_NULL).status, 200);
 	EXPECT_INT(port->create(port->self, &a, &at, &put_encrypted, &writer, &fault), ERR_FAULT);
