@@ -225,14 +225,14 @@ def set_up_logging(logging, log):
         logging.root.setLevel(levels[log.level])
 
 
-class LoggingWatch:
-    """Waits at the door of the import system for `logging`, and is gone once it came."""
+class ImportWatch:
+    """Waits at the door of the import system for one module, and is gone once it came."""
 
-    def __init__(self, log):
-        self.log = log
+    def __init__(self, name, done):
+        self.name, self.done = name, done
 
     def find_spec(self, name, path=None, target=None):
-        if name != "logging":
+        if name != self.name:
             return None
         sys.meta_path.remove(self)
         for finder in sys.meta_path:
@@ -242,7 +242,7 @@ class LoggingWatch:
         else:
             return None
         execute = spec.loader.exec_module
-        log = self.log
+        done = self.done
 
         class Loader:
             create_module = staticmethod(getattr(spec.loader, "create_module", lambda spec: None))
@@ -251,11 +251,50 @@ class LoggingWatch:
             def exec_module(module):
                 module.__spec__.loader = module.__loader__ = loader
                 execute(module)
-                set_up_logging(module, log)
+                done(module)
 
         loader = spec.loader
         spec.loader = Loader
         return spec
+
+
+# --- the SDK ----------------------------------------------------------------------------------------
+
+SDK = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six"}
+# What a distribution's botocore takes from elsewhere, and AWS's brings inside.
+SDK_PARTS = {"requests", "certifi", "chardet", "charset_normalizer", "idna"}
+
+
+class Sdk:
+    """boto3 and what it needs are part of AWS's runtimes. Here they are the host's, if it has them, and
+    nothing else of the host's packages is. What the function or a layer brings is found before."""
+
+    def __init__(self):
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        self.places = [f"{sys.prefix}/local/lib/{version}/dist-packages", f"{sys.prefix}/lib/{version}/site-packages",
+                       f"{sys.prefix}/lib/python3/dist-packages"]
+
+    def find_spec(self, name, path=None, target=None):
+        if path is not None or not (name in SDK or name in SDK_PARTS and "botocore" in sys.modules):
+            return None
+        from importlib.machinery import PathFinder
+        return PathFinder.find_spec(name, self.places)
+
+
+def teach_endpoints(module):
+    """AWS_ENDPOINT_URL for a botocore that is older than 1.31, which does not know it."""
+    import botocore.configprovider
+    if hasattr(botocore.configprovider, "ConfiguredEndpointProvider"):
+        return
+    create = module.Session.create_client
+
+    def create_client(self, service_name, region_name=None, api_version=None, use_ssl=True, verify=None,
+                      endpoint_url=None, *rest, **more):
+        if endpoint_url is None and os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
+            endpoint_url = os.environ.get("AWS_ENDPOINT_URL") or None
+        return create(self, service_name, region_name, api_version, use_ssl, verify, endpoint_url, *rest, **more)
+
+    module.Session.create_client = create_client
 
 
 # --- the Runtime API --------------------------------------------------------------------------------
@@ -565,7 +604,9 @@ def main():
     set_paths(root)
     add_site_builtins()
     log = Log()
-    sys.meta_path.insert(0, LoggingWatch(log))
+    sys.meta_path.insert(0, ImportWatch("logging", lambda module: set_up_logging(module, log)))
+    sys.meta_path.append(Sdk())
+    sys.meta_path.insert(0, ImportWatch("botocore.session", teach_endpoints))
     sys.stdout.reconfigure(line_buffering=True, write_through=True, errors="backslashreplace")
     sys.stderr.reconfigure(line_buffering=True, write_through=True)
     sys.modules["bootstrap"] = sys.modules["__main__"]

@@ -6,6 +6,10 @@
  * whatever does not fit (an image that is not there, other files, another layout) costs time, and
  * is said on standard error.
  *
+ * The kernel lays out each process by chance. Once in hundreds of times its stack, its pages and
+ * what it maps would meet a mapping of the image. So all that it needs is in its own data or at
+ * fixed addresses behind that, and the rest makes room.
+ *
  * Its environment comes from descriptor 3 when it was booted in advance, without _HANDLER.
  */
 #include "image.h"
@@ -20,9 +24,16 @@
 #include <sys/syscall.h>
 
 enum { GATE = 3, BLOCK_BYTES = 128 * 1024, VARIABLES_MAX = 512, RSEQ_SIGNATURE = 0x53053053 };
+enum { ARGUMENTS_MAX = 16, TEXT_BYTES = 8192, OWN_STACK_BYTES = 64 * 1024 };
 #define STACK_BYTES  (UINT64_C(8) << 20)
 #define COPIED_BYTES (UINT64_C(3) << 20)
+/* Behind the program (Makefile): for the kernel's pages, and for the image. */
+#define KERNEL_PLACE UINT64_C(0x2100000000)
+#define IMAGE_PLACE  UINT64_C(0x2200000000)
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17 */
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
@@ -33,7 +44,8 @@ struct own {
 };
 
 static struct {
-	char **argv;
+	char *argv[ARGUMENTS_MAX + 1];
+	char text[TEXT_BYTES]; /* of the arguments */
 	char *variables[VARIABLES_MAX + 1];
 	char block[BLOCK_BYTES];
 	uint64_t block_bytes;
@@ -46,6 +58,8 @@ static struct {
 	uint64_t image_bytes;
 	int fd;
 } state;
+
+__attribute__((used, aligned(16))) static char own_stack[OWN_STACK_BYTES];
 
 static uint64_t length(const char *s)
 {
@@ -71,6 +85,21 @@ static _Noreturn void instead(const char *why)
 	CALL(SYS_execve, state.argv[2], state.argv + 2, state.variables);
 	CALL(SYS_exit_group, 127);
 	__builtin_unreachable();
+}
+
+static void copy_arguments(char **argv)
+{
+	uint64_t used = 0;
+
+	for (unsigned i = 0; argv[i]; i++) {
+		uint64_t n = length(argv[i]) + 1;
+
+		if (i == ARGUMENTS_MAX || used + n > TEXT_BYTES)
+			CALL(SYS_exit_group, 2);
+		state.argv[i] = state.text + used;
+		for (uint64_t k = 0; k < n; k++)
+			state.text[used++] = argv[i][k];
+	}
 }
 
 /* ---- the environment ---- */
@@ -133,8 +162,9 @@ static void open_image(void)
 	if (state.fd < 0 || CALL(SYS_fstat, state.fd, &st) < 0 || (uint64_t)st.st_size < sizeof *im)
 		instead("there is none");
 	state.image_bytes = (uint64_t)st.st_size;
-	at = CALL(SYS_mmap, 0, state.image_bytes, PROT_READ, MAP_PRIVATE, state.fd, 0);
-	if (at < 0 && at > -PAGE)
+	at = CALL(SYS_mmap, IMAGE_PLACE, state.image_bytes, PROT_READ,
+		MAP_PRIVATE | MAP_FIXED_NOREPLACE, state.fd, 0);
+	if (at != (long)IMAGE_PLACE)
 		instead("it cannot be mapped");
 	im = state.image = (const struct image *)at;
 	if (im->magic != IMAGE_MAGIC || im->region_count > REGIONS_MAX ||
@@ -184,6 +214,41 @@ static uint64_t start_of(const struct region *r)
 									  : r->start;
 }
 
+static int is_kernel_pages(const struct own *o)
+{
+	return starts(o->name, "[vvar") || starts(o->name, "[vdso]");
+}
+
+static void move(struct own *o, uint64_t to)
+{
+	uint64_t bytes = o->end - o->start;
+
+	if (CALL(SYS_mremap, o->start, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != (long)to)
+		instead("the kernel's pages cannot be moved");
+	o->start = to;
+	o->end = to + bytes;
+}
+
+/* What chance has put somewhere goes: the stack that nobody uses, and the kernel's pages. */
+static void make_room(void)
+{
+	uint64_t place = KERNEL_PLACE;
+
+	for (unsigned k = 0; k < state.own_count; k++) {
+		struct own *o = &state.own[k];
+
+		if (starts(o->name, "[stack]")) {
+			CALL(SYS_munmap, o->start, o->end - o->start);
+			o->start = o->end = 0;
+		} else if (is_kernel_pages(o)) {
+			uint64_t bytes = o->end - o->start;
+
+			move(o, place);
+			place += bytes;
+		}
+	}
+}
+
 /* Kernel pages are moved to where they were: the C library remembers the place. */
 static void move_kernel_pages(void)
 {
@@ -195,16 +260,12 @@ static void move_kernel_pages(void)
 
 		if (r->kind != REGION_KERNEL)
 			continue;
-		while (next < state.own_count && !starts(state.own[next].name, "[vvar") &&
-			!starts(state.own[next].name, "[vdso]"))
+		while (next < state.own_count && !is_kernel_pages(&state.own[next]))
 			next++;
 		o = &state.own[next++];
 		if (next > state.own_count || o->end - o->start != r->end - r->start)
 			instead("the kernel's pages are others");
-		if (o->start != r->start &&
-			CALL(SYS_mremap, o->start, o->end - o->start, r->end - r->start,
-				MREMAP_MAYMOVE | MREMAP_FIXED, r->start) != (long)r->start)
-			instead("the kernel's pages cannot be moved");
+		move(o, r->start);
 	}
 }
 
@@ -214,10 +275,7 @@ static void check_room(void)
 		for (unsigned k = 0; k < state.own_count; k++)
 			if (start_of(&state.regions[i]) < state.own[k].end &&
 				state.own[k].start < state.regions[i].end &&
-				!starts(state.own[k].name, "[vsyscall]") &&
-				!(state.regions[i].kind == REGION_KERNEL &&
-					starts(state.own[k].name, "[v") &&
-					state.own[k].start == state.regions[i].start))
+				!starts(state.own[k].name, "[vsyscall]"))
 				instead("its place is taken");
 }
 
@@ -326,9 +384,9 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 {
 	char **argv = (char **)(stack + 1), **envp = argv + stack[0] + 1;
 
-	state.argv = argv;
 	if (stack[0] < 3)
 		CALL(SYS_exit_group, 2);
+	copy_arguments(argv);
 	if (has_handler(envp))
 		copy_environment(envp);
 	else
@@ -336,6 +394,7 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	index_block();
 	open_image();
 	find_own();
+	make_room();
 	check_room();
 	move_kernel_pages();
 	map_all();
@@ -343,4 +402,6 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	become();
 }
 
-__asm__(".globl _start\n_start:\nxor %ebp,%ebp\nmov %rsp,%rdi\nand $-16,%rsp\ncall start\n");
+_Static_assert(OWN_STACK_BYTES == 65536, "the number below");
+__asm__(".globl _start\n_start:\nxor %ebp,%ebp\nmov %rsp,%rdi\n"
+	"movabs $own_stack+65536,%rsp\ncall start\n");

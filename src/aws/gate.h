@@ -103,6 +103,15 @@ struct gate_trust {
 	const struct principal *function;
 };
 
+/*
+ * In open mode a page of our own origin may call every API. So what may be a page and is shown by
+ * its path, an object or the answer of a deployed API, has this Content-Security-Policy: a browser
+ * gives it an origin of its own, that of nobody; its scripts still run. A second policy of the
+ * page's own only adds to it.
+ */
+#define GATE_PAGE_SANDBOX \
+	"sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
+
 /* A request as the gate sees it; the HTTP adapter fills it, tests and in-process callers too. */
 struct gate_request {
 	str method;      /* "POST" */

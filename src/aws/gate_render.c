@@ -26,13 +26,7 @@ static const struct model *model_of(const struct gate_pass *p)
 	return p->service ? p->service->service->model : NULL;
 }
 
-/*
- * In open mode a page of our own origin may call every API, and an object that is shown by its path
- * would be one. So a browser gives it an origin of its own, that of nobody; its scripts still run.
- * An object below its bucket's host has another origin anyway.
- */
-#define OBJECT_SANDBOX "sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
-
+/* An object below its bucket's host has another origin anyway. */
 static bool shares_our_origin(const struct gate_pass *p)
 {
 	return p->gate->options.auth != GATE_STRICT && !p->request->trust->function &&
@@ -48,7 +42,7 @@ static void begin(struct gate_pass *p, struct gate_response *ret, unsigned statu
 		add(ret, STR("x-amz-request-id"), p->call->request_id);
 		add(ret, STR("x-amz-id-2"), p->call->request_id);
 		if (shares_our_origin(p))
-			add(ret, STR("Content-Security-Policy"), STR(OBJECT_SANDBOX));
+			add(ret, STR("Content-Security-Policy"), STR(GATE_PAGE_SANDBOX));
 	} else {
 		add(ret, STR("x-amzn-RequestId"), p->call->request_id);
 	}

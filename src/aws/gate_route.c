@@ -325,20 +325,46 @@ static int read_form(struct gate_pass *p, size_t max)
 	return 0;
 }
 
-/* In open mode: a page that is an object below its bucket's host is good for that bucket only. */
+/* The path of a page's address begins with /_aws/. */
+static bool is_path_page(str url)
+{
+	ptrdiff_t scheme = str_find_str(url, STR("://")), slash;
+
+	if (scheme < 0)
+		return false;
+	url = str_from(url, (size_t)scheme + 3);
+	slash = str_find(url, '/');
+	return slash >= 0 && str_starts(str_from(url, (size_t)slash), STR("/_aws/"));
+}
+
+/*
+ * In open mode: a page that is an object below its bucket's host is good for that bucket only; one
+ * that a deployed API answers by its path has no origin of ours, which browsers without
+ * Sec-Fetch-Site do not say; and nobody goes to an API by a link, which a redirect would be.
+ */
 static int check_page(struct gate_pass *p)
 {
 	const struct gate_heads *h = &p->heads;
 	const struct gate_options *o = &p->gate->options;
+	const char *why = NULL;
 
 	if (o->auth == GATE_STRICT || p->request->trust->function || is_s3(model_of(p->service)) ||
-		!(h->origin.p || h->referer.p || h->fetch_site.p) ||
-		!gate_bucket_of_host(h->host, o->host_suffixes, o->host_suffix_count).p)
+		!(h->origin.p || h->referer.p || h->fetch_site.p))
+		return 0;
+	if (gate_bucket_of_host(h->host, o->host_suffixes, o->host_suffix_count).p)
+		why = "Refused by the bucket rule: in open mode pages of a bucket's host may call "
+		      "S3 only.";
+	else if (is_path_page(h->referer))
+		why = "Refused by the page rule: in open mode pages below /_aws/ may not call this "
+		      "server.";
+	else if (h->fetch_site.p &&
+		 str_eq(call_header_get(p->call, STR("sec-fetch-mode")), STR("navigate")))
+		why = "Refused by the navigation rule: in open mode a browser may not be led to an "
+		      "API by a link, a form or a redirect.";
+	if (!why)
 		return 0;
 	p->cors = false;
-	return gate_refuse(p, GATE_BROWSER,
-		"Refused by the bucket rule: in open mode pages of a bucket's host may call S3 "
-		"only.");
+	return gate_refuse(p, GATE_BROWSER, "%s", why);
 }
 
 int gate_find_service(struct gate_pass *p)

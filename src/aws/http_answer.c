@@ -185,7 +185,8 @@ int event_answer_parse(
 		TRY(answer_status(status, &answer.status));
 		TRY(add_headers(arena, &headers, root, format));
 		TRY(answer_body(arena, root, &answer.body));
-		if (!headers.has_type && answer.body.n)
+		answer.type_assumed = !headers.has_type && answer.body.n;
+		if (answer.type_assumed)
 			TRY(add_header(arena, &headers, STR("content-type"),
 				STR("text/plain;charset=UTF-8")));
 	}

@@ -52,8 +52,9 @@ void event_headers(struct arena *arena, const struct http_header *headers, size_
 	str forwarded = STR_NULL, trace = STR_NULL;
 	size_t count = 0;
 
-	out[count++] = (struct http_header){.name = STR("Content-Length"),
-		.value = arena_printf(arena, "%lld", (long long)origin->body_bytes)};
+	if (origin->body_bytes >= 0)
+		out[count++] = (struct http_header){.name = STR("Content-Length"),
+			.value = arena_printf(arena, "%lld", (long long)origin->body_bytes)};
 	for (size_t i = 0; i < n; i++) {
 		str name = headers[i].name;
 

@@ -47,16 +47,16 @@ struct event_request {
 /* What the gateway adds to a request's headers. */
 struct event_origin {
 	str source_ip;
-	str port;     /* "443" */
-	str protocol; /* "https" */
-	str trace;    /* X-Amzn-Trace-Id, when the request has none */
-	int64_t body_bytes;
+	str port;           /* "443" */
+	str protocol;       /* "https" */
+	str trace;          /* X-Amzn-Trace-Id, when the request has none */
+	int64_t body_bytes; /* negative: nothing is said of it */
 };
 
 /*
  * The headers as an integration sees them: hop-by-hop ones are gone (RFC 9110 section 7.6.1),
- * Content-Length tells the body's length, and X-Forwarded-For/-Port/-Proto and X-Amzn-Trace-Id are
- * there. Names as sent. In the arena.
+ * Content-Length tells the body's length if there is one, and X-Forwarded-For/-Port/-Proto and
+ * X-Amzn-Trace-Id are there. Names as sent. In the arena.
  */
 void event_headers(struct arena *arena, const struct http_header *headers, size_t n,
 	const struct event_origin *origin, const struct http_header **ret_headers,
@@ -74,7 +74,8 @@ struct event_answer {
 	unsigned status;
 	const struct http_header *headers; /* in the arena; names in lower case */
 	size_t header_count;
-	str body; /* decoded */
+	bool type_assumed; /* the last header is a content-type that the function did not send */
+	str body;          /* decoded */
 };
 
 /*

@@ -478,7 +478,7 @@ static int put_head(struct exchange *e, struct buf *b, unsigned status,
 	const struct http_header *headers, unsigned header_count, int64_t body_bytes)
 {
 	const struct http_limits *l = limits_of(e);
-	size_t room = 256;
+	size_t room = 256 + e->x.always.name.n + e->x.always.value.n + 4;
 
 	check(status >= 200 && status <= 599);
 	TRY(check_own(headers, header_count));
@@ -496,6 +496,8 @@ static int put_head(struct exchange *e, struct buf *b, unsigned status,
 		e->x.keep_alive = false;
 	put_status(e, b, status);
 	TRY(http_put_headers(b, headers, header_count));
+	if (e->x.always.name.n)
+		TRY(http_put_headers(b, &e->x.always, 1));
 	if (e->response_chunked) {
 		buf_put(b, STR("Transfer-Encoding: chunked\r\n"));
 	} else if (body_bytes >= 0 && !no_body_status(status)) {

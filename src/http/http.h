@@ -73,6 +73,8 @@ struct http_exchange {
 	bool secure; /* came over TLS */
 	bool http_1_0;
 	bool keep_alive; /* may be cleared by the handler before it answers */
+	/* Sent with every answer, whatever its own headers are; no name: nothing. The handler's. */
+	struct http_header always;
 
 	int64_t received_at;                /* rt_now_coarse() when the head was complete */
 	int64_t body_bytes;                 /* Content-Length; 0 without a body; -1 when chunked */

@@ -565,7 +565,11 @@ static int run_child(int archive, int folder, uint64_t packed_bytes,
 	TRY(filter_build_unpack(layer, filter));
 	if (pipe2(pair, O_CLOEXEC) != 0)
 		return rc_from_errno(errno);
-	pid = sys_fork();
+	/*
+	 * Not sys_fork(): other threads run here, and a lock of malloc() that one of them holds
+	 * would stay locked in the child for ever. What libraries do at a fork does no harm yet.
+	 */
+	pid = fork();
 	if (pid == 0)
 		child(archive, folder, pair[1], packed_bytes, limits, layer, filter);
 	close(pair[1]);

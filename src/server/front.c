@@ -202,5 +202,8 @@ void front_serve(struct front *f, struct http_exchange *x, const struct gate_tru
 		return;
 	}
 	match.trust = trust;
+	if (match.by_path && f->options.open && !trust->function)
+		x->always = (struct http_header){
+			.name = STR("Content-Security-Policy"), .value = STR(GATE_PAGE_SANDBOX)};
 	host->serve(host->self, x, &match);
 }

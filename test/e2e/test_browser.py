@@ -5,12 +5,16 @@ Headless Chromium shows a page from http://evil.test (resolved to loopback), whi
 script, fetches of every mode, and its own name rebound to the server's port. Each request carries a valid
 signature of the key test/test, so that only the rule about browsers stands between the page and the
 account. Afterwards nothing exists, and every attempt was answered 403.
+
+The same page answered by a function, below /_aws/ of the server's own origin, gets nothing either: its
+origin is that of nobody, also with a policy of its own that says otherwise.
 """
 import datetime
 import hashlib
 import hmac
 import html
 import http.server
+import io
 import json
 import re
 import shutil
@@ -20,6 +24,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 
 from harness import expect, main, own_server
 
@@ -64,7 +69,9 @@ function element(tag, url) {
   });
 }
 (async () => {
+  results["origin"] = self.origin;
   document.getElementById("f").submit();
+  element("iframe", "%(frame)s");  // and does not wait: virtual time would pass it by
   await attempt("image", element("img", "%(image)s"));
   await attempt("script", element("script", "%(script)s"));
   await attempt("no-cors get", fetch("%(nocors)s", {mode: "no-cors"}));
@@ -96,7 +103,8 @@ class Attacker(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def browse(url):
+def browse_only(url):
+    """The page as the browser has it in the end."""
     with tempfile.TemporaryDirectory() as profile:
         done = subprocess.run(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
@@ -107,10 +115,25 @@ def browse(url):
              f"--user-data-dir={profile}", "--host-resolver-rules=MAP evil.test 127.0.0.1",
              "--virtual-time-budget=20000", "--dump-dom", url],
             capture_output=True, text=True, timeout=120, check=False)
+    return done
+
+
+def browse(url):
+    done = browse_only(url)
     found = re.search(r"<pre id=\"?result\"?>(.*?)</pre>", done.stdout, re.S)
     if not found or not found.group(1):
         raise AssertionError("the page did not finish:\n" + done.stdout[-2000:] + done.stderr[-2000:])
     return json.loads(html.unescape(found.group(1)))
+
+
+def expect_nothing(server, results):
+    """Nothing that the page tried was readable for it, and nothing was done."""
+    results.pop("origin")
+    for name, result in results.items():
+        if result not in ("blocked", "opaque 0", "error 0"):
+            raise AssertionError(f"{name}: the page saw {result}")
+    expect([user["UserName"] for user in server.client("iam").list_users()["Users"]], [])
+    expect(server.client("dynamodb").list_tables()["TableNames"], [])
 
 
 @own_server
@@ -124,6 +147,7 @@ def test_foreign_page(server):
     Attacker.page = (PAGE % {
         "endpoint": server.endpoint, "form": create("form", method="POST"), "image": create("image"),
         "script": create("script"), "nocors": create("nocors"), "cors": create("cors"),
+        "frame": create("frame"),
         "rebound": create("rebound", on=f"evil.test:{server.port}")}).encode()
     attacker = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Attacker)
     threading.Thread(target=attacker.serve_forever, daemon=True).start()
@@ -131,16 +155,97 @@ def test_foreign_page(server):
         results = browse(f"http://evil.test:{attacker.server_address[1]}/")
     finally:
         attacker.shutdown()
-    # Nothing that the page tried was readable for it.
-    for name, result in results.items():
-        if result not in ("blocked", "opaque 0", "error 0"):
-            raise AssertionError(f"{name}: the page saw {result}")
-    expect([user["UserName"] for user in server.client("iam").list_users()["Users"]], [])
-    expect(server.client("dynamodb").list_tables()["TableNames"], [])
+    expect_nothing(server, results)
     # The same signatures are good without a browser's marks: the rule was what refused them.
     with urllib.request.urlopen(create("direct"), timeout=10) as answer:
         expect(answer.status, 200)
     expect([user["UserName"] for user in server.client("iam").list_users()["Users"]], ["direct"])
+
+
+SITE = """
+import json
+PAGES = json.load(open("pages.json"))
+def handler(event, context):
+    path = event["rawPath"]
+    if path.endswith("/go"):
+        return {"statusCode": 302, "headers": {"Location": PAGES["go"]}}
+    if path.endswith("/data"):
+        return {"statusCode": 200, "body": "data"}
+    headers = {"Content-Type": "text/html"}
+    if path.endswith("/undo"):
+        headers["Content-Security-Policy"] = (
+            "sandbox allow-scripts allow-same-origin; default-src * 'unsafe-inline'")
+    return {"statusCode": 200, "headers": headers, "body": PAGES["page"]}
+"""
+
+
+def deploy_site(server, page, go):
+    """The bases of the pages by path: of a function URL and of an API; and that of the URL's host."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("pages.py", SITE)
+        z.writestr("pages.json", json.dumps({"page": page, "go": go}))
+    functions, gateway = server.client("lambda"), server.client("apigatewayv2")
+    arn = functions.create_function(
+        FunctionName="site", Runtime="python3.11", Handler="pages.handler",
+        Role="arn:aws:iam::000000000000:role/none", Code={"ZipFile": out.getvalue()})["FunctionArn"]
+    functions.get_waiter("function_active_v2").wait(FunctionName="site")
+    url = functions.create_function_url_config(FunctionName="site", AuthType="NONE")["FunctionUrl"]
+    host = urllib.parse.urlsplit(url).hostname
+    api = gateway.create_api(Name="site", ProtocolType="HTTP", Target=arn)["ApiId"]
+    return (f"{server.endpoint}/_aws/lambda-url/{host.split('.')[0]}",
+            f"{server.endpoint}/_aws/execute-api/{api}", f"http://{host}:{server.port}")
+
+
+@own_server
+def test_page_by_path(server):
+    host = f"127.0.0.1:{server.port}"
+
+    def create(name, method="GET"):
+        return f"http://{host}/?" + presigned(host, method, {
+            "Action": "CreateUser", "UserName": name, "Version": "2010-05-08"})
+
+    page = PAGE % {"endpoint": server.endpoint, "form": create("form", method="POST"), **{
+        name: create(name)
+        for name in ("image", "script", "nocors", "cors", "rebound", "frame")}}
+    # Where it is a host of its own, a page reads what is its own.
+    page = page.replace('results["origin"] = self.origin;', 'results["origin"] = self.origin;'
+                        'results["own"] = await fetch("/data").then((r) => r.text(), () => "blocked");')
+    url, api, at_host = deploy_site(server, page, create("go"))
+    for base in (url, api):
+        for name in ("/page", "/undo"):
+            results = browse(base + name)
+            expect((results["origin"], results["own"]), ("null", "blocked"))
+            expect_nothing(server, results)
+        # Led there by a redirect, a browser has no mark of a foreign page.
+        browse_only(base + "/go")
+        expect([user["UserName"] for user in server.client("iam").list_users()["Users"]], [])
+        # Every answer says so, whatever becomes of the request.
+        for path in ("/page", "/go", "/data"):
+            expect(policies_of(base + path), [SANDBOX])
+        expect(policies_of(base + "/undo")[1:], [SANDBOX])
+        expect(policies_of(re.sub("(lambda-url|execute-api)/", "\\1/x", base)), [SANDBOX])
+    expect(policies_of(f"http://{host}/data", Host=urllib.parse.urlsplit(at_host).netloc), [])
+    results = browse(at_host + "/page")
+    expect((results["origin"], results.pop("own")), (at_host, "data"))
+    expect_nothing(server, results)
+
+
+SANDBOX = "sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
+
+
+class Unled(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def policies_of(url, **headers):
+    try:
+        with urllib.request.build_opener(Unled).open(
+                urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return answer.headers.get_all("Content-Security-Policy") or []
+    except urllib.error.HTTPError as error:
+        return error.headers.get_all("Content-Security-Policy") or []
 
 
 def status_of(url, **headers):
@@ -168,6 +273,14 @@ def test_foreign_marks(server):
         status, text = attempt(**headers)
         if status != 403 or not re.search("|".join(headers), text, re.I):
             raise AssertionError(f"{headers}: {status} {text}")
+    # What has our origin, or none, and is not a call that a page of ours makes.
+    for rule, headers in (
+            ("navigation rule", {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}),
+            ("page rule", {"Referer": f"http://{host}/_aws/lambda-url/x/page"})):
+        status, text = attempt(**headers)
+        if status != 403 or rule not in text:
+            raise AssertionError(f"{headers}: {status} {text}")
+    expect(attempt(**{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"})[0], 200)
     evil = f"evil.test:{server.port}"
     status, text = status_of(f"http://{host}/?" + presigned(evil, "GET", {
         "Action": "ListUsers", "Version": "2010-05-08"}), Host=evil)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Lambda's control plane as boto3 and HTTP clients use it: versions, aliases, function URLs ..."""
+import base64
 import http.client
 import io
 import json
@@ -23,17 +24,23 @@ def handler(event, context):
 def web(event, context):
     if event["rawPath"] == "/fail":
         raise ValueError("no")
+    if event["rawPath"] == "/untyped":
+        return {"statusCode": 200, "body": json_of(event)}
     return {"statusCode": 201, "headers": {"X-Mine": "1", "Access-Control-Allow-Origin": "own"},
             "cookies": ["a=1", "b=2"], "body": json_of(event)}
 def json_of(event):
     import json
     return json.dumps(event)
+def told(event, context):
+    return {"trace": os.environ["_X_AMZN_TRACE_ID"], "environment": dict(os.environ)}
 def fail(event, context):
     raise ValueError("always")
 SEEN = []
 def collect(event, context):
     if event.get("read"):
         return SEEN
+    if event.get("told"):
+        event = context.client_context and context.client_context.custom
     SEEN.append(event)
 """
 
@@ -79,6 +86,78 @@ def test_versions_and_aliases(server):
     expect(seen, {"1", "2"})
     versions = functions.get_paginator("list_versions_by_function").paginate(FunctionName="v")
     expect([v["Version"] for page in versions for v in page["Versions"]], ["$LATEST", "1", "2"])
+
+
+def test_invoke_headers(server):
+    functions = server.client("lambda")
+    create(functions, "h", "told")
+    answer, told = invoke(functions, "h", LogType="Tail")
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    expect((headers["content-type"], headers["x-amzn-trace-id"]), ("application/json", told["trace"]))
+    expect(answer["ResponseMetadata"]["RequestId"] in base64.b64decode(answer["LogResult"]).decode(), True)
+    # Programs that sign by themselves take all three; X-Ray's SDKs take the others.
+    for name, value in (("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"), ("TZ", ":UTC"),
+                        ("AWS_EXECUTION_ENV", "AWS_Lambda_python3.11")):
+        expect(told["environment"][name], value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_XRAY_DAEMON_ADDRESS"):
+        if not told["environment"][name]:
+            raise AssertionError(name)
+    given = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+    def add(request, **_):
+        request.headers["X-Amzn-Trace-Id"] = given
+
+    functions.meta.events.register("before-sign.lambda.Invoke", add)
+    answer, told = invoke(functions, "h")
+    expect(answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"], told["trace"])
+    expect(told["trace"].startswith("Root=1-5759e988-bd862e3fe1be46a994272793;"), True)
+
+
+def test_what_reading_tells(server):
+    """ListFunctions gives a subset; of a version GetFunction gives what is that version's; ClientContext goes
+    along synchronously only."""
+    functions = server.client("lambda")
+    create(functions, "r", "collect", Publish=True, Tags={"a": "b"})
+    functions.put_function_concurrency(FunctionName="r", ReservedConcurrentExecutions=1)
+    listed = server.rest("GET", "/2015-03-31/functions/")["Functions"][0]
+    whole = server.rest("GET", "/2015-03-31/functions/r")
+    for name in ("State", "LastUpdateStatus", "RuntimeVersionConfig"):
+        expect((name in listed, name in whole["Configuration"]), (False, True))
+    expect({k: v for k, v in whole["Configuration"].items() if k in listed}, listed)
+    expect((whole["Tags"], whole["Concurrency"]["ReservedConcurrentExecutions"]), ({"a": "b"}, 1))
+    version = functions.get_function(FunctionName="r", Qualifier="1")
+    expect(("Tags" in version, "Concurrency" in version), (False, False))
+    # Versions do not change.
+    before = functions.get_function_configuration(FunctionName="r")["RevisionId"]
+    for call in (lambda: functions.update_function_configuration(FunctionName="r:1", Timeout=9),
+                 lambda: functions.update_function_code(FunctionName="r:1", ZipFile=archive("two"))):
+        code, message, _ = error_of(call)
+        expect((code, "published version" in message), ("InvalidParameterValueException", True))
+    expect(functions.get_function_configuration(FunctionName="r")["RevisionId"], before)
+    context = base64.b64encode(b'{"custom": {"a": "b"}}').decode()
+    for kind in ("RequestResponse", "Event"):
+        functions.invoke(FunctionName="r", InvocationType=kind, ClientContext=context, Payload=b'{"told": true}')
+    for _ in range(100):
+        seen = json.loads(functions.invoke(FunctionName="r", Payload=b'{"read": true}')["Payload"].read())
+        if len(seen) == 2:
+            break
+        time.sleep(0.1)
+    expect(seen, [{"a": "b"}, None])
+
+
+def test_version_in_use(server):
+    """What an alias points to is refused at once, not tried again until the deadline."""
+    functions = server.client("lambda")
+    create(functions, "i", Publish=True)
+    functions.create_alias(FunctionName="i", Name="live", FunctionVersion="1")
+    begun = time.monotonic()
+    code, message, status = error_of(functions.delete_function, FunctionName="i", Qualifier="1")
+    expect((code, status), ("ResourceConflictException", 409))
+    if "[live]" not in message or time.monotonic() - begun > 5:
+        raise AssertionError(f"{message} after {time.monotonic() - begun} s")
+    # Lists of replicas are empty: there are none.
+    expect(functions.list_functions(MasterRegion="us-east-1", FunctionVersion="ALL")["Functions"], [])
+    expect(error_of(functions.list_functions, MasterRegion="ALL")[0], "InvalidParameterValueException")
 
 
 @own_server
@@ -132,7 +211,12 @@ def test_function_url(server):
     expect((context["accountId"], context["stage"], context["http"]["method"]),
            ("anonymous", "$default", "POST"))
     expect(context["apiId"], urllib.parse.urlsplit(url).netloc.split(".")[0])
-    expect(send(server, url, path="/fail")[0], 502)
+    status, headers, data, _ = send(server, url, path="/fail")
+    expect((status, headers["content-type"], data), (502, "application/json", b"Internal Server Error"))
+    status, headers, data, _ = send(server, url, path="/untyped")
+    expect((status, headers["content-type"]), (200, "application/json"))
+    if "content-length" in json.loads(data)["headers"]:
+        raise AssertionError(data)
     status, headers, _, _ = send(server, url, "OPTIONS", "/", {
         "Origin": "https://a.example", "Access-Control-Request-Method": "PUT"})
     expect((status, headers["access-control-allow-methods"], headers["access-control-max-age"]),

@@ -2,6 +2,7 @@
 """Provisioned concurrency through boto3: instances that are ready before anybody calls."""
 import base64
 import json
+import re
 import time
 
 from harness import error_of, expect, main, own_server
@@ -62,6 +63,18 @@ def test_ready_before_the_first_call(server):
     seen, init = call(functions, "p", version)
     expect((seen["kind"], seen["version"], init), ("provisioned-concurrency", version, False))
     expect(seen["ready"] < now, True)
+    # Each start says so in the log, where otherwise the first run's REPORT does.
+    logs = server.client("logs")
+    for _ in range(50):
+        lines = [e["message"] for e in logs.filter_log_events(logGroupName="/aws/lambda/p")["events"]
+                 if e["message"].startswith("INIT_REPORT")]
+        if len(lines) == 2:
+            break
+        time.sleep(0.1)
+    for line in lines:
+        if not re.fullmatch(r"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\tStatus: success\t\n", line):
+            raise AssertionError(lines)
+    expect(len(lines), 2)
     # $LATEST has none of it.
     seen, init = call(functions, "p", "$LATEST")
     expect((seen["kind"], init), ("on-demand", True))

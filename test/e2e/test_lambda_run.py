@@ -74,6 +74,56 @@ def create(functions, name, handler="index.handler", runtime="nodejs22.x", text=
     functions.get_waiter("function_active_v2").wait(FunctionName=name)
 
 
+SDK = """
+import boto3
+table = boto3.resource('dynamodb').Table('sdk')
+def handler(event, context):
+    table.put_item(Item={'k': event['k']})
+    item = table.get_item(Key={'k': event['k']})['Item']
+    return {'item': item, 'who': boto3.client('sts').get_caller_identity()['Arn']}
+def foreign(event, context):
+    import yaml
+"""
+
+
+def test_python_sdk(server):
+    """boto3 is part of AWS's runtimes: the host's is found, and nothing else of the host's packages; what the
+    function brings goes first."""
+    functions, tables = server.client("lambda"), server.client("dynamodb")
+    tables.create_table(TableName="sdk", BillingMode="PAY_PER_REQUEST",
+                        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+                        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}])
+    create(functions, "sdk", runtime="python3.13", text=SDK)
+    seen = json.loads(functions.invoke(FunctionName="sdk", Payload=b'{"k": "1"}')["Payload"].read())
+    expect(seen, {"item": {"k": "1"}, "who": "arn:aws:sts::000000000000:assumed-role/none/sdk"})
+    expect(tables.get_item(TableName="sdk", Key={"k": {"S": "1"}})["Item"], {"k": {"S": "1"}})
+    create(functions, "foreign", "index.foreign", runtime="python3.13", text=SDK)
+    answer = functions.invoke(FunctionName="foreign")
+    expect(json.loads(answer["Payload"].read())["errorType"], "ModuleNotFoundError")
+    functions.create_function(FunctionName="own", Runtime="python3.13", Handler="index.handler", Role=ROLE, Code={
+        "ZipFile": zip_of(boto3__py="me = 'own'", index__py="import boto3\ndef handler(e, c): return boto3.me")})
+    functions.get_waiter("function_active_v2").wait(FunctionName="own")
+    expect(json.loads(functions.invoke(FunctionName="own")["Payload"].read()), "own")
+
+
+def test_init_that_fails(server):
+    """The tail of an invocation that found no initialised instance tells what init has said."""
+    functions = server.client("lambda")
+    create(functions, "broken", runtime="python3.13", text="print('begins')\nimport nothing_like_it\n")
+    answer = functions.invoke(FunctionName="broken", LogType="Tail")
+    expect(json.loads(answer["Payload"].read())["errorType"], "Runtime.ImportModuleError")
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    places = [tail.find(text) for text in (
+        "INIT_START ", "begins\n", "[ERROR] Runtime.ImportModuleError: Unable to import module 'index': No module "
+        "named 'nothing_like_it'", "INIT_REPORT ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")]
+    if -1 in places or places != sorted(places):
+        raise AssertionError(tail)
+    create(functions, "good", runtime="python3.13", text=
+           "print('begins')\ndef handler(event, context): print('runs')\n")
+    tail = base64.b64decode(functions.invoke(FunctionName="good", LogType="Tail")["LogResult"]).decode()
+    expect(("begins" in tail, "INIT_START" in tail, "runs\n" in tail), (False, False, True))
+
+
 def javascript(server, *arguments):
     """What test/e2e/run.mjs prints, run with the SDK of build/js."""
     script = os.path.join(MODULES, "run.mjs")
@@ -213,6 +263,8 @@ def test_invoke_async(server):
     create(functions, "f", "index.handler", "python3.11",
            "def handler(event, context):\n    print('seen', event['n'])\n")
     expect(functions.invoke_async(FunctionName="f", InvokeArgs=b'{"n":41}')["Status"], 202)
+    expect(error_of(functions.invoke_async, FunctionName="f", InvokeArgs=b'"%s"' % (b"x" * 262143))[::2],
+           ("RequestTooLargeException", 413))
     expect(error_of(functions.invoke_async, FunctionName="f", InvokeArgs=b"{")[::2],
            ("InvalidRequestContentException", 400))
     logs = server.client("logs")

@@ -7,7 +7,7 @@ import re
 import time
 import urllib.request
 
-from harness import error_of, expect, main, own_server
+from harness import Server, error_of, expect, main, own_server
 from test_lambda_run import create
 
 RUNTIME = "python3.12"
@@ -131,6 +131,23 @@ def test_init_runs_once(server):
 
 
 test_init_runs_once.options = ("--pool", "2")
+
+
+@own_server
+def test_same_places(_):
+    """Without randomised addresses every process begins where the other one lay, which chance does once
+    in hundreds of times: that is no reason to initialise again."""
+    with Server(prefix=("/usr/bin/setarch", "-R")) as server:
+        functions, _ = publish(server, "s", TEXT)
+        settled(functions, "s", "1")
+        born = {call(functions, "s", "1")[0]["born"]}
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: call(functions, "s", "1", nap=0.3), range(4)))
+        expect({value["born"] for value, _ in answers}, born)
+        lines = "".join(log_of(server, "s"))
+        expect((lines.count("the snapshot is not used"), lines.count("INIT_REPORT")), (0, 1))
+        if lines.count("RESTORE_START") < 4:
+            raise AssertionError(lines)
 
 
 def test_without_pool(server):

@@ -37,7 +37,7 @@ static int credentials(struct instance *i, struct arena *a, struct environment_f
 {
 	const struct function *f = boot_function(i);
 	bool strict = i->service->options.auth_strict;
-	struct credentials_values v = {f->account, STR("none"), STR_NULL};
+	struct credentials_values v = {f->account, STR("none"), STR("none")};
 	int rc = credentials_get(i->service->credentials, a, f, &v);
 
 	if (rc == ERR_NOT_FOUND && strict)

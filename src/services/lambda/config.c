@@ -200,7 +200,7 @@ static int apply_environment(struct call *c, struct function *f)
 	const struct value *variables = environment ? value_get(environment, "Variables") : NULL;
 	uint32_t n = value_count(variables);
 	struct function_pair *pairs;
-	str name;
+	str name, measured;
 
 	if (!environment)
 		return 0;
@@ -226,12 +226,14 @@ static int apply_environment(struct call *c, struct function *f)
 			"currently not supported for modification. Reserved keys used in this "
 			"request: %.*s",
 			STR_ARG(name));
-	if (environment_bytes(pairs, n) > LAMBDA_ENVIRONMENT_BYTES_MAX)
+	/* What AWS measures, and shows, is the JSON text. */
+	measured = environment_text(c->arena, pairs, n);
+	if (!measured.p || measured.n > LAMBDA_ENVIRONMENT_BYTES_MAX)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Lambda was unable to configure your environment variables because the "
 			"environment variables you have provided exceeded the 4KB limit. String "
-			"measured: %zu bytes",
-			environment_bytes(pairs, n));
+			"measured: %.*s",
+			STR_ARG(measured));
 	f->has_environment = n > 0;
 	f->variables = pairs;
 	f->variable_count = n;

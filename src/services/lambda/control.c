@@ -197,6 +197,9 @@ int control_get_function(struct call *c)
 		value_put_str(v, "RepositoryType", STR("S3"));
 		value_put_str(v, "Location", download_url(c, f.code_hex, f.name));
 	}
+	/* Of a version or an alias only what is its own is told. */
+	if (f.qualifier.p && function_qualifier_kind(f.qualifier) != QUALIFIER_LATEST)
+		return 0;
 	if (TRY(lambda_store_load(
 		    self(c), c->arena, f.account, f.region, f.name, STR_NULL, &latest, NULL)) == 0)
 		return request_gone(c, ERR_NOT_FOUND);
@@ -235,22 +238,24 @@ int control_list_functions(struct call *c)
 	bool more;
 	int n;
 
-	if (value_has(c->in, "MasterRegion"))
+	if (value_has(c->in, "MasterRegion") && !all)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"MasterRegion is not implemented by this server: there are no replicas of "
-			"Lambda@Edge functions.");
+			"MasterRegion can only be used with FunctionVersion set to ALL.");
 	TRY(request_page(c, LAMBDA_LIST_PAGE_MAX, &page));
 	after = position_of(page.after);
 	if (after.version.p && function_qualifier_kind(after.version) < 0)
 		return lambda_fault_set(
 			&c->fault, c->arena, LAMBDA_INVALID_PARAMETER, "The Marker is not valid.");
+	list = value_put_list(c->out, "Functions");
+	/* It asks for replicas of functions at the edge only, of which there are none. */
+	if (value_has(c->in, "MasterRegion"))
+		return 0;
 	n = TRY(store_list(
 		self(c), c->arena, c->account, c->region, after, all, page.max, functions, &more));
-	list = value_put_list(c->out, "Functions");
 	for (int i = 0; i < n; i++) {
 		if (all)
 			functions[i].qualifier = functions[i].version;
-		function_render(c->arena, &functions[i], value_add_struct(list));
+		function_render_listed(c->arena, &functions[i], value_add_struct(list));
 	}
 	if (more && n) {
 		const struct function *last = &functions[n - 1];
@@ -263,6 +268,20 @@ int control_list_functions(struct call *c)
 }
 
 /* ---- changing ---- */
+
+/* Versions are never changed, nor is anything by an alias. */
+static int check_unpublished(struct call *c)
+{
+	struct function_name name;
+
+	TRY(request_name(c, false, &name));
+	if (!name.qualifier.p || function_qualifier_kind(name.qualifier) == QUALIFIER_LATEST)
+		return 0;
+	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		"You can't modify a published version, only the unpublished version ($LATEST): "
+		"%.*s:%.*s",
+		STR_ARG(name.name), STR_ARG(name.qualifier));
+}
 
 struct update {
 	struct call *call;
@@ -332,6 +351,7 @@ int control_update_function_configuration(struct call *c)
 		.deadline = c->deadline_ns};
 	int rc;
 
+	TRY(check_unpublished(c));
 	TRY(request_function(c, false, &f));
 	TRY(config_refuse(c));
 	TRY(config_check_role(c, f.account, f.name));
@@ -388,6 +408,7 @@ int control_update_function_code(struct call *c)
 		.deadline = c->deadline_ns};
 	int rc;
 
+	TRY(check_unpublished(c));
 	TRY(request_function(c, false, &f));
 	TRY(config_refuse(c));
 	TRY(config_refuse_code(c, c->in, ""));

@@ -53,7 +53,8 @@ int durable_invoke(struct lambda_service *s, struct arena *a, const struct invok
 		.input = payload,
 		.trace = r->trace.p ? r->trace : STR(""),
 		.tenant = r->tenant.p ? r->tenant : STR(""),
-		.client_context = r->client_context.p ? r->client_context : STR(""),
+		.client_context = r->client_context.p && r->type != INVOKE_EVENT ? r->client_context
+										 : STR(""),
 		.asynchronous = r->type == INVOKE_EVENT,
 	};
 	struct durable_execution x, end;

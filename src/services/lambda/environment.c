@@ -89,6 +89,9 @@ static void set_own(
 	set(e, STR("AWS_SECRET_ACCESS_KEY"), facts->secret_key);
 	if (facts->session_token.p)
 		set(e, STR("AWS_SESSION_TOKEN"), facts->session_token);
+	/* No daemon listens there: what is sent is lost, as segments are without one. */
+	set(e, STR("AWS_XRAY_CONTEXT_MISSING"), STR("LOG_ERROR"));
+	set(e, STR("AWS_XRAY_DAEMON_ADDRESS"), STR("127.0.0.1:2000"));
 	set(e, STR("AWS_ENDPOINT_URL"), STR("http://127.0.0.1:4566"));
 	if (f->runtime->family != RUNTIME_PROVIDED && f->runtime->family != RUNTIME_IMAGE) {
 		set(e, STR("AWS_EXECUTION_ENV"),
@@ -142,7 +145,8 @@ const str *environment_of_extensions(
 	static const str kept_back[] = {STR_INIT("_HANDLER="), STR_INIT("AWS_EXECUTION_ENV="),
 		STR_INIT("AWS_LAMBDA_LOG_GROUP_NAME="), STR_INIT("AWS_LAMBDA_LOG_STREAM_NAME="),
 		STR_INIT("AWS_LAMBDA_EXEC_WRAPPER="), STR_INIT("LAMBDA_RUNTIME_DIR="),
-		STR_INIT("LAMBDA_TASK_ROOT="), STR_INIT("_LAMBDA_TELEMETRY_LOG_FD=")};
+		STR_INIT("LAMBDA_TASK_ROOT="), STR_INIT("AWS_XRAY_CONTEXT_MISSING="),
+		STR_INIT("AWS_XRAY_DAEMON_ADDRESS="), STR_INIT("_LAMBDA_TELEMETRY_LOG_FD=")};
 	str *items = arena_new_array(a, str, count);
 	uint32_t n = 0;
 

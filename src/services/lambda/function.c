@@ -71,6 +71,35 @@ bool lambda_runtime_snaps(const struct lambda_runtime *runtime)
 #endif
 }
 
+/* Raised with what the programs in runtimes/ change for functions: AWS's number is their own. */
+enum { RUNTIME_VERSION = 1 };
+
+/* "nodejs22.x" is "nodejs:22", "provided.al2023" "provided:al2023". */
+str lambda_runtime_version(struct arena *a, const struct lambda_runtime *runtime)
+{
+	str name = runtime->name, rest;
+	size_t n = 0;
+
+	while (n < name.n && name.p[n] >= 'a' && name.p[n] <= 'z')
+		n++;
+	rest = str_from(name, str_starts(str_from(name, n), STR(".")) ? n + 1 : n);
+	if (str_ends(rest, STR(".x")))
+		rest.n -= 2;
+	return arena_printf(
+		a, "%.*s:%.*s.v%d", STR_ARG(str_sub(name, 0, n)), STR_ARG(rest), RUNTIME_VERSION);
+}
+
+str lambda_runtime_arn(struct arena *a, const struct lambda_runtime *runtime, str region)
+{
+	char *text = arena_bytes(a, CODE_HEX_BYTES);
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_of(lambda_runtime_version(a, runtime), digest);
+	hex_encode(digest, sizeof(digest), text);
+	return ARENA_CONCAT(
+		a, STR("arn:aws:lambda:"), region, STR("::runtime:"), str_of(text, CODE_HEX_BYTES));
+}
+
 /* ---- the record ---- */
 
 enum field_kind { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_PAIRS };
@@ -430,6 +459,15 @@ static void render_image(struct arena *a, const struct function *f, struct value
 	value_put_copy(value_put_struct(out, "ImageConfigResponse"), "ImageConfig", config);
 }
 
+/* What ListFunctions leaves out. */
+static void render_states(struct arena *a, const struct function *f, struct value *out)
+{
+	if (!function_is_image(f))
+		value_put_str(value_put_struct(out, "RuntimeVersionConfig"), "RuntimeVersionArn",
+			lambda_runtime_arn(a, f->runtime, f->region));
+	render_state(f, out);
+}
+
 static void put_signer(struct value *v, str profile, str job)
 {
 	if (!profile.n)
@@ -438,7 +476,7 @@ static void put_signer(struct value *v, str profile, str job)
 	value_put_str(v, "SigningJobArn", job);
 }
 
-void function_render(struct arena *a, const struct function *f, struct value *out)
+void function_render_listed(struct arena *a, const struct function *f, struct value *out)
 {
 	struct value *v;
 
@@ -478,7 +516,6 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 		f->tracing_active ? STR("Active") : STR("PassThrough"));
 	value_put_str(out, "RevisionId", f->revision_id);
 	put_signer(out, f->signer_profile, f->signer_job);
-	render_state(f, out);
 	value_put_str(out, "PackageType", function_is_image(f) ? STR("Image") : STR("Zip"));
 	value_add_str(value_put_list(out, "Architectures"), f->architecture);
 	value_put_int(value_put_struct(out, "EphemeralStorage"), "Size", f->ephemeral_mb);
@@ -505,6 +542,12 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 			STR("PER_TENANT"));
 }
 
+void function_render(struct arena *a, const struct function *f, struct value *out)
+{
+	function_render_listed(a, f, out);
+	render_states(a, f, out);
+}
+
 /* ---- rules of members ---- */
 
 str environment_reserved(const struct function_pair *variables, uint32_t count)
@@ -516,13 +559,18 @@ str environment_reserved(const struct function_pair *variables, uint32_t count)
 	return STR_NULL;
 }
 
-size_t environment_bytes(const struct function_pair *variables, uint32_t count)
+str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count)
 {
-	size_t n = 0;
+	struct json_writer w;
+	struct buf b;
 
+	buf_init(&b, a, LAMBDA_RECORD_BYTES_MAX);
+	json_writer_init(&w, &b);
+	json_put_object_begin(&w);
 	for (uint32_t i = 0; i < count; i++)
-		n += variables[i].name.n + variables[i].value.n;
-	return n;
+		json_put_key_string(&w, variables[i].name, variables[i].value);
+	json_put_object_end(&w);
+	return b.over ? STR_NULL : buf_str(&b);
 }
 
 bool environment_needs_exec(const struct function_pair *variables, uint32_t count)

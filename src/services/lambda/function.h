@@ -33,6 +33,9 @@ struct lambda_runtime {
 };
 /* NULL: no such identifier. The empty name is that of functions of container images. */
 const struct lambda_runtime *lambda_runtime_find(str name);
+/* Which version of it there is, "python:3.12.v1" and an ARN of its digest: not those of images. */
+str lambda_runtime_version(struct arena *a, const struct lambda_runtime *runtime);
+str lambda_runtime_arn(struct arena *a, const struct lambda_runtime *runtime, str region);
 /* What containers are started as that go on from a snapshot. */
 const struct lambda_runtime *lambda_runtime_snapshot(void);
 /* Can functions of it be kept as a snapshot: by AWS's rules, and here? */
@@ -140,6 +143,8 @@ must_use int function_decode(
 	struct arena *a, str account, str region, str record, struct function *ret_function);
 /* Fills an empty FunctionConfiguration; its ARN names the qualifier. */
 void function_render(struct arena *a, const struct function *f, struct value *out);
+/* As ListFunctions tells it: without states and the runtime's version. */
+void function_render_listed(struct arena *a, const struct function *f, struct value *out);
 /* CodeSha256 of a layer: base64 of the digest. */
 str code_sha256_text(struct arena *a, str hex);
 /* The same of a function; of a container image the digits of its digest. */
@@ -156,8 +161,8 @@ str lambda_time_zulu(struct arena *a, int64_t ms);
 
 /* The first name among the variables that the platform keeps for itself; STR_NULL: none. */
 str environment_reserved(const struct function_pair *variables, uint32_t count);
-/* Names and values together, as AWS counts against its 4 KB. */
-size_t environment_bytes(const struct function_pair *variables, uint32_t count);
+/* The variables as one JSON object, which AWS counts against its 4 KB; STR_NULL: far too long. */
+str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count);
 /*
  * Does a variable act when the runtime's program starts, so that a container booted in advance
  * could not show it? (NODE_OPTIONS, LD_LIBRARY_PATH ...: exec_variables.def)

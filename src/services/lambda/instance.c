@@ -394,6 +394,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 	check(instance_step(i, INSTANCE_DELIVERED));
 	i->poll = NULL;
 	poll->answered = true;
+	inv->trace_out = event.trace;
 	i->run = (struct instance_run){.active = true,
 		.request_id_bytes = inv->request_id.n,
 		.start_ns = rt_now(),

@@ -144,7 +144,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	ret->status = 200;
 	ret->function_error = inv.function_error;
 	ret->payload = inv.payload_out;
-	ret->streamed = inv.streamed;
+	ret->trace = inv.trace_out;
 	ret->log_tail = inv.tail;
 	ret->streamed = inv.streamed;
 	return rc;
@@ -166,9 +166,9 @@ static int invoke_function(struct lambda_service *s, struct arena *a,
 		return durable_invoke(s, a, r, f, arn, payload, ret);
 	if (r->type == INVOKE_WAIT)
 		return run(s, a, r, f, arn, payload, request_id, ret);
+	/* A client context is for synchronous invocations only. */
 	ret->status = 202;
-	return events_add(
-		s->events, arn, payload, r->client_context, r->trace, r->tenant, request_id);
+	return events_add(s->events, arn, payload, STR_NULL, r->trace, r->tenant, request_id);
 }
 
 static int invoke(struct lambda_service *s, struct arena *a, const struct invoke_request *r,
@@ -250,6 +250,9 @@ static void render(struct call *c, const struct invoke_result *r)
 	value_put_str(c->out, "ExecutedVersion", r->executed_version);
 	value_put_str(c->out, "FunctionError", r->function_error);
 	value_put_str(c->out, "Payload", r->payload);
+	call_header(c, STR("Content-Type"), STR("application/json"));
+	if (r->trace.p)
+		call_header(c, STR("X-Amzn-Trace-Id"), r->trace);
 	if (r->log_tail.p)
 		value_put_str(c->out, "LogResult", tail_text(c->arena, r->log_tail));
 }
@@ -318,6 +321,10 @@ int invoke_async_operation(struct call *c)
 	/* As documented the trace is not passed on. */
 	TRY(read_target(c, false, &r));
 	r.payload = value_str(c->in, "InvokeArgs");
+	if (r.payload.n > LAMBDA_OLD_EVENT_BYTES_MAX)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_REQUEST_TOO_LARGE,
+			"Request must be smaller than %d bytes for the InvokeAsync operation",
+			LAMBDA_OLD_EVENT_BYTES_MAX);
 	r.type = INVOKE_EVENT;
 	TRY(invoke_for(c, &r, &result));
 	c->status = result.status;

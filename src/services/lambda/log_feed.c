@@ -53,6 +53,7 @@ struct log_feed *log_feed_new(struct lambda_service *s, str account, str region,
 	feed->arg = arg;
 	buf_init(&feed->pending, NULL, LAMBDA_LOG_PENDING_BYTES_MAX);
 	buf_init(&feed->tail, NULL, (size_t)2 * LAMBDA_TAIL_BYTES_MAX);
+	feed->tailing = true;
 	for (int i = 0; i < LOG_FEED_SOURCES; i++)
 		buf_init(&feed->partial[i].text, NULL, LAMBDA_LOG_LINE_BYTES_MAX + FRAME_HEADER);
 	return feed;
@@ -257,10 +258,23 @@ void log_feed_end_lines(struct log_feed *feed)
 
 /* ---- the tail ---- */
 
+static void drop_tail(struct log_feed *feed)
+{
+	buf_done(&feed->tail);
+	buf_init(&feed->tail, NULL, (size_t)2 * LAMBDA_TAIL_BYTES_MAX);
+}
+
 void log_feed_tail_begin(struct log_feed *feed, bool wanted)
 {
-	buf_reset(&feed->tail);
+	if (feed->tail.n)
+		drop_tail(feed);
 	feed->tailing = wanted;
+}
+
+void log_feed_tail_keep(struct log_feed *feed, bool wanted)
+{
+	if (!wanted)
+		log_feed_tail_begin(feed, false);
 }
 
 str log_feed_tail_take(struct log_feed *feed, struct arena *a)
@@ -271,8 +285,7 @@ str log_feed_tail_take(struct log_feed *feed, struct arena *a)
 		return STR_NULL;
 	feed->tailing = false;
 	all = arena_str(a, str_from(all, all.n - MIN(all.n, (size_t)LAMBDA_TAIL_BYTES_MAX)));
-	buf_done(&feed->tail);
-	buf_init(&feed->tail, NULL, (size_t)2 * LAMBDA_TAIL_BYTES_MAX);
+	drop_tail(feed);
 	return all;
 }
 

@@ -41,6 +41,8 @@ void log_feed_output(struct log_feed *feed, enum log_feed_source source, str byt
 void log_feed_end_lines(struct log_feed *feed);
 /* A run begins: the last 4 KiB of its lines are kept, when they are wanted. */
 void log_feed_tail_begin(struct log_feed *feed, bool wanted);
+/* The same, with what there was since it began or, of a new feed, ever: an init phase's output. */
+void log_feed_tail_keep(struct log_feed *feed, bool wanted);
 /* They, in the arena; STR_NULL when they were not. */
 str log_feed_tail_take(struct log_feed *feed, struct arena *a);
 /*

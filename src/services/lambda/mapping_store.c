@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "services/lambda/limits.h"
 
-enum { CHECKPOINT_FORMAT = 1, MARK_FORMAT = 1, REMOVE_MAX = 200 };
+enum { CHECKPOINT_FORMAT = 1, MARK_FORMAT = 1, REMOVE_MAX = 200, CHANGES_MAX = 8 };
 
 /* Parts that are STR_NULL are left out, so that it is a prefix. */
 static str key_of(struct arena *a, const char *kind, str account, str region, str one, str two)
@@ -132,7 +132,7 @@ static int change_txn(struct kv_txn *txn, void *arg)
 		return ERR_NOT_FOUND;
 	TRY(mapping_decode(x->arena, record, &x->mapping));
 	if (!str_eq(value_str(x->mapping.config, "FunctionArn"), x->function_arn))
-		return ERR_CONFLICT; /* another function since the keys were made */
+		return ERR_LOCKED; /* another function since the keys were made */
 	if (x->next.p && TRY(kv_txn_get(txn, x->next, x->arena, &x->other)))
 		return ERR_EXISTS;
 	rc = TRY(x->of->change(x->of->arg, x->arena, &x->mapping));
@@ -146,8 +146,9 @@ static int change_txn(struct kv_txn *txn, void *arg)
 	return rc;
 }
 
-int mapping_change(struct kv *kv, struct arena *a, const struct mapping_change *change,
-	struct mapping *ret_mapping, str *ret_other)
+/* ERR_LOCKED: its function has changed meanwhile. */
+static int change_once(
+	struct kv *kv, struct arena *a, const struct mapping_change *change, struct changing *ret_x)
 {
 	struct changing x = {.arena = a, .of = change};
 	str keys[3];
@@ -163,11 +164,23 @@ int mapping_change(struct kv *kv, struct arena *a, const struct mapping_change *
 	if (change->function_arn.p && !str_eq(change->function_arn, x.function_arn))
 		keys[2] = x.next = pair_key(a, &x.mapping, change->function_arn);
 	rc = kv_run(kv, keys, x.next.p ? 3 : 1, change_txn, &x, change->deadline);
+	*ret_x = x;
+	return rc;
+}
+
+int mapping_change(struct kv *kv, struct arena *a, const struct mapping_change *change,
+	struct mapping *ret_mapping, str *ret_other)
+{
+	struct changing x = {.arena = a};
+	int rc = ERR_LOCKED;
+
+	for (int i = 0; i < CHANGES_MAX && rc == ERR_LOCKED; i++)
+		rc = change_once(kv, a, change, &x);
 	if (rc >= 0 && ret_mapping)
 		*ret_mapping = x.mapping;
 	if (ret_other)
 		*ret_other = x.other;
-	return rc;
+	return rc == ERR_LOCKED ? ERR_CONFLICT : rc;
 }
 
 /* Removes checkpoints, so many at a time that a transaction stays small. */

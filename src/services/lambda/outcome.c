@@ -409,7 +409,8 @@ void outcome_init_failed(struct instance *i, const struct run_failure *failure, 
 		return;
 	report.request_id = inv->request_id;
 	report.duration_ns = init_ns;
-	log_feed_tail_begin(i->feed, inv->log_tail);
+	/* Why it failed is what the init phase has said. */
+	log_feed_tail_keep(i->feed, inv->log_tail);
 	outcome_say(
 		i, (struct platform_event){.kind = PLATFORM_START, .request_id = inv->request_id});
 	say_failure(i, &a, failure, timed_out, inv->request_id);

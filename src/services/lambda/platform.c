@@ -41,7 +41,9 @@ enum platform_level platform_level(const struct platform_event *e)
 	bool good = str_eq(e->status, STR("success"));
 
 	switch (e->kind) {
-	case PLATFORM_INIT_START: return PLATFORM_DEBUG; /* no runtimeVersion */
+	/* With a runtimeVersion it is information. */
+	case PLATFORM_INIT_START:
+		return function_is_image(e->function) ? PLATFORM_DEBUG : PLATFORM_INFO;
 	case PLATFORM_INIT_RUNTIME_DONE:
 	case PLATFORM_RESTORE_RUNTIME_DONE:
 	case PLATFORM_RUNTIME_DONE: return good ? PLATFORM_DEBUG : PLATFORM_WARN;
@@ -57,6 +59,18 @@ enum platform_level platform_level(const struct platform_event *e)
 	}
 }
 
+static str start_text(struct arena *a, const struct platform_event *e)
+{
+	const struct lambda_runtime *runtime = e->function->runtime;
+
+	if (function_is_image(e->function))
+		return STR_NULL;
+	return report_begin(a,
+		e->kind == PLATFORM_INIT_START ? STR("INIT_START") : STR("RESTORE_START"),
+		lambda_runtime_version(a, runtime),
+		lambda_runtime_arn(a, runtime, e->function->region));
+}
+
 str platform_text(struct arena *a, const struct platform_event *e)
 {
 	switch (e->kind) {
@@ -64,12 +78,13 @@ str platform_text(struct arena *a, const struct platform_event *e)
 	case PLATFORM_END: return report_end(a, e->request_id);
 	case PLATFORM_REPORT: return report_line(a, e->report);
 	case PLATFORM_INIT_REPORT:
-		/* Of one that went well the REPORT line tells, if a run follows. */
-		if (str_eq(e->status, STR("success")) && !e->snapshotting)
+		/* Of one that went well the REPORT line tells, unless runs are not its matter. */
+		if (str_eq(e->status, STR("success")) && !e->snapshotting && !e->provisioned)
 			return STR_NULL;
 		return report_init(a, e->duration_ns, e->in_invoke ? STR("invoke") : STR("init"),
 			e->status, e->error_type);
-	case PLATFORM_RESTORE_START: return report_restore_start(a, e->function->runtime_name);
+	case PLATFORM_INIT_START:
+	case PLATFORM_RESTORE_START: return start_text(a, e);
 	case PLATFORM_RESTORE_REPORT:
 		return report_restore(a, e->duration_ns, e->status, e->error_type);
 	case PLATFORM_EXTENSION: return extension_line(a, e->extension);
@@ -107,7 +122,22 @@ static void put_status(struct json_writer *w, const struct platform_event *e)
 		json_put_key_string(w, STR("errorType"), e->error_type);
 }
 
-static void put_init(struct json_writer *w, const struct platform_event *e)
+/* What begins: which function, on which runtime. */
+static void put_what(struct json_writer *w, struct arena *a, const struct platform_event *e)
+{
+	const struct function *f = e->function;
+
+	if (!function_is_image(f)) {
+		json_put_key_string(
+			w, STR("runtimeVersion"), lambda_runtime_version(a, f->runtime));
+		json_put_key_string(
+			w, STR("runtimeVersionArn"), lambda_runtime_arn(a, f->runtime, f->region));
+	}
+	json_put_key_string(w, STR("functionName"), f->name);
+	json_put_key_string(w, STR("functionVersion"), f->version);
+}
+
+static void put_init(struct json_writer *w, struct arena *a, const struct platform_event *e)
 {
 	json_put_key_string(w, STR("initializationType"),
 		e->provisioned                ? STR("provisioned-concurrency")
@@ -115,8 +145,7 @@ static void put_init(struct json_writer *w, const struct platform_event *e)
 					      : STR("on-demand"));
 	json_put_key_string(w, STR("phase"), e->in_invoke ? STR("invoke") : STR("init"));
 	if (e->kind == PLATFORM_INIT_START) {
-		json_put_key_string(w, STR("functionName"), e->function->name);
-		json_put_key_string(w, STR("functionVersion"), e->function->version);
+		put_what(w, a, e);
 		return;
 	}
 	put_status(w, e);
@@ -128,11 +157,10 @@ static void put_init(struct json_writer *w, const struct platform_event *e)
 	json_put_object_end(w);
 }
 
-static void put_restore(struct json_writer *w, const struct platform_event *e)
+static void put_restore(struct json_writer *w, struct arena *a, const struct platform_event *e)
 {
 	if (e->kind == PLATFORM_RESTORE_START) {
-		json_put_key_string(w, STR("functionName"), e->function->name);
-		json_put_key_string(w, STR("functionVersion"), e->function->version);
+		put_what(w, a, e);
 		return;
 	}
 	put_status(w, e);
@@ -240,10 +268,10 @@ str platform_record(struct arena *a, const struct platform_event *e)
 	switch (e->kind) {
 	case PLATFORM_INIT_START:
 	case PLATFORM_INIT_RUNTIME_DONE:
-	case PLATFORM_INIT_REPORT: put_init(&w, e); break;
+	case PLATFORM_INIT_REPORT: put_init(&w, a, e); break;
 	case PLATFORM_RESTORE_START:
 	case PLATFORM_RESTORE_RUNTIME_DONE:
-	case PLATFORM_RESTORE_REPORT: put_restore(&w, e); break;
+	case PLATFORM_RESTORE_REPORT: put_restore(&w, a, e); break;
 	case PLATFORM_START: put_start(&w, e); break;
 	case PLATFORM_RUNTIME_DONE: put_runtime_done(&w, e); break;
 	case PLATFORM_END: json_put_key_string(&w, STR("requestId"), e->request_id); break;

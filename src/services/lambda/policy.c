@@ -81,13 +81,27 @@ int policy_edit(struct call *c, struct arena *a, str statement, str *text, const
 	return 0;
 }
 
+/* "*", an ARN, a service or the 12 digits of an account. */
+static bool is_principal(str s)
+{
+	if (str_eq(s, STR("*")) || str_starts(s, STR("arn:")) || str_find(s, '.') >= 0)
+		return true;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+	return s.n == 12;
+}
+
 int policy_check_statement(struct call *c, str statement)
 {
 	struct policy *parsed;
-	str message = STR("it is too long");
+	bool good = is_principal(value_str(c->in, "Principal"));
+	str message = good ? STR("it is too long")
+			   : STR("it is neither an account, an ARN, a service nor '*'");
 
-	if (statement.p && policy_parse(c->arena, policy_document_of(c->arena, statement),
-				   POLICY_RESOURCE, &parsed, &message) >= 0)
+	if (good && statement.p &&
+		policy_parse(c->arena, policy_document_of(c->arena, statement), POLICY_RESOURCE,
+			&parsed, &message) >= 0)
 		return 0;
 	return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 		"The provided principal was invalid. Please check the principal and try again. "
@@ -148,6 +162,12 @@ int policy_add_permission(struct call *c)
 	str statement;
 
 	TRY(find(c, &f));
+	/* As clients document it; the text is not confirmed. */
+	if (value_has(c->in, "FunctionUrlAuthType") &&
+		!str_eq(value_str(c->in, "Action"), STR("lambda:InvokeFunctionUrl")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl "
+			"action");
 	statement = render_statement(
 		c, function_arn(c->arena, f.account, f.region, f.name, f.qualifier));
 	/* What the evaluator would not take is refused now. */

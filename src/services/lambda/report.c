@@ -73,9 +73,10 @@ str report_init(struct arena *a, int64_t init_ns, str phase, str status, str err
 	return buf_str(&b);
 }
 
-str report_restore_start(struct arena *a, str runtime)
+str report_begin(struct arena *a, str what, str version, str arn)
 {
-	return ARENA_CONCAT(a, STR("RESTORE_START Runtime Version: "), runtime, STR("\n"));
+	return ARENA_CONCAT(a, what, STR(" Runtime Version: "), version,
+		STR("\tRuntime Version ARN: "), arn, STR("\n"));
 }
 
 str report_restore(struct arena *a, int64_t restore_ns, str status, str error_type)

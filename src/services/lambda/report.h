@@ -32,8 +32,8 @@ str report_end(struct arena *a, str request_id);
 str report_line(struct arena *a, const struct run_report *r);
 /* "INIT_REPORT Init Duration: 12.34 ms\tPhase: init\tStatus: error\tError Type: ...\n" */
 str report_init(struct arena *a, int64_t init_ns, str phase, str status, str error_type);
-/* "RESTORE_START Runtime Version: python3.12\n" */
-str report_restore_start(struct arena *a, str runtime);
+/* "INIT_START Runtime Version: python:3.12.v1\tRuntime Version ARN: ...\n", or RESTORE_START. */
+str report_begin(struct arena *a, str what, str version, str arn);
 /* "RESTORE_REPORT Restore Duration: 1.23 ms\t\n", with what went wrong where it did. */
 str report_restore(struct arena *a, int64_t restore_ns, str status, str error_type);
 /* The line of a timed-out run, with its time stamp. */

@@ -34,6 +34,11 @@ int request_name(struct call *c, bool qualified, struct function_name *ret_name)
 	str qualifier = qualified ? value_str(c->in, "Qualifier") : STR_NULL;
 	struct function_name name;
 
+	if (text.n > LAMBDA_NAME_CHARS_MAX && str_find(text, ':') < 0)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"1 validation error detected: Value '%.*s' at 'functionName' failed to "
+			"satisfy constraint: Member must have length less than or equal to %d",
+			STR_ARG(text), LAMBDA_NAME_CHARS_MAX);
 	if (function_name_parse(text, &name) < 0)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"1 validation error detected: Value '%.*s' at 'functionName' failed to "

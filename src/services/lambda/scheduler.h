@@ -91,6 +91,7 @@ struct invocation {
 	int rc;
 	struct fault fault;
 	str function_error, payload_out, tail;
+	str trace_out; /* the header that the run got; STR_NULL: it did not begin */
 };
 
 struct scheduler *scheduler_new(struct lambda_service *s);

@@ -447,8 +447,9 @@ static int delete_version_txn(struct kv_txn *txn, void *arg)
 		TRY(store_txn_load(txn, a, d->account, d->region, d->name, d->version, &f)) == 0)
 		return 0;
 	TRY(aliases_of(txn, d, &d->aliases));
+	/* Not ERR_CONFLICT, which would be tried again until the deadline. */
 	if (d->aliases.n)
-		return ERR_CONFLICT;
+		return ERR_LOCKED;
 	TRY(store_txn_free_provisioned(txn, a, &latest, d->version));
 	store_codes_add_all(d->codes, &f);
 	use_code(txn, a, &f, false);

@@ -104,7 +104,7 @@ void store_codes_add_all(struct store_codes *codes, const struct function *f);
 must_use int store_delete(struct lambda_service *s, str account, str region, str name,
 	int64_t deadline, struct store_codes *codes) mayyield;
 /*
- * Removes a version and its parts: 1, or 0 when there is none; ERR_CONFLICT and *ret_aliases (names
+ * Removes a version and its parts: 1, or 0 when there is none; ERR_LOCKED and *ret_aliases (names
  * with ", " between) when aliases point to it.
  */
 must_use int store_delete_version(struct lambda_service *s, const struct function *version,

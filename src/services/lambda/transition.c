@@ -31,8 +31,9 @@ static int write_end(void *arg, struct kv_txn *txn unused_arg, struct arena *a, 
 {
 	const struct end *end = arg;
 
+	/* Not ERR_CONFLICT, which would be tried again until the deadline. */
 	if (!str_eq(f->revision_id, end->revision_id))
-		return ERR_CONFLICT;
+		return ERR_LOCKED;
 	f->reason = f->reason_code = STR("");
 	if (end->rc < 0) {
 		f->reason = arena_str(a, str_c(end->text));
@@ -44,7 +45,7 @@ static int write_end(void *arg, struct kv_txn *txn unused_arg, struct arena *a, 
 	} else if (f->update == UPDATE_IN_PROGRESS) {
 		f->update = end->rc < 0 ? UPDATE_FAILED : UPDATE_SUCCESSFUL;
 	} else {
-		return ERR_CONFLICT;
+		return ERR_LOCKED;
 	}
 	return 1;
 }
@@ -93,7 +94,7 @@ static void transition_fiber(void *arg)
 	struct lambda_service *s = t->service;
 	int rc = transition(s, &t->arena, t->account, t->region, t->name);
 
-	if (rc < 0 && rc != ERR_CONFLICT && rc != ERR_NOT_FOUND && rc != ERR_CANCELLED)
+	if (rc < 0 && rc != ERR_LOCKED && rc != ERR_NOT_FOUND && rc != ERR_CANCELLED)
 		log_error("lambda", "a function stays unfinished until the next start",
 			"function=%.*s account=%.*s region=%.*s error=%s", STR_ARG(t->name),
 			STR_ARG(t->account), STR_ARG(t->region), rc_text(rc));

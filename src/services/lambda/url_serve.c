@@ -73,12 +73,38 @@ static void answer(struct url_request *r, unsigned status, const struct http_hea
 	}
 }
 
-static void refuse(struct url_request *r, unsigned status, const char *message)
+/*
+ * What the function returned. A body without a type is JSON here, where an HTTP API says text: seen
+ * in answers of AWS, not documented.
+ */
+static void answer_parsed(struct url_request *r, const struct event_answer *a)
+{
+	struct http_header *headers =
+		arena_new_array(&r->x->arena, struct http_header, a->header_count + 1);
+
+	for (size_t i = 0; i < a->header_count; i++)
+		headers[i] = a->headers[i];
+	if (a->type_assumed)
+		headers[a->header_count - 1].value = STR("application/json");
+	answer(r, a->status, headers, a->header_count, a->body);
+}
+
+/* 502 has no object, but its bare text: the function failed, or what it returned is no answer. */
+static void refuse_answer(struct url_request *r)
 {
 	const struct http_header type = {
 		.name = STR("Content-Type"), .value = STR("application/json")};
 
-	answer(r, status, &type, 1,
+	answer(r, 502, &type, 1, STR("Internal Server Error"));
+}
+
+static void refuse(struct url_request *r, unsigned status, const char *message)
+{
+	const struct http_header headers[] = {
+		{.name = STR("Content-Type"), .value = STR("application/json")},
+		{.name = STR("x-amzn-ErrorType"), .value = STR("AccessDeniedException")}};
+
+	answer(r, status, headers, status == 403 ? 2 : 1,
 		ARENA_CONCAT(&r->x->arena, STR("{\"Message\":\""), str_c(message), STR("\"}")));
 }
 
@@ -208,7 +234,9 @@ static str render_event(struct url_request *r)
 				    : STR("80"),
 		.protocol = x->secure ? STR("https") : STR("http"),
 		.trace = r->trace,
-		.body_bytes = (int64_t)r->body.n};
+		.body_bytes = r->body.n || http_header_get(x, HTTP_NAME_CONTENT_LENGTH).p
+				      ? (int64_t)r->body.n
+				      : -1};
 	struct event_request event = {.account = r->account,
 		.api_id = r->match->id,
 		.stage = STR("$default"),
@@ -325,9 +353,9 @@ static void finish(struct url_request *r, int rc, const struct invoke_result *re
 		refuse(r, 404, "Not Found");
 	else if (rc < 0 || result->function_error.n || result->streamed ||
 		 event_answer_parse(&r->x->arena, result->payload, 2, &a) < 0)
-		refuse(r, 502, "Internal Server Error");
+		refuse_answer(r);
 	else
-		answer(r, a.status, a.headers, a.header_count, a.body);
+		answer_parsed(r, &a);
 }
 
 static void call(struct url_request *r)
@@ -405,7 +433,11 @@ static void serve(struct url_request *r)
 	if (rc > 0)
 		call(r);
 	else
-		refuse(r, rc < 0 ? 503 : 403, rc < 0 ? "Service Unavailable" : "Forbidden");
+		refuse(r, rc < 0 ? 503 : 403,
+			rc < 0 ? "Service Unavailable"
+			       : "Forbidden. For troubleshooting Function URL authorization "
+				 "issues, see: "
+				 "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html");
 }
 
 static str new_trace(struct arena *a)

@@ -98,7 +98,7 @@ int version_delete(struct call *c, const struct function_name *name)
 	str aliases;
 	int rc = store_delete_version(s, &f, c->deadline_ns, &codes, &aliases);
 
-	if (rc == ERR_CONFLICT && aliases.n)
+	if (rc == ERR_LOCKED && aliases.n)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_CONFLICT,
 			"Unable to delete version because the following aliases reference it: "
 			"[%.*s]",

@@ -171,7 +171,12 @@ static void refused(struct live *l)
 	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
 		STR("LONG"), str_of(long_value, sizeof(long_value)));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
-		"exceeded the 4KB limit");
+		"exceeded the 4KB limit. String measured: {\"LONG\":\"");
+	in = good(l, "f");
+	value_put_str(in, "FunctionName", str_of(long_value, 65));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"at 'functionName' failed to satisfy constraint: Member must have length less than "
+		"or equal to 64");
 	in = good(l, "f");
 	value_map_put_str(value_put_map(value_put_struct(in, "Environment"), "Variables"),
 		STR("AWS_REGION=x"), STR("y"));
@@ -273,6 +278,18 @@ static void permissions(struct live *l)
 		    "\"arn:aws:execute-api:us-east-1:000000000000:abc/*\"}}}"));
 	EXPECT_FAULT(live_call(l, "AddPermission", in), "ResourceConflictException", 409,
 		"The statement id (one) provided already exists.");
+	EXPECT_FAULT(live_call(l, "AddPermission", permission(l, "bad", "12345678901")),
+		"InvalidParameterValueException", 400,
+		"The provided principal was invalid. Please check the principal and try again.");
+	in = permission(l, "url", "*");
+	value_put_str(in, "FunctionUrlAuthType", STR("NONE"));
+	EXPECT_FAULT(live_call(l, "AddPermission", in), "InvalidParameterValueException", 400,
+		"FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action");
+	value_put_str(in, "Action", STR("lambda:InvokeFunctionUrl"));
+	ASSERT_INT(live_call(l, "AddPermission", in), 0);
+	in = named(l, "RemovePermission", "f");
+	value_put_str(in, "StatementId", STR("url"));
+	ASSERT_INT(live_call(l, "RemovePermission", in), 0);
 	EXPECT_INT(ALLOWED(api, mine), 1);
 	EXPECT_INT(ALLOWED(api, other), 0);
 	EXPECT_INT(ALLOWED(STR("s3.amazonaws.com"), mine), 0);
@@ -300,7 +317,7 @@ CONTROL(permissions)
 static void largest(struct live *l)
 {
 	struct value *in = good(l, "f"), *map;
-	char key[512], value[1024];
+	char key[512], value[681]; /* escaped it is 4,086 bytes, with its name 4,095 */
 
 	map = value_put_map(in, "Tags");
 	memset(value, 1, 256);

@@ -267,8 +267,10 @@ static void json(struct live *l)
 	EXPECT(log_comes(l, "\"type\":\"platform.report\",\"record\":{\"requestId\":\""));
 	EXPECT(live_log_has(l, "/own/group|"));
 	EXPECT(live_log_has(l, "\"type\":\"platform.initStart\",\"record\":{\"initializationType\":"
-			       "\"on-demand\",\"phase\":\"init\",\"functionName\":\"f\","
-			       "\"functionVersion\":\"$LATEST\"}}"));
+			       "\"on-demand\",\"phase\":\"init\",\"runtimeVersion\":"
+			       "\"provided:al2023.v1\",\"runtimeVersionArn\":"
+			       "\"arn:aws:lambda:us-east-1::runtime:"));
+	EXPECT(live_log_has(l, "\",\"functionName\":\"f\",\"functionVersion\":\"$LATEST\"}}"));
 	EXPECT(live_log_has(l, "\"type\":\"platform.runtimeDone\""));
 	EXPECT(live_log_has(l, "\"status\":\"success\",\"metrics\":{\"durationMs\":"));
 	EXPECT(!live_log_has(l, "START RequestId"));

@@ -404,7 +404,9 @@ static void echo(struct live *l)
 	r = live_invoke(l, "echo", "");
 	EXPECT_STR(r.payload, STR("{}"));
 	EXPECT(!contains(r.log_tail, "Init Duration"));
-	EXPECT_INT(live_log_count(l, "/aws/lambda/echo|"), 6);
+	EXPECT(live_log_has(
+		l, "INIT_START Runtime Version: provided:al2023.v1\tRuntime Version ARN: "));
+	EXPECT_INT(live_log_count(l, "/aws/lambda/echo|"), 7);
 	lambda_service_figures(l->lambda, &figures);
 	EXPECT_INT(figures.invocations, 2);
 	EXPECT_INT(figures.instances, 1);
@@ -743,7 +745,7 @@ static void events(struct live *l)
 	wait_events(l);
 	EXPECT_INT(live_log_count(l, "|first line\n"), 1);
 	/* Once and two retries, under one request id. */
-	EXPECT_INT(live_log_count(l, "/aws/lambda/error|"), 9);
+	EXPECT_INT(live_log_count(l, "/aws/lambda/error|"), 10);
 }
 LIVE(events, )
 

@@ -204,16 +204,44 @@ TEST(lambda_records, digest)
 	EXPECT(!str_eq(function_digest(&a, &f), digest));
 }
 
+TEST(lambda_records, runtime_versions)
+{
+	static const struct {
+		str name, version;
+	} cases[] = {{STR_INIT("python3.12"), STR_INIT("python:3.12.v1")},
+		{STR_INIT("nodejs22.x"), STR_INIT("nodejs:22.v1")},
+		{STR_INIT("provided.al2023"), STR_INIT("provided:al2023.v1")},
+		{STR_INIT("java8.al2"), STR_INIT("java:8.al2.v1")}};
+	str arn, last = STR("");
+	struct arena a;
+
+	arena_init(&a, SIZE_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct lambda_runtime *r = lambda_runtime_find(cases[i].name);
+
+		EXPECT_STR(lambda_runtime_version(&a, r), cases[i].version);
+		arn = lambda_runtime_arn(&a, r, STR("eu-west-1"));
+		EXPECT(str_starts(arn, STR("arn:aws:lambda:eu-west-1::runtime:")));
+		EXPECT_INT(arn.n, sizeof("arn:aws:lambda:eu-west-1::runtime:") - 1 + 64);
+		EXPECT(!str_eq(arn, last));
+		last = arn;
+	}
+	arena_done(&a);
+}
+
 TEST(lambda_records, environment_rules)
 {
 	const struct function_pair reserved[] = {
 		{STR_INIT("A"), STR_INIT("")}, {STR_INIT("AWS_REGION"), STR_INIT("x")}};
 	const struct function_pair exec[] = {{STR_INIT("NODE_OPTIONS"), STR_INIT("")}};
 	const struct function_pair plain[] = {{STR_INIT("NODEX"), STR_INIT("12")}};
+	struct arena a;
 
 	EXPECT_STR(environment_reserved(reserved, 2), STR("AWS_REGION"));
 	EXPECT(!environment_reserved(reserved, 1).p);
-	EXPECT_INT(environment_bytes(reserved, 2), 12);
+	arena_init(&a, SIZE_MAX);
+	EXPECT_STR(environment_text(&a, reserved, 2), STR("{\"A\":\"\",\"AWS_REGION\":\"x\"}"));
+	arena_done(&a);
 	EXPECT(environment_needs_exec(exec, 1));
 	EXPECT(!environment_needs_exec(plain, 1));
 }
