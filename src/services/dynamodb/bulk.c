@@ -249,7 +249,7 @@ int dynamodb_start_bulk_put(struct call *c)
 	job.request = request_text(c);
 	if (!job.request.p)
 		return ERR_TOO_LARGE;
-	bulk_note_principal(&job, c->principal);
+	job.as = principal_note_of(c->principal);
 	sha256_of(job.request, s.digest);
 	while ((rc = start(&s)) == ERR_EXISTS && rt_now() < c->deadline_ns)
 		;

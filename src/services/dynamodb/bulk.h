@@ -26,6 +26,7 @@
 #define DYNAMODB_BULK_H
 
 #include "aws/ports/objects.h"
+#include "aws/principal_note.h"
 #include "services/dynamodb/table.h"
 
 struct call;
@@ -82,11 +83,8 @@ struct bulk_job {
 	struct bulk_id id;
 	str account, region, table, table_arn, table_uuid;
 	uint64_t table_id;
-	str request; /* StartBulkPutItemsInput, as codec_json_store() writes it */
-	/* Who started it: see bulk_principal(). */
-	str as_arn, as_role, as_name, as_user_id, as_key;
-	uint8_t as_kind;
-	bool as_unrestricted, as_narrowed;
+	str request;              /* StartBulkPutItemsInput, as codec_json_store() writes it */
+	struct principal_note as; /* who started it: in whose name objects are read and written */
 	/* How it stands. `seq` rises with each change by the worker. */
 	uint64_t seq;
 	enum bulk_status status;
@@ -144,16 +142,6 @@ must_use int bulk_describe(struct arena *a, const struct bulk_job *j, struct val
  */
 must_use int bulk_end(
 	struct kv_txn *txn, struct arena *a, struct bulk_job *j, enum bulk_status status) mayyield;
-
-/* ---- who works: bulk_principal.c ---- */
-
-void bulk_note_principal(struct bulk_job *j, const struct principal *p);
-/*
- * The principal that started it, with its policies as they are now: 1, or 0 when its key or role
- * does not count any more. In the arena, good for some minutes.
- */
-must_use int bulk_principal(struct dynamodb *d, struct arena *a, const struct bulk_job *j,
-	struct principal *ret_principal) mayyield;
 
 /* ---- one slice of the work on one operation ---- */
 

@@ -161,9 +161,9 @@ str bulk_report_key(struct arena *a, struct bulk_id id, enum bulk_output type, u
 static void texts_of(struct bulk_job *j, str *ret_texts[JOB_TEXTS])
 {
 	str *const texts[JOB_TEXTS] = {&j->account, &j->region, &j->table, &j->table_arn,
-		&j->table_uuid, &j->request, &j->as_arn, &j->as_role, &j->as_name, &j->as_user_id,
-		&j->as_key, &j->failure_code, &j->failure_message, &j->through, &j->object,
-		&j->etag};
+		&j->table_uuid, &j->request, &j->as.arn, &j->as.role_arn, &j->as.name,
+		&j->as.user_id, &j->as.access_key, &j->failure_code, &j->failure_message,
+		&j->through, &j->object, &j->etag};
 
 	memcpy(ret_texts, texts, sizeof texts);
 }
@@ -191,8 +191,8 @@ str bulk_encode(struct arena *a, const struct bulk_job *job)
 	buf_put_char(&out, JOB_VERSION);
 	put_id(&out, j->id);
 	buf_put_char(&out, (char)j->status);
-	buf_put_char(&out, (char)j->as_kind);
-	buf_put_char(&out, (char)(j->as_unrestricted | j->as_narrowed << 1 | j->counted << 2));
+	buf_put_char(&out, (char)j->as.kind);
+	buf_put_char(&out, (char)(j->as.unrestricted | j->as.narrowed << 1 | j->counted << 2));
 	buf_put_be64(&out, (uint64_t)j->end_ms);
 	for (size_t i = 0; i < JOB_TEXTS; i++)
 		buf_put_sized(&out, *texts[i]);
@@ -249,17 +249,18 @@ int bulk_decode(str in, struct bulk_job *j)
 	if (!str_take_u8(&in, &version) || version != JOB_VERSION ||
 		!str_take_be64(&in, &j->id.ms) || !str_take_be32(&in, &j->id.random) ||
 		!str_take_u8(&in, &status) || status > BULK_FAILED ||
-		!str_take_u8(&in, &j->as_kind) || !str_take_u8(&in, &flags) ||
+		!str_take_u8(&in, &j->as.kind) || !str_take_u8(&in, &flags) ||
 		!str_take_be64(&in, &end))
 		return ERR_CORRUPT;
 	j->status = (enum bulk_status)status;
 	j->end_ms = (int64_t)end;
-	j->as_unrestricted = flags & 1;
-	j->as_narrowed = flags >> 1 & 1;
+	j->as.unrestricted = flags & 1;
+	j->as.narrowed = flags >> 1 & 1;
 	j->counted = flags >> 2 & 1;
 	for (size_t i = 0; i < JOB_TEXTS; i++)
 		if (!str_take_sized(&in, texts[i]))
 			return ERR_CORRUPT;
+	j->as.account = j->account; /* stored once */
 	for (size_t i = 0; i < JOB_NUMBERS; i++)
 		if (!str_take_varint(&in, numbers[i]))
 			return ERR_CORRUPT;

@@ -330,7 +330,10 @@ static int look_at_object(struct bulk_run *r, const struct object_info *info)
 /* Who works, with the policies of now. */
 static int ask_principal(struct bulk_run *r)
 {
-	if (TRY(bulk_principal(r->d, r->arena, &r->job, &r->principal)))
+	const struct ports *ports = r->d->ports;
+
+	if (TRY(principal_of_note(
+		    ports ? ports->identity : NULL, r->arena, &r->job.as, &r->principal)))
 		return 0;
 	return bulk_fail(r, STR("S3AccessDenied"),
 		STR("The credentials that started the operation do not count any more"));

@@ -523,13 +523,12 @@ WORLD(principals)
 		.account = STR("000000000000"),
 		.arn = STR("arn:aws:iam::000000000000:user/alice"),
 		.access_key = STR("AKIA")};
-	struct bulk_job job = {.account = STR("000000000000")};
+	const struct principal_note note = principal_note_of(&user);
 	struct principal found;
 
-	bulk_note_principal(&job, &user);
-	EXPECT_INT(bulk_principal(w->dynamodb, a, &job, &found), 0);
+	EXPECT_INT(principal_of_note(w->ports.identity, a, &note, &found), 0);
 	w->ports.identity = &port;
-	EXPECT_INT(bulk_principal(w->dynamodb, a, &job, &found), 1);
+	EXPECT_INT(principal_of_note(w->ports.identity, a, &note, &found), 1);
 	EXPECT_STR(found.arn, user.arn);
 	EXPECT(!found.unrestricted);
 	w->ports.identity = NULL;

@@ -460,6 +460,21 @@ TEST(signer_jobs, time_goes_by)
 	run(time_goes_by, 1);
 }
 
+/* The archive with that statement and the signature in it, whoever signed what. */
+static str sealed_as(struct arena *a, const struct archive_end *end, const struct statement *s)
+{
+	struct buf text, front, behind;
+
+	buf_init(&text, a, SIGNER_STATEMENT_BYTES_MAX);
+	buf_init(&front, a, 1 << 16);
+	buf_init(&behind, a, 1 << 16);
+	signer_statement_put(&text, s);
+	signer_statement_put_signature(&text, s->signature);
+	seal_put(end, buf_str(&text), &front, &behind);
+	return ARENA_CONCAT(a, str_sub(ARCHIVE, 0, end->directory_at), buf_str(&front),
+		str_sub(ARCHIVE, end->directory_at, end->directory_bytes), buf_str(&behind));
+}
+
 /* Whoever has no key of ours cannot sign, however well the text looks. */
 static void strangers(struct world *w)
 {
@@ -473,7 +488,6 @@ static void strangers(struct world *w)
 		struct archive_end end;
 		struct statement s;
 		const char *why;
-		struct buf text, front, behind;
 		struct archive_source source = {zip_read, &sealed, sealed.n};
 
 		ASSERT_INT(seal_read(&source, &w->arena, &s, &why), 1);
@@ -482,29 +496,13 @@ static void strangers(struct world *w)
 		p[name.n - back] = p[name.n - back] == 'x' ? 'y' : 'x';
 		s.profile_version = name;
 		ASSERT_INT(zip_check(ARCHIVE, 100, &end, &why), 0);
-		buf_init(&text, &w->arena, SIGNER_STATEMENT_BYTES_MAX);
-		buf_init(&front, &w->arena, 1 << 16);
-		buf_init(&behind, &w->arena, 1 << 16);
-		signer_statement_put(&text, &s);
-		signer_statement_put_signature(&text, s.signature);
-		seal_put(&end, buf_str(&text), &front, &behind);
-		other = ARENA_CONCAT(&w->arena, str_sub(ARCHIVE, 0, end.directory_at),
-			buf_str(&front), str_sub(ARCHIVE, end.directory_at, end.directory_bytes),
-			buf_str(&behind));
+		other = sealed_as(&w->arena, &end, &s);
 		EXPECT_INT(look(w, other).state, SIGNATURE_UNKNOWN);
 		EXPECT(look(w, other).profile_version_arn.p == NULL);
 		/* The right name, and a text that was not signed. */
 		s.profile_version = version;
 		s.expires_ms += 1000;
-		buf_reset(&text);
-		buf_reset(&front);
-		buf_reset(&behind);
-		signer_statement_put(&text, &s);
-		signer_statement_put_signature(&text, s.signature);
-		seal_put(&end, buf_str(&text), &front, &behind);
-		other = ARENA_CONCAT(&w->arena, str_sub(ARCHIVE, 0, end.directory_at),
-			buf_str(&front), str_sub(ARCHIVE, end.directory_at, end.directory_bytes),
-			buf_str(&behind));
+		other = sealed_as(&w->arena, &end, &s);
 		EXPECT_INT(look(w, other).state, SIGNATURE_DAMAGED);
 	}
 }
