@@ -63,6 +63,9 @@ struct runtime_launch runtime_launch(
 	switch (runtime->family) {
 	case RUNTIME_NODE:
 		argv[l.argc++] = str_c(s->options.node);
+		/* One thread beside that of JavaScript is what its share of processors can use, and
+		 * a thaw wakes them all. */
+		argv[l.argc++] = STR("--v8-pool-size=1");
 		argv[l.argc++] = STR("/var/runtime/bootstrap.js");
 		mount->path = ARENA_CONCAT(a, folder, STR("/node"));
 		break;
