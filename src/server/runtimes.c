@@ -139,8 +139,7 @@ int runtimes_find_packages(
 		if (!realpath(program ? program : "/proc/self/exe", path))
 			return 0;
 		folder = str_sub(str_c(path), 0, (size_t)MAX(str_find_last(str_c(path), '/'), 0));
-		folder = arena_printf(
-			arena, "%.*s/../lib/cirrus/node_modules", STR_ARG(folder));
+		folder = arena_printf(arena, "%.*s/../lib/cirrus/node_modules", STR_ARG(folder));
 		if (!is_folder(folder.p) || !realpath(folder.p, path))
 			return 0;
 	}

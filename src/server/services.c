@@ -177,9 +177,8 @@ static void log_packages(const struct options *options)
 		log_info("lambda", "Node.js functions find packages of the runtime", "folder=%s",
 			options->node_modules);
 	else
-		log_info("lambda",
-			"Node.js functions find no AWS SDK but their own: make sdk, and "
-			"--node-modules=build/sdk/node_modules (or make install)");
+		log_info("lambda", "Node.js functions find no AWS SDK but their own: make sdk, and "
+				   "--node-modules=build/sdk/node_modules (or make install)");
 }
 
 /*
