@@ -90,10 +90,10 @@ def version_of_runtime():
 def create(functions, name, files, handler="index.handler", runtime="nodejs20.x", role="none", **more):
     functions.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Timeout=20, MemorySize=512,
                               Role=f"arn:aws:iam::000000000000:role/{role}", Code={"ZipFile": zip_of(files)}, **more)
-    functions.get_waiter("function_active_v2").wait(FunctionName=name)
 
 
 def invoke(functions, name, event=None):
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     answer = functions.invoke(FunctionName=name, Payload=json.dumps(event or {}))
     return json.load(answer["Payload"])
 
@@ -125,13 +125,14 @@ def test_clients(server):
     """Without any configuration a client reaches cirrus as the function's role; from all kinds of modules."""
     functions = server.client("lambda")
     tables_and_role(server)
-    for name, files, handler in (
-            ("common", {"index.js": REQUIRED}, "index.handler"),
-            ("below", {"src/app/main.js": REQUIRED}, "src/app/main.handler"),
-            ("module", {"index.mjs": IMPORTED}, "index.handler"),
-            ("module-below", {"src/app/main.mjs": IMPORTED}, "src/app/main.handler"),
-            ("typed", {"package.json": '{"type": "module"}', "index.js": IMPORTED}, "index.handler")):
+    kinds = {"common": ({"index.js": REQUIRED}, "index.handler"),
+             "below": ({"src/app/main.js": REQUIRED}, "src/app/main.handler"),
+             "module": ({"index.mjs": IMPORTED}, "index.handler"),
+             "module-below": ({"src/app/main.mjs": IMPORTED}, "src/app/main.handler"),
+             "typed": ({"package.json": '{"type": "module"}', "index.js": IMPORTED}, "index.handler")}
+    for name, (files, handler) in kinds.items():
         create(functions, name, files, handler, role="limited")
+    for name in kinds:
         expect(invoke(functions, name, {"k": name}), {
             "Item": {"k": name, "list": [1, "a", {"deep": True}]}, "object": f"of {name}", "called": {"echo": name},
             "denied": "AccessDeniedException", "who": f"arn:aws:sts::000000000000:assumed-role/limited/{name}"})
@@ -146,6 +147,7 @@ def check_copies(server):
     published_layer = layer(functions, "published", files)
     assert newer != published
     own = small("code node_modules")
+    wanted_of = {}
     for kind, source in (("js", WHICH_REQUIRED), ("mjs", WHICH_IMPORTED)):
         for name, layers, more, wanted in (
                 ("runtime", [], {}, published),
@@ -156,8 +158,8 @@ def check_copies(server):
                 ("versioned", [plain, versioned], {}, "versioned nodejs/node20/node_modules")):
             text = WHICH_REQUIRED_ALONE if (kind, name) == ("js", "versioned") else source
             create(functions, f"{name}-{kind}", {f"app/index.{kind}": text, **more}, "app/index.handler", Layers=layers)
-            found = invoke(functions, f"{name}-{kind}")
-            expect((name, kind, found), (name, kind, [wanted, wanted]))
+            wanted_of[f"{name}-{kind}"] = [wanted, wanted]
+    expect({name: invoke(functions, name) for name in wanted_of}, wanted_of)
 
 
 @with_sdk
