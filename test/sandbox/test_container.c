@@ -342,6 +342,8 @@ TEST(sandbox, trusts_no_request)
 		refused(&f, SANDBOX_FROM_RUNTIME, path, "/var/task");
 		snprintf(path, sizeof path, "%.120s/..", f.packages);
 		refused(&f, SANDBOX_FROM_RUNTIME, path, "/var/task");
+		snprintf(path, sizeof path, "%.120s/not", f.packages);
+		ASSERT_INT(mkdir(path, 0755), 0);
 		snprintf(path, sizeof path, "%.120s-not", f.packages);
 		ASSERT_INT(mkdir(path, 0755), 0);
 		refused(&f, SANDBOX_FROM_RUNTIME, path, "/var/task");
