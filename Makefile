@@ -134,10 +134,10 @@ build: ## the optimised binary, build/cirrus
 # The AWS SDK that Node.js functions find, from npm; without its declarations of types, half of it.
 SDK := build/sdk/node_modules
 sdk: build/sdk/.installed ## the AWS SDK for Node.js functions, from npm, as build/sdk/node_modules
-build/sdk/.installed: tools/sdk/package.json tools/sdk/package-lock.json
-	@command -v npm >/dev/null || { echo "make sdk: npm is missing: apt-get install npm" >&2; exit 1; }
+build/sdk/.installed: tools/sdk/package.json tools/sdk/package-lock.json | deps-sdk
 	@mkdir -p $(@D) && cp $^ $(@D)
-	@cd $(@D) && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	@cd $(@D) && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
+		--fetch-retries=1 --fetch-retry-mintimeout=1000
 	@find $(SDK) -name dist-types -type d -prune -exec rm -rf {} +
 	@chmod -R u=rwX,go=rX $(SDK) && touch $@
 
@@ -153,7 +153,7 @@ install: build $(if $(filter no,$(WITH_SDK)),,sdk) ## puts the binary into PREFI
 ifneq ($(WITH_SDK),no)
 	rm -rf $(DESTDIR)$(PREFIX)/lib/cirrus/node_modules
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/cirrus
-	cp -R $(SDK) $(DESTDIR)$(PREFIX)/lib/cirrus
+	cp -R --preserve=mode $(SDK) $(DESTDIR)$(PREFIX)/lib/cirrus
 endif
 
 # What a container runs in the tests of lambda.

@@ -148,6 +148,7 @@ def check_copies(server):
     published_layer = layer(functions, "published", files)
     assert newer != published
     own = small("code node_modules")
+    five = [foreign, published_layer, layer(functions, "empty", {"file": ""}), layer(functions, "other", {"other": ""}), plain]
     wanted_of = {}
     for kind, source in (("js", WHICH_REQUIRED), ("mjs", WHICH_IMPORTED)):
         for name, layers, more, wanted in (
@@ -155,6 +156,7 @@ def check_copies(server):
                 ("foreign", [foreign], {}, published),
                 ("layer", [plain], {}, "layer nodejs/node_modules"),
                 ("published", [published_layer], {}, newer),
+                ("five", five, {}, "layer nodejs/node_modules"),
                 ("code", [plain, versioned], own, "code node_modules"),
                 ("versioned", [plain, versioned], {}, "versioned nodejs/node20/node_modules")):
             text = WHICH_REQUIRED_ALONE if (kind, name) == ("js", "versioned") else source
