@@ -135,7 +135,7 @@ build: ## the optimised binary, build/cirrus
 SDK := build/sdk/node_modules
 sdk: build/sdk/.installed ## the AWS SDK for Node.js functions, from npm, as build/sdk/node_modules
 build/sdk/.installed: tools/sdk/package.json tools/sdk/package-lock.json | deps-sdk
-	@mkdir -p $(@D) && cp $^ $(@D)
+	@mkdir -p $(@D) && rm -f $@ && cp $^ $(@D)
 	@cd $(@D) && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
 		--fetch-retries=1 --fetch-retry-mintimeout=1000
 	@find $(SDK) -name dist-types -type d -prune -exec rm -rf {} +
