@@ -256,6 +256,14 @@ static void linger_read(struct http_connection *c)
 		connection_close(c);
 }
 
+static void tell_expected(struct http_connection *c)
+{
+	http_expected *fn = c->expected;
+
+	c->expected = NULL;
+	fn(c->expected_arg, c->expected_number);
+}
+
 static void on_readable(struct rt_stream *s, void *arg)
 {
 	struct http_connection *c =
@@ -266,6 +274,8 @@ static void on_readable(struct rt_stream *s, void *arg)
 		linger_read(c);
 		return;
 	}
+	if (c->expected)
+		tell_expected(c);
 	if (!c->in.p)
 		input_take(&c->in);
 	n = rt_stream_try_read(s, c->in.p + c->in.n, c->in.capacity - c->in.n);
