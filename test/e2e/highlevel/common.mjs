@@ -51,6 +51,20 @@ export async function until(look, what) {
   }
 }
 
+// What `next(from)` gives ([items, where to go on]), page by page, to the end of at most 100 pages.
+export async function pagesOf(next) {
+  const pages = [];
+  let from;
+
+  do {
+    const [items, to] = await next(from);
+    pages.push(items);
+    from = to;
+    assert.ok(pages.length < 100, "pages do not end");
+  } while (from);
+  return pages;
+}
+
 export function done() {
   console.log(JSON.stringify({ looked }));
   client.destroy();

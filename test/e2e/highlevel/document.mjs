@@ -7,7 +7,7 @@ import { BatchExecuteStatementCommand, BatchGetCommand, BatchWriteCommand, Delet
   DynamoDBDocumentClient, ExecuteStatementCommand, ExecuteTransactionCommand, GetCommand, NumberValue,
   paginateQuery, paginateScan, PutCommand, QueryCommand, ScanCommand, TransactGetCommand, TransactWriteCommand,
   UpdateCommand } from "@aws-sdk/lib-dynamodb";
-import { client, done, failure, holds, is, options, range, until } from "./common.mjs";
+import { client, done, failure, holds, is, options, pagesOf, range, until } from "./common.mjs";
 
 const TableName = "shop";
 const document = DynamoDBDocumentClient.from(client, {
@@ -110,16 +110,13 @@ for await (const page of paginateScan({ client: document, pageSize: 10 },
   is(page.Items, undefined);
 }
 is([count, scanned, pages], [10, 61, 7]);
-const walked = [];
-let cursor;
-do {
-  const page = await send(QueryCommand, { IndexName: "open", KeyConditionExpression: "#s = :o", Limit: 4,
+const walked = (await pagesOf(async (cursor) => {
+  const page = await send(QueryCommand, { IndexName: "open", KeyConditionExpression: "#s = :o", Limit: 4, ScanIndexForward: false,
     ExpressionAttributeNames: { "#s": "status" }, ExpressionAttributeValues: { ":o": "OPEN" },
     ExclusiveStartKey: cursor && JSON.parse(Buffer.from(cursor, "base64url")) });
-  walked.push(...names(page));
-  cursor = page.LastEvaluatedKey && Buffer.from(JSON.stringify(page.LastEvaluatedKey)).toString("base64url");
-} while (cursor);
-is([walked.length, new Set(walked).size], [15, 15]);
+  return [names(page), page.LastEvaluatedKey && Buffer.from(JSON.stringify(page.LastEvaluatedKey)).toString("base64url")];
+})).flat();
+is(walked, range(15, (i) => `O#${String((14 - i) * 4).padStart(4, "0")}`));
 const segments = await Promise.all(range(4, (Segment) => send(ScanCommand, { Segment, TotalSegments: 4, ProjectionExpression: "pk, sk" })));
 is(new Set(segments.flatMap((s) => s.Items.map((i) => `${i.pk}/${i.sk}`))).size, 61);
 const tables = [];
@@ -200,13 +197,10 @@ const row = (await sql('SELECT deep.list[1], "set" FROM shop WHERE pk = ? AND sk
 is([Object.keys(row).sort(), [...row.set].sort()], [["list[1]", "set"], ["a", "b"]]);
 is((await sql('UPDATE shop SET deep.list = list_append(deep.list, ?) SET n = 1 WHERE pk = \'Q\' AND sk = \'1\' RETURNING ALL NEW *',
   [["three"]])).Items[0].deep, { list: [1, "two", "three"] });
-const rows = [];
-let NextToken;
-do {
-  const page = await sql('SELECT sk FROM shop WHERE pk = ? AND begins_with(sk, ?)', ["C#0", "O#"], { Limit: 8, NextToken });
-  rows.push(...page.Items.map((i) => i.sk));
-  NextToken = page.NextToken;
-} while (NextToken);
+const rows = (await pagesOf(async (NextToken) => {
+  const page = await sql("SELECT sk FROM shop WHERE pk = ? AND begins_with(sk, ?)", ["C#0", "O#"], { Limit: 8, NextToken });
+  return [names(page), page.NextToken];
+})).flat();
 is(rows, range(20, (i) => `O#${String(i * 3).padStart(4, "0")}`));
 const several = await document.send(new BatchExecuteStatementCommand({ Statements: [
   { Statement: "SELECT n FROM shop WHERE pk = ? AND sk = ?", Parameters: ["Q", "1"] },

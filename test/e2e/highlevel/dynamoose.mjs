@@ -1,6 +1,6 @@
 // A library of books on dynamoose: models that make and change their own tables.
 import dynamoose from "dynamoose";
-import { client, done, failure, holds, is, range, until } from "./common.mjs";
+import { client, done, failure, holds, is, pagesOf, range, until } from "./common.mjs";
 
 dynamoose.aws.ddb.set(client);
 const waitForActive = { enabled: true, check: { timeout: 20000, frequency: 50 } };
@@ -72,13 +72,11 @@ const all = await Book.scan().limit(7).all().exec();
 is([all.length, all.count, all.scannedCount, all.lastKey], [41, 41, 41, undefined]);
 const parallel = await Book.scan().parallel(3).exec();
 is([parallel.length, new Set(plain(parallel).map((b) => b.isbn)).size], [41, 41]);
-let startAt, walked = [];
-do {
+const walked = await pagesOf(async (startAt) => {
   const page = await Book.query("author").eq("Le Guin").limit(6).startAt(startAt).attributes(["isbn", "year"]).exec();
-  walked.push(...plain(page).map((b) => b.year));
-  startAt = page.lastKey && JSON.parse(JSON.stringify(page.lastKey));
-} while (startAt);
-is(walked, range(20, (i) => 1951 + 2 * i));
+  return [plain(page).map((b) => b.year), page.lastKey && JSON.parse(JSON.stringify(page.lastKey))];
+});
+is([walked.flat(), walked.length], [range(20, (i) => 1951 + 2 * i), 4]);
 is((await failure(Book.query("lent").eq("ann").attributes(["title", "year"]).exec())).message,
   "One or more parameter values were invalid: Global secondary index lent does not project [year]");
 

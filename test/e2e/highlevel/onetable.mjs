@@ -2,7 +2,7 @@
 // pages both ways, groups of types.
 import { Table } from "dynamodb-onetable";
 import { Dynamo } from "dynamodb-onetable/Dynamo";
-import { client, done, failure, is, range, until } from "./common.mjs";
+import { client, done, failure, is, pagesOf, range, until } from "./common.mjs";
 
 const schema = {
   format: "onetable:1.1.0", version: "0.0.1",
@@ -70,15 +70,13 @@ is(ids(await Invoice.find({ accountId: "1" }, { reverse: true, limit: 2 })), [51
 is(ids(await Invoice.find({ accountId: "1" }, { where: "(${total} > {60}) and (${paid} = {true}) and not (${number} <> @{n})", substitutions: { n: 51 } })), [51]);
 is((await Invoice.find({ accountId: "1" }, { count: true })).count, 51);
 is(ids(await Invoice.find({ paid: "true" }, { index: "gs2", limit: 3, follow: true })), [3, 6, 9]);
-let next, prev, forward = [];
-const trail = [];
-do {
+let prev;
+const forward = await pagesOf(async (next) => {
   const page = await Invoice.find({ accountId: "1" }, { limit: 20, next });
-  forward.push(...ids(page));
-  next = page.next && JSON.parse(JSON.stringify(page.next)), prev = page.prev;
-  trail.push(page.length);
-} while (next);
-is([forward, trail], [range(51, (i) => i + 1), [20, 20, 11]]);
+  prev = page.prev;
+  return [ids(page), page.next && JSON.parse(JSON.stringify(page.next))];
+});
+is([forward.flat(), forward.map((p) => p.length)], [range(51, (i) => i + 1), [20, 20, 11]]);
 is(ids(await Invoice.find({ accountId: "1" }, { limit: 20, prev })), range(20, (i) => i + 21));
 const groups = await table.fetch(["User", "Invoice", "Account"], { pk: "account#1" });
 is([groups.User.length, groups.Invoice.length, groups.Account.length], [12, 51, 1]);
