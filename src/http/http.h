@@ -90,8 +90,8 @@ str http_header_find(const struct http_exchange *x, str name);
 /* Who is at the other end. */
 const struct rt_address *http_peer(const struct http_exchange *x);
 /*
- * Once, when the next request of this connection begins to arrive, before it is read: fn(arg,
- * number), outside fibers, not to suspend. For what a client that called once will probably need
+ * Once, when the first bytes of this connection's next request are there: fn(arg, number), outside
+ * fibers, not to suspend. For what a client that called once will probably need
  * again. The last call counts; `arg` outlives the server.
  */
 typedef void http_expected(void *arg, uint64_t number);

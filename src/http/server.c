@@ -274,8 +274,6 @@ static void on_readable(struct rt_stream *s, void *arg)
 		linger_read(c);
 		return;
 	}
-	if (c->expected)
-		tell_expected(c);
 	if (!c->in.p)
 		input_take(&c->in);
 	n = rt_stream_try_read(s, c->in.p + c->in.n, c->in.capacity - c->in.n);
@@ -283,6 +281,8 @@ static void on_readable(struct rt_stream *s, void *arg)
 		connection_close(c);
 		return;
 	}
+	if (n > 0 && c->expected)
+		tell_expected(c);
 	c->in.n += (size_t)n;
 	n = connection_look(c);
 	if (n > 0)

@@ -111,7 +111,8 @@ bool rt_aside_take_back(struct rt_aside *a, struct rt_aside_job *job)
 {
 	struct rt_aside_job *mine = job;
 
-	if (!atomic_load(&job->given) || !atomic_compare_exchange_strong(&a->place, &mine, NULL))
+	if (!a || !atomic_load(&job->given) ||
+		!atomic_compare_exchange_strong(&a->place, &mine, NULL))
 		return false;
 	atomic_store(&job->given, false);
 	return true;
