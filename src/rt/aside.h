@@ -1,10 +1,10 @@
 /*
- * One thread beside the loops, on another core than the caller's, for small things that take the
+ * Threads beside the loops, on another core than the caller's, for small things that take the
  * kernel long and that a loop knows it will need in a moment: the thaw of a frozen container, say,
  * while the request for it is read. Waking that core up is part of what is gained.
  *
  * A job is the caller's memory. It is given, and then either taken back before it has begun or
- * waited for. Any thread may call; the simulation has no such thread, and jobs are not taken.
+ * waited for. Any thread may call; the simulation has none, and jobs are not taken.
  */
 #ifndef RT_ASIDE_H
 #define RT_ASIDE_H

@@ -39,11 +39,17 @@ TEST(aside, one_runs_and_one_waits)
 	struct rt_aside *a = rt_aside_new(rt);
 	struct gate first = {.job.fn = pass_gate}, second = {.job.fn = pass_gate},
 		    third = {.job.fn = pass_gate, .open = true};
+	cpu_set_t all, one;
 
 	if (!a) { /* a machine with one processor */
 		rt_free(rt);
 		return;
 	}
+	/* From one processor, and so to one of the threads. */
+	ASSERT_INT(sched_getaffinity(0, sizeof all, &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	ASSERT_INT(sched_setaffinity(0, sizeof one, &one), 0);
 	ASSERT(rt_aside_give(a, &first.job));
 	while (!atomic_load(&first.begun))
 		sched_yield();
@@ -60,6 +66,7 @@ TEST(aside, one_runs_and_one_waits)
 	EXPECT_INT(atomic_load(&first.runs), 1);
 	EXPECT_INT(atomic_load(&second.runs), 0);
 	EXPECT_INT(atomic_load(&third.runs), 1);
+	ASSERT_INT(sched_setaffinity(0, sizeof all, &all), 0);
 	rt_aside_free(a);
 	rt_free(rt);
 }
