@@ -26,16 +26,12 @@
 enum { GATE = 3, BLOCK_BYTES = 128 * 1024, VARIABLES_MAX = 512, RSEQ_SIGNATURE = 0x53053053 };
 enum { ARGUMENTS_MAX = 16, TEXT_BYTES = 8192, OWN_STACK_BYTES = 64 * 1024 };
 #define STACK_BYTES  (UINT64_C(8) << 20)
-#define COPIED_BYTES (UINT64_C(3) << 20)
 /* Behind the program (Makefile): for the kernel's pages, and for the image. */
 #define KERNEL_PLACE UINT64_C(0x2100000000)
 #define IMAGE_PLACE  UINT64_C(0x2200000000)
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17 */
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
 struct own {
@@ -308,6 +304,10 @@ static void map_file(const struct region *r)
 		r->offset);
 }
 
+/*
+ * Every page is mapped and none is copied in advance: a copy of all that are written in the end takes
+ * longer than the faults of those that are written now.
+ */
 static void map_all(void)
 {
 	for (uint32_t i = 0; i < state.image->region_count; i++) {
@@ -322,23 +322,6 @@ static void map_all(void)
 	for (uint32_t i = 0; i < state.image->run_count; i++)
 		map(state.runs[i].start, state.runs[i].bytes, state.runs[i].protection, MAP_PRIVATE,
 			state.fd, state.runs[i].offset);
-}
-
-/*
- * Pages that will be written anyway, mostly for counts of references: many at once cost a tenth of
- * as many faults. Only so much of it, because what is copied is not shared any more.
- */
-static void copy_ahead(void)
-{
-	uint64_t room = COPIED_BYTES;
-
-	for (uint32_t i = state.image->run_count; i-- > 0;) {
-		const struct run *r = &state.runs[i];
-
-		if ((r->protection & PROT_WRITE) && r->bytes <= room &&
-			CALL(SYS_madvise, r->start, r->bytes, MADV_POPULATE_WRITE) == 0)
-			room -= r->bytes;
-	}
 }
 
 /* ---- going on ---- */
@@ -398,7 +381,6 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	check_room();
 	move_kernel_pages();
 	map_all();
-	copy_ahead();
 	become();
 }
 
