@@ -67,6 +67,7 @@ struct runtime_launch runtime_launch(
 		/* One thread beside that of JavaScript is what its share of processors can use, and
 		 * a thaw wakes them all. */
 		argv[l.argc++] = STR("--v8-pool-size=1");
+		argv[l.argc++] = STR("--no-memory-reducer");
 		argv[l.argc++] = STR("/var/runtime/bootstrap.js");
 		mount->path = ARENA_CONCAT(a, folder, STR("/node"));
 		if (*s->options.node_modules)
