@@ -305,8 +305,8 @@ static void map_file(const struct region *r)
 }
 
 /*
- * Every page is mapped and none is copied in advance: a copy of all that are written in the end takes
- * longer than the faults of those that are written now.
+ * Every page is mapped and none is copied in advance: a copy of all that are written in the end
+ * takes longer than the faults of those that are written now.
  */
 static void map_all(void)
 {

@@ -84,9 +84,10 @@ struct rt_loop {
 	size_t spare_count, spare_low; /* low: the smallest count since the last trim */
 	uint64_t fiber_id_last;
 	struct rt_timer trim;
-	int64_t turn_at; /* rt_now() at the beginning of this turn */
-	bool slept;      /* since then: turn_at is old */
-	bool worked;     /* something else than timers has run since the last sleep */
+	int64_t turn_at;    /* rt_now() at the beginning of this turn */
+	bool slept;         /* since then: turn_at is old */
+	int64_t look_until; /* rt_look_until() */
+	bool worked;        /* something else than timers has run since the last sleep */
 	struct rt_heap_entry *heap;
 	size_t heap_count, heap_capacity;
 	struct list streams;

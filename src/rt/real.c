@@ -144,16 +144,21 @@ static void sleep_until(struct rt_loop *l, struct real_loop *r, int64_t until)
  */
 static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
 {
-	int64_t now, end;
+	int64_t now, end = l->look_until;
 
-	if (!l->rt->options.busy_poll_us || !l->worked)
+	if (!l->rt->options.busy_poll_us)
 		return false;
-	l->worked = false;
-	if (r->polls_missed >= POLLS_VAIN && ++r->polls_skipped < POLLS_SPARED)
-		return false;
-	r->polls_skipped = 0;
-	now = clock_ns(CLOCK_MONOTONIC);
-	end = MIN(until, now + (int64_t)l->rt->options.busy_poll_us * 1000);
+	if (end <= l->turn_at) {
+		if (!l->worked)
+			return false;
+		l->worked = false;
+		if (r->polls_missed >= POLLS_VAIN && ++r->polls_skipped < POLLS_SPARED)
+			return false;
+		r->polls_skipped = 0;
+		now = clock_ns(CLOCK_MONOTONIC);
+		end = now + (int64_t)l->rt->options.busy_poll_us * 1000;
+	}
+	end = MIN(until, end);
 	do {
 		uv_run(&r->uv, UV_RUN_NOWAIT);
 		if (l->ready_count || atomic_load(&l->inbox) || loops_finished(l->rt)) {
@@ -241,6 +246,11 @@ static int real_run(struct rt *rt)
 	for (unsigned i = 1; i < rt->loop_count; i++)
 		pthread_join(rt->loops[i].thread, NULL);
 	return 0;
+}
+
+void rt_look_until(int64_t deadline)
+{
+	loop_here()->look_until = deadline;
 }
 
 void rt_step_aside(void)

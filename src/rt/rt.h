@@ -106,6 +106,11 @@ must_use mayyield int rt_yield(void);
  * core goes first (the client that just got its answer). Does not suspend the fiber.
  */
 void rt_step_aside(void);
+/*
+ * Something that this loop waits for will probably come before `deadline`: until then it looks for
+ * it when it has nothing to do, and does not sleep. Others on its core go first. 0: it has come.
+ */
+void rt_look_until(int64_t deadline);
 mayyield must_use int rt_sleep_until(int64_t deadline);
 
 /* NULL outside fibers. The pointer stays valid memory for the life of the runtime, but is used

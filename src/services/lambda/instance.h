@@ -77,6 +77,7 @@ struct instance {
 	bool frozen;  /* ... for sure */
 	bool thawing; /* given away: done, or about to be */
 	struct rt_aside_job thaw_job;
+	int64_t woken_ns; /* what the last run behind a thaw took */
 	bool pooled, ending, container_ended, starting;
 	bool provisioned; /* kept ready: not given up for being idle */
 	bool restored;    /* it goes on from a snapshot */
