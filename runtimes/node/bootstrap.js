@@ -29,7 +29,7 @@ const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
 const JSON_TYPE = { 'Content-Type': 'application/json' };
-const READ_BYTES = 65536;
+const READ_BYTES = 65536, SMALL_BYTES = 16384;
 const TRAILER_MAX = 32768;
 const EXIT_UNHANDLED = 128, EXIT_UNCAUGHT = 129;
 
@@ -232,8 +232,9 @@ class Api {
 		this.kept = null; /* the beginning of an answer, in the first bytes of a larger buffer */
 		this.keptBytes = 0;
 		this.socket = null;
+		this.holds = false; /* the socket keeps the process alive */
 		this.heads = `HTTP/1.1\r\nHost: ${address}\r\nUser-Agent: cirrus-nodejs\r\n`;
-		this.poll = { poll: true, text: this.request('GET', 'invocation/next', {}) };
+		this.poll = { poll: true, ...this.request('GET', 'invocation/next', {}) };
 	}
 
 	connect() {
@@ -242,7 +243,7 @@ class Api {
 			onread: {
 				buffer: Buffer.allocUnsafeSlow(READ_BYTES),
 				callback: (n, buffer) => {
-					this.take(buffer.subarray(0, n));
+					this.take(buffer, n);
 					return true;
 				},
 			},
@@ -250,6 +251,7 @@ class Api {
 		socket.on('error', (error) => this.broken(error));
 		socket.on('close', () => this.broken(new Error('the Runtime API closed the connection')));
 		this.socket = socket;
+		this.holds = true;
 		this.kept = null;
 	}
 
@@ -282,8 +284,10 @@ class Api {
 
 	/* Alive while anything but the function decides when we go on. */
 	keepAlive() {
-		if (this.socket) {
-			if (this.waiting.length)
+		const holds = this.waiting.length > 0;
+		if (this.socket && holds !== this.holds) {
+			this.holds = holds;
+			if (holds)
 				this.socket.ref();
 			else
 				this.socket.unref();
@@ -295,8 +299,8 @@ class Api {
 		for (const key of Object.keys(headers))
 			text += `${key}: ${headers[key]}\r\n`;
 		if (body === undefined)
-			return text + '\r\n';
-		return `${text}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+			return { text: text + '\r\n' };
+		return { text: `${text}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}` };
 	}
 
 	next() {
@@ -304,15 +308,15 @@ class Api {
 	}
 
 	response(id, body) {
-		return { text: this.request('POST', `invocation/${id}/response`, JSON_TYPE, body) };
+		return this.request('POST', `invocation/${id}/response`, JSON_TYPE, body);
 	}
 
 	error(name, error) {
 		const report = errorReport(error);
-		return { text: this.request('POST', name, {
+		return this.request('POST', name, {
 			'Content-Type': 'application/json',
 			'Lambda-Runtime-Function-Error-Type': report.errorType.replace(/[^\x20-\x7e]/g, '?'),
-		}, JSON.stringify(report)) };
+		}, JSON.stringify(report));
 	}
 
 	/* Behind what was kept; the room doubles, so that a long answer is not copied for each part. */
@@ -327,11 +331,13 @@ class Api {
 		return this.kept.subarray(0, n);
 	}
 
-	take(part) {
-		const bytes = this.kept ? this.join(part) : part;
+	/* The first n bytes of the buffer have come. */
+	take(buffer, n) {
+		const bytes = this.kept ? this.join(buffer.subarray(0, n)) : buffer;
+		const end = this.kept ? bytes.length : n;
 		let at = 0;
-		while (at < bytes.length && this.waiting.length) {
-			const answer = parseAnswer(bytes, at);
+		while (at < end && this.waiting.length) {
+			const answer = parseAnswer(bytes, at, end);
 			if (!answer)
 				break;
 			at = answer.end;
@@ -340,34 +346,76 @@ class Api {
 				this.keepAlive();
 			one.resolve?.(answer);
 		}
-		if (at === bytes.length)
+		if (at === end)
 			this.kept = null;
 		else if (at > 0 || !this.kept)
-			this.kept = Buffer.from(bytes.subarray(at));
-		this.keptBytes = bytes.length - at;
+			this.kept = Buffer.from(bytes.subarray(at, end));
+		this.keptBytes = end - at;
 		this.keepAlive();
 	}
 }
 
-/* The answer that begins at `from`, its body as text; null until all of it is there. */
-function parseAnswer(input, from) {
-	const headEnd = input.indexOf('\r\n\r\n', from, 'latin1');
+/*
+ * The head of an answer, of which each header is looked for: the Runtime API always writes them alike,
+ * and a table of them costs more than the few that are wanted.
+ */
+class Head {
+	constructor(text) {
+		this.text = text;
+	}
+
+	get(name) {
+		const at = this.text.indexOf(name);
+		if (at < 0)
+			return undefined;
+		return this.text.slice(at + name.length, this.text.indexOf('\r\n', at + name.length));
+	}
+}
+
+const HEADER = {
+	contentLength: '\r\nContent-Length: ',
+	chunked: '\r\nTransfer-Encoding: chunked\r\n',
+	requestId: '\r\nLambda-Runtime-Aws-Request-Id: ',
+	deadline: '\r\nLambda-Runtime-Deadline-Ms: ',
+	arn: '\r\nLambda-Runtime-Invoked-Function-Arn: ',
+	trace: '\r\nLambda-Runtime-Trace-Id: ',
+	tenantId: '\r\nLambda-Runtime-Aws-Tenant-Id: ',
+	clientContext: '\r\nLambda-Runtime-Client-Context: ',
+	identity: '\r\nLambda-Runtime-Cognito-Identity: ',
+};
+
+/* A small answer, all of it ASCII: one call for the text, which is then cut. */
+function parseSmall(input, from, to) {
+	const text = input.utf8Slice(from, to);
+	if (text.length !== to - from)
+		return null;
+	const headEnd = text.indexOf('\r\n\r\n');
+	if (headEnd < 0 || text.indexOf(HEADER.chunked) >= 0)
+		return null;
+	const headers = new Head(text.slice(0, headEnd + 2));
+	const begin = headEnd + 4, end = begin + Number(headers.get(HEADER.contentLength) ?? 0);
+	if (text.length < end)
+		return null;
+	return { status: Number(text.slice(9, 12)), headers, body: text.slice(begin, end), end: from + end };
+}
+
+/* The answer in input[from, to), its body as text; null until all of it is there. */
+function parseAnswer(input, from, to) {
+	const small = to - from <= SMALL_BYTES ? parseSmall(input, from, to) : null;
+	if (small)
+		return small;
+	const bytes = input.subarray(0, to), headEnd = bytes.indexOf('\r\n\r\n', from, 'latin1');
 	if (headEnd < 0)
 		return null;
-	const lines = input.latin1Slice(from, headEnd).split('\r\n');
-	const headers = Object.create(null);
-	for (let i = 1; i < lines.length; i++) {
-		const line = lines[i], at = line.indexOf(':');
-		headers[line.slice(0, at).toLowerCase()] = line.slice(at + 1).trim();
-	}
-	const answer = { status: Number(lines[0].slice(9, 12)), headers, body: '', end: headEnd + 4 };
-	if (headers['transfer-encoding'] === 'chunked')
-		return parseChunks(input, answer);
+	const text = bytes.latin1Slice(from, headEnd + 2), headers = new Head(text);
+	const answer = { status: Number(text.slice(9, 12)), headers, body: '', end: headEnd + 4 };
+	if (text.includes(HEADER.chunked))
+		return parseChunks(bytes, answer);
 	const begin = answer.end;
-	answer.end += Number(headers['content-length'] ?? 0);
-	if (input.length < answer.end)
+	answer.end += Number(headers.get(HEADER.contentLength) ?? 0);
+	if (to < answer.end)
 		return null;
-	answer.body = input.utf8Slice(begin, answer.end);
+	answer.body = bytes.utf8Slice(begin, answer.end);
 	return answer;
 }
 
@@ -587,7 +635,7 @@ class ResponseStream extends Writable {
 			'Transfer-Encoding': 'chunked',
 			'Trailer': 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body',
 		});
-		[this.answer] = this.api.send([{ text: head }]);
+		[this.answer] = this.api.send([head]);
 		this.answer.catch(() => {});
 		if (this._onBeforeFirstWrite)
 			this._onBeforeFirstWrite((bytes) => this.chunk(Buffer.from(bytes)));
@@ -646,7 +694,7 @@ function parseHeader(text, name) {
 }
 
 function makeContext(headers, control) {
-	const deadline = Number(headers['lambda-runtime-deadline-ms']);
+	const deadline = Number(headers.get(HEADER.deadline));
 	const context = {
 		get callbackWaitsForEmptyEventLoop() {
 			return control.waits;
@@ -659,11 +707,11 @@ function makeContext(headers, control) {
 		memoryLimitInMB: platform.memoryLimitInMB,
 		logGroupName: platform.logGroupName,
 		logStreamName: platform.logStreamName,
-		clientContext: parseHeader(headers['lambda-runtime-client-context'], 'ClientContext'),
-		identity: parseHeader(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
-		invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
-		awsRequestId: headers['lambda-runtime-aws-request-id'],
-		tenantId: headers['lambda-runtime-aws-tenant-id'],
+		clientContext: parseHeader(headers.get(HEADER.clientContext), 'ClientContext'),
+		identity: parseHeader(headers.get(HEADER.identity), 'CognitoIdentity'),
+		invokedFunctionArn: headers.get(HEADER.arn),
+		awsRequestId: headers.get(HEADER.requestId),
+		tenantId: headers.get(HEADER.tenantId),
 		getRemainingTimeInMillis: () => deadline - Date.now(),
 	};
 	if (!platform.onlyReturns) {
@@ -683,7 +731,7 @@ function idle() {
 
 /* Once, and again if the function has taken it away. */
 function watchIdleness() {
-	if (!process.listeners('beforeExit').includes(idle))
+	if (process.listenerCount('beforeExit', idle) === 0)
 		process.on('beforeExit', idle);
 }
 
@@ -779,11 +827,12 @@ async function invokeStreaming(api, handler, id, event, headers) {
 
 function begin(answer) {
 	const headers = answer.headers;
-	const id = headers['lambda-runtime-aws-request-id'];
+	const id = headers.get(HEADER.requestId);
 	log.requestId = id;
-	log.tenantId = headers['lambda-runtime-aws-tenant-id'];
-	if (headers['lambda-runtime-trace-id'])
-		process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
+	log.tenantId = headers.get(HEADER.tenantId);
+	const trace = headers.get(HEADER.trace);
+	if (trace)
+		process.env._X_AMZN_TRACE_ID = trace;
 	else
 		delete process.env._X_AMZN_TRACE_ID;
 	return id;
