@@ -204,6 +204,15 @@ function logAt(level, args) {
 		`${timestamp}\t${log.requestId}\t${level}\t${util.format(...args)}`);
 }
 
+/*
+ * Node.js writes to a pipe without waiting, and keeps what does not fit: of many lines at once most
+ * would come in the next event's time, or never. So writes wait.
+ */
+function blockOutput() {
+	for (const stream of [process.stdout, process.stderr])
+		stream._handle?.setBlocking?.(true);
+}
+
 function patchConsole() {
 	const fd = parseInt(process.env._LAMBDA_TELEMETRY_LOG_FD, 10);
 	log.fd = fd > 2 ? fd : -1;
@@ -778,8 +787,12 @@ function begin(answer) {
 	return id;
 }
 
+let serving = false; /* init is over */
+
 async function serve(api, handler) {
 	let [polled] = api.send([api.next()]);
+
+	serving = true;
 	for (;;) {
 		const answer = await polled;
 		if (answer.status !== 200)
@@ -807,10 +820,19 @@ async function serve(api, handler) {
 
 /* --- main ------------------------------------------------------------------------------------------- */
 
-/* An error that nobody caught ends the process, after it has been told and logged. */
+/*
+ * An error that nobody caught ends the process, after it has been told and logged. Between two events
+ * it ends at once: the next one must not come to a process that goes.
+ */
 function watchErrors(api) {
 	const end = (text, error, status) => {
+		const between = serving && log.requestId === undefined;
+
+		if (between)
+			api.socket?.destroy(); /* takes the poll back */
 		logError(text, error);
+		if (between)
+			process.exit(status);
 		const name = log.requestId === undefined ? 'init/error' : `invocation/${log.requestId}/error`;
 		const leave = () => process.exit(status);
 		const [told] = api.send([api.error(name, error)]);
@@ -835,6 +857,7 @@ function watchErrors(api) {
  */
 async function rehearse() {
 	const api = new Api(POOL_ADDRESS);
+	blockOutput();
 	api.connect();
 	await new Promise((resolve) => {
 		api.socket.once('connect', resolve);
@@ -885,6 +908,8 @@ async function main() {
 	if (process.env._HANDLER === undefined) {
 		pooled = await rehearse();
 		takeEnvironment(readGate());
+	} else {
+		blockOutput();
 	}
 	/* Lets go of a connection that was lost meanwhile; and always, so that stacks look alike. */
 	await new Promise(setImmediate);

@@ -224,6 +224,94 @@ def test_streams(server):
     expect(send(server, url, path="/other")[0], 502)
 
 
+# ---- shapes of functions ----
+
+SHAPES = {
+    "package.json": '{"type": "module"}',
+    "src/app.js": "import { more } from './lib/more.js';\nconst ready = await more();\nlet n = 0;\n"
+                  "export const handler = async () => [ready, ++n];\n",
+    "src/lib/more.js": "export const more = () => new Promise((done) => setTimeout(done, 30, 'ready'));\n",
+    "callback.cjs": """
+let n = 0;
+exports.late = (event, context, callback) => {
+    const mine = ++n;
+    context.callbackWaitsForEmptyEventLoop = false;
+    setTimeout(() => console.log('left over from', mine), 100);
+    setTimeout(() => callback(null, mine), mine === 1 ? 0 : 300);
+};
+exports.waits = (event, context, callback) => {
+    setTimeout(() => console.log('done before the answer'), 100);
+    callback(null, 'called');
+};
+exports.never = async () => { await new Promise(() => {}); };
+exports.loud = async () => {
+    for (let i = 0; i < 3000; i++)
+        process.stdout.write(`line ${i} ${'x'.repeat(300)}\\n`);
+    process.stdout.write('y'.repeat(300000) + '\\n');
+    process.stdout.write(Buffer.from([0, 0xff, 0x41]));
+};
+exports.lost = async (event) => {
+    if (event.lose)
+        Promise.reject(new Error('nobody waits for it'));
+    return ++n;
+};
+""",
+}
+
+
+def create_shape(functions, name, handler, **more):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for file, text in SHAPES.items():
+            z.writestr(file, text)
+    functions.create_function(FunctionName=name, Runtime="nodejs22.x", Handler=handler, Role=ROLE, Timeout=10,
+                              Code={"ZipFile": out.getvalue()}, **more)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+
+
+def test_shapes(server):
+    functions = server.client("lambda")
+    create_shape(functions, "module", "src/app.handler")
+    expect([invoke(functions, "module", {}) for _ in range(2)], [["ready", 1], ["ready", 2]])
+    # What a function left over goes on in the next event's time, and under its request id.
+    create_shape(functions, "late", "callback.late")
+    expect([invoke(functions, "late", {}) for _ in range(2)], [1, 2])
+    log = log_with(server, "/aws/lambda/late", "left over from 2")
+    second = log[log.rindex("START RequestId: "):]
+    expect(all(text in second for text in ("left over from 1", "left over from 2")), True)
+    create_shape(functions, "waits", "callback.waits")
+    expect(invoke(functions, "waits", {}), "called")
+    log = log_with(server, "/aws/lambda/waits", "REPORT RequestId: ")
+    expect(log.index("done before the answer") < log.index("END RequestId: "), True)
+    create_shape(functions, "never", "callback.never")
+    expect(invoke(functions, "never", {}, "Unhandled")["errorType"], "Runtime.NodeJsExit")
+    # An error between two events ends the instance; the next event has another one.
+    create_shape(functions, "lost", "callback.lost")
+    expect([invoke(functions, "lost", {}), invoke(functions, "lost", {"lose": True})], [1, 2])
+    log_with(server, "/aws/lambda/lost", "nobody waits for it")
+    time.sleep(0.5)
+    expect(invoke(functions, "lost", {}), 1)
+
+
+def test_much_output(server):
+    """Nothing of what is written at once is lost, nor comes behind the invocation's own lines."""
+    functions, logs = server.client("lambda"), server.client("logs")
+    create_shape(functions, "loud", "callback.loud", MemorySize=1024)
+    invoke(functions, "loud", {})
+    for _ in range(50):
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/loud")
+        events = [e["message"] for page in pages for e in page["events"]]
+        if events and events[-1].startswith("REPORT"):
+            break
+        time.sleep(0.1)
+    expect([e.split(" ")[1] for e in events if e.startswith("line ")], [str(i) for i in range(3000)])
+    # A line longer than an event may be is split.
+    long = [e for e in events if e.startswith("y")]
+    expect((sum(map(len, long)), len(long)), (300001, 2))
+    expect([e.split(" ")[0] for e in events[-2:]], ["END", "REPORT"])
+    expect(events[-3], "\0\ufffdA")
+
+
 # ---- AWS Lambda Powertools ----
 
 def test_powertools(server):

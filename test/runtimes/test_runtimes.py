@@ -384,6 +384,13 @@ exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis(
         self.assertIn("ERROR\tUnhandled Promise Rejection \t", run.records[0])
         shown = json.loads(run.records[0].split("\t")[4])
         self.assertEqual((shown["reason"]["errorMessage"], shown["promise"], "name" in shown), ("lost", {}, False))
+        # Between two events nobody is told, and no more events are taken.
+        for source, status in (("Promise.reject(new Error('lost'));", 128),
+                               ("setTimeout(() => { throw new Error('late'); }, 20);", 129)):
+            run = self.node(f"exports.handler = async () => {{ {source} return 1; }};", ends=True)
+            self.assertEqual(([a["path"] for a in run.answers], run.status),
+                             ([f"invocation/{ID}/response"], status))
+            self.assertIn("\tundefined\tERROR\tUn", run.records[0])
         run = self.node("exports.handler = async () => process.exit(3);", ends=True)
         self.assertEqual((run.answers, run.status), ([], 3))
 
