@@ -75,8 +75,11 @@ function takeEnvironment(text) {
 
 /* --- errors ------------------------------------------------------------------------------------ */
 
+/* Of a class whose name is the last part: text logs show the one, JSON logs the other. */
 function namedError(name, message) {
-	const error = new Error(message);
+	const kind = name.slice(name.lastIndexOf('.') + 1);
+	const error = new ({ [kind]: class extends Error {} })[kind](message);
+
 	Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
 	Error.captureStackTrace(error, namedError);
 	return error;

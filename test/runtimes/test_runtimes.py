@@ -448,6 +448,10 @@ console.debug('hidden'); console.error('e', new TypeError('x')); };""", environm
         message = json.loads(run.records[0])["message"]
         self.assertEqual((message["errorType"], message["errorMessage"], message["stackTrace"][0]),
                          ("RangeError", "far", "RangeError: far"))
+        run = self.node("", environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"}, ends=True)
+        message = json.loads(run.records[0])["message"]
+        self.assertEqual((message["errorType"], message["stackTrace"][0]), (
+            "HandlerNotFound", "Runtime.HandlerNotFound: index.handler is undefined or not exported"))
 
     def test_streaming(self):
         run = self.node("""exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
