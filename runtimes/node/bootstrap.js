@@ -590,6 +590,13 @@ class ResponseStream extends Writable {
 			more ? done() : socket.once('drain', done);
 	}
 
+	/* Of other values the JSON is written, as on AWS. */
+	write(chunk, encoding, done) {
+		const bytes = typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk : JSON.stringify(chunk);
+
+		return super.write(bytes, encoding, done);
+	}
+
 	_write(bytes, encoding, done) {
 		this.begin();
 		this.chunk(bytes, done);

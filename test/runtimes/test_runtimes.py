@@ -466,6 +466,9 @@ console.debug('hidden'); console.error('e', new TypeError('x')); };""", environm
   stream.write('body'); stream.end(); });""")
         self.assertEqual(run.answers[0]["body"], b'{"statusCode":201,"headers":{"a":"b"}}' + bytes(8) + b"body")
         self.assertEqual(run.answers[0]["headers"]["Content-Type"], "application/vnd.awslambda.http-integration-response")
+        run = self.node("exports.handler = awslambda.streamifyResponse(async (event, stream) => { "
+                        "stream.write({ a: [1] }); stream.write(5); stream.write(new Uint8Array([65])); stream.end(); });")
+        self.assertEqual(run.answers[0]["body"], b'{"a":[1]}5A')
 
     def test_streaming_errors(self):
         run = self.node("exports.handler = awslambda.streamifyResponse(async (e, s) => { s.write('part'); "
