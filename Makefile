@@ -60,7 +60,7 @@ LLHTTP_OBJ = $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
 FUZZ_SRC := $(sort $(shell find test -name 'fuzz_*.c'))
 TEST_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(TEST_SRC))
 
-.PHONY: all help build run install unit crash clean format
+.PHONY: all help build run sdk install unit crash clean format
 all: build
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -131,12 +131,30 @@ build/cirrus: build/release/cirrus
 build: ## the optimised binary, build/cirrus
 	@$(MAKE) --no-print-directory -j$(JOBS) KIND=release build/cirrus
 
+# The AWS SDK that Node.js functions find, from npm; without its declarations of types, half of it.
+SDK := build/sdk/node_modules
+sdk: build/sdk/.installed ## the AWS SDK for Node.js functions, from npm, as build/sdk/node_modules
+build/sdk/.installed: tools/sdk/package.json tools/sdk/package-lock.json | deps-sdk
+	@mkdir -p $(@D) && rm -f $@ && cp $^ $(@D)
+	@cd $(@D) && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
+		--fetch-retries=1 --fetch-retry-mintimeout=1000
+	@find $(SDK) -name dist-types -type d -prune -exec rm -rf {} +
+	@chmod -R u=rwX,go=rX $(SDK) && touch $@
+
+# Without the SDK (no npm, no network) functions run all the same, and the server says what they miss.
 run: deps deps-run build ## installs what is missing, builds, starts on 127.0.0.1:4566
-	@exec build/cirrus serve $(ARGS)
+	@$(MAKE) --no-print-directory sdk || echo "make run: goes on without the AWS SDK for Node.js functions" >&2
+	@exec build/cirrus serve $$([ ! -e build/sdk/.installed ] || echo --node-modules=$(SDK)) $(ARGS)
 
 PREFIX ?= /usr/local
-install: build ## puts the binary into PREFIX/bin [/usr/local]
+# WITH_SDK=no: the binary alone
+install: build $(if $(filter no,$(WITH_SDK)),,sdk) ## puts the binary into PREFIX/bin [/usr/local], the AWS SDK into PREFIX/lib/cirrus; WITH_SDK=no
 	install -D -m 0755 build/cirrus $(DESTDIR)$(PREFIX)/bin/cirrus
+ifneq ($(WITH_SDK),no)
+	rm -rf $(DESTDIR)$(PREFIX)/lib/cirrus/node_modules
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/cirrus
+	cp -R --preserve=mode $(SDK) $(DESTDIR)$(PREFIX)/lib/cirrus
+endif
 
 # What a container runs in the tests of lambda.
 build/test/lambda-bootstrap: test/services/lambda/programs/bootstrap.c

@@ -22,6 +22,7 @@ COLD_FUNCTIONS = 400
 PAUSES = ((0.1, 40), (1, 15))  # seconds, and how many
 COLD_ROOM = 16  # instances, so that each start ends an older one
 IDLE_INSTANCES = 1000
+WARM_ROUNDS = 6  # at most
 
 KINDS = {
     "Node.js": ("nodejs20.x", [("index.js", "exports.handler = async (event) => event;", 0o644)]),
@@ -84,22 +85,45 @@ def signed_invoke(server, name, payload):
                 f"/2015-03-31/functions/{name}/invocations", "application/json")
 
 
-def one_request(port, raw):
-    """Microseconds."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.connect()
+def timed(sock, raw):
+    """Microseconds of one request."""
     started = time.perf_counter()
-    connection.sock.sendall(raw)
-    answer = connection.sock.recv(65536)
+    sock.sendall(raw)
+    answer = sock.recv(65536)
     taken = (time.perf_counter() - started) * 1e6
-    connection.close()
     if not answer.startswith(b"HTTP/1.1 200") or b"unction-error" in answer.lower():
         raise RuntimeError(answer.decode(errors="replace"))
     return taken
 
 
+def one_request(port, raw):
+    """On a connection of its own, which is there before the clock starts."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.connect()
+    try:
+        return timed(connection.sock, raw)
+    finally:
+        connection.close()
+
+
 def one_invoke(server, name):
     return one_request(server.port, signed_invoke(server, name, b"1"))
+
+
+class Kept:
+    """A connection that stays, as every SDK keeps one: microseconds of a request on it."""
+
+    def __init__(self, port):
+        self.port, self.connection = port, None
+
+    def __call__(self, raw):
+        if not self.connection:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            self.connection.connect()
+        return timed(self.connection.sock, raw)
+
+    def close(self):
+        self.connection.close()
 
 
 def percentiles(taken):
@@ -129,6 +153,18 @@ def after_pauses(one, count, pause):
     return taken
 
 
+def idle_rows(port, request, what, times=1):
+    """After pauses: on a connection that was there (`times` its latency), and on a new one."""
+    for pause, count in PAUSES:
+        kept = Kept(port)
+        kept(request())
+        for name, one in (("", kept), (", new connection", lambda raw: one_request(port, raw))):
+            taken = after_pauses(lambda: one(request()), count, pause)
+            row(TITLE, f"{what} after {pause} s of idleness{name}", "",
+                *percentiles([times * t for t in taken]))
+        kept.close()
+
+
 # --- the floor ---------------------------------------------------------------------------------------
 
 def spawned(command, count):
@@ -149,10 +185,7 @@ def floors(seconds, folder, count):
     hop = median([rig.load(nginx, hop_file, 1, seconds, 0) for _ in range(ROUNDS)])
     row(TITLE, "floor: two loopback hops (twice nginx, 1 connection)", "", f"{2 * hop['p50']:.0f}",
         f"{2 * hop['p99']:.0f}")
-    for pause, times in PAUSES:
-        taken = after_pauses(lambda: one_request(nginx.port, sign("lambda", host, None, b"1")), times, pause)
-        row(TITLE, f"floor: two loopback hops after {pause} s of idleness", "",
-            *percentiles([2 * t for t in taken]))
+    idle_rows(nginx.port, lambda: sign("lambda", host, None, b"1"), "floor: two loopback hops", 2)
     nginx.close()
     for name, command in (("/bin/true", ["/bin/true"]), ("python3 -I -S", ["/usr/bin/python3", "-I", "-S", "-c", ""]),
                           ("node", [shutil.which("node"), "-e", ""])):
@@ -161,17 +194,26 @@ def floors(seconds, folder, count):
 
 # --- warm and cold -----------------------------------------------------------------------------------
 
+def settled(server, one, seconds):
+    """16 connections, and as many instances, which get faster for some seconds: each of a JIT's
+    processes compiles the same code."""
+    rig.load(server, one, 16, seconds, 0)
+    best = rig.load(server, one, 16, seconds, 0)
+    for _ in range(WARM_ROUNDS):
+        last, best = best, rig.load(server, one, 16, seconds, 0)
+        if best["rate"] < last["rate"] * 1.05:
+            break
+    return best
+
+
 def warm(server, name, kind, one, seconds):
     single = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
     row(TITLE, f"warm Invoke, {kind}, 1 connection", f"{single['rate']:,.0f}",
         f"{single['p50']:.0f}", f"{single['p99']:.0f}")
-    rig.load(server, one, 16, seconds, 0)  # until there are as many instances
-    many = rig.load(server, one, 16, seconds, 0)
+    many = settled(server, one, seconds)
     row(TITLE, f"warm Invoke, {kind}, 16 connections", f"{many['rate']:,.0f}",
         f"{many['p50']:,.0f}", f"{many['p99']:,.0f}")
-    for pause, times in PAUSES:
-        row(TITLE, f"warm Invoke, {kind}, thawed after {pause} s of idleness", "",
-            *percentiles(after_pauses(lambda: one_invoke(server, name), times, pause)))
+    idle_rows(server.port, lambda: signed_invoke(server, name, b"1"), f"warm Invoke, {kind}, thawed")
 
 
 def pooled(server, folder, seconds, count):
@@ -198,9 +240,8 @@ def one_loop(folder, seconds):
             single = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
             row(TITLE, f"warm Invoke, {kind}, 1 connection, one loop", f"{single['rate']:,.0f}",
                 f"{single['p50']:.0f}", f"{single['p99']:.0f}")
-            for pause, times in PAUSES:
-                row(TITLE, f"warm Invoke, {kind}, one loop, thawed after {pause} s of idleness", "",
-                    *percentiles(after_pauses(lambda: one_invoke(server, name), times, pause)))
+            idle_rows(server.port, lambda: signed_invoke(server, name, b"1"),
+                      f"warm Invoke, {kind}, one loop, thawed")
 
 
 def large(server, count):

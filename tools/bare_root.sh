@@ -53,8 +53,10 @@ exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_A
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make git ca-certificates >/dev/null
 	cd /src && git init -q . && git add -A && make --no-print-directory deps deps-run &&
 	make --no-print-directory '"$target"'
+	make --no-print-directory sdk
+	(cd build/sdk && node -e "require(\"@aws-sdk/lib-dynamodb\")")
 	build/cirrus version
-	build/cirrus serve --listen 127.0.0.1:47999 --data /tmp/bare & server=$!
+	build/cirrus serve --listen 127.0.0.1:47999 --data /tmp/bare --node-modules build/sdk/node_modules & server=$!
 	for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; build/cirrus status http://127.0.0.1:47999 && break; done
 	build/cirrus status http://127.0.0.1:47999
 	kill $server; wait $server'

@@ -35,6 +35,7 @@ enum {
 	OPENING_THREADS = 2,
 	BLOOM_BITS = 10,
 	BLOCK_BYTES = 8 * 1024,
+	INDEX_RESTART = 16,
 	BLOCKS_KEEP = 8, /* one part of so many of their half of the cache */
 	DIARIES_KEPT = 1,
 	DIARY_NOTHING = 6, /* above the highest level */
@@ -103,6 +104,8 @@ static void set_table_options(struct rocks *r)
 	r->lib.rocksdb_block_based_options_set_block_cache(t, r->cache);
 	r->lib.rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
 	r->lib.rocksdb_block_based_options_set_format_version(t, 5);
+	/* Half the memory for indexes, whose keys have long beginnings in common. */
+	r->lib.rocksdb_block_based_options_set_index_block_restart_interval(t, INDEX_RESTART);
 	r->lib.rocksdb_block_based_options_set_filter_policy(
 		t, r->lib.rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
 	r->table_options = t;

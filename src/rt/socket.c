@@ -51,10 +51,11 @@ static int network_error(int err)
 
 static int socket_try_read(struct rt_stream *s, void *to, size_t n)
 {
+	const struct socket_stream *k = SOCKET_OF(s);
 	ssize_t got;
 
-	do
-		got = read(SOCKET_OF(s)->fd, to, n);
+	do /* recv() spares a socket what read() asks of files */
+		got = k->is_socket ? recv(k->fd, to, n, 0) : read(k->fd, to, n);
 	while (got < 0 && errno == EINTR);
 	if (got > 0)
 		return (int)got;

@@ -51,6 +51,15 @@ static const char *const folders[] = {"template", "template/usr", "template/etc"
 	"template/var/snapshot", "template/opt", "template/tmp", "template/proc", "template/sys",
 	"template/dev", "template/run", "template/home", "template/root", "template/mnt"};
 
+/*
+ * Node.js looks for packages of ES modules in node_modules of every folder above a module, and
+ * nowhere else: above /var/task these are a layer's packages and then the runtime's.
+ */
+static const struct {
+	const char *to, *at;
+} links[] = {{"../opt/nodejs/node_modules", "template/var/node_modules"},
+	{"var/runtime/node_modules", "template/node_modules"}};
+
 /* Small files of the host's /etc that programs read; those that are not there are left out. */
 static const char *const copied[] = {"ld.so.cache", "localtime", "ssl/openssl.cnf", "services",
 	"protocols", "mime.types", "gai.conf", "locale.alias", "timezone"};
@@ -227,6 +236,9 @@ static int build_template(struct sandbox_error *error)
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (mkdir(folders[i], 0755) != 0)
 			return fail(error, "make", folders[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		if (symlink(links[i].to, links[i].at) != 0)
+			return fail(error, "link", links[i].at);
 	for (size_t i = 0; i < ARRAY_SIZE(top); i++)
 		if (top_entry(top[i]) != 0)
 			return fail(error, "show", top[i]);

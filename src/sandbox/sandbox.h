@@ -57,9 +57,10 @@ enum sandbox_source {
 
 /*
  * One read-only, nosuid, nodev mount. Targets are the fixed places of the root: /var/task,
- * /var/runtime, /var/lang, /var/snapshot, /opt; each once, but /opt: folders that follow one
- * another on it are shown as one, where the later hide what the earlier have under the same name.
- * No symbolic link is followed in `path`.
+ * /var/runtime, /var/runtime/node_modules (behind a mount of /var/runtime that has this folder),
+ * /var/lang, /var/snapshot, /opt; each once, but /opt: folders that follow one another on it are
+ * shown as one, where the later hide what the earlier have under the same name. No symbolic link is
+ * followed in `path`; those inside of it lead to places of the container, whatever they say.
  *
  * Mounts on "/", the first ones of a description that is not pooled, are the layers of an image,
  * the lowest first: they are the root then, read-only, instead of the host's programs. They may

@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 static const str targets[] = {STR_INIT("/var/task"), STR_INIT("/var/runtime"),
-	STR_INIT("/var/lang"), STR_INIT("/var/snapshot"), STR_INIT("/opt")};
+	STR_INIT("/var/runtime/node_modules"), STR_INIT("/var/lang"), STR_INIT("/var/snapshot"),
+	STR_INIT("/opt")};
 
 bool wire_mounts_join(const struct sandbox_spec *spec, unsigned i)
 {

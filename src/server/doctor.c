@@ -314,6 +314,27 @@ static struct finding runtime(
 		remedy};
 }
 
+static struct finding packages(struct arena *a, const struct options *o)
+{
+	static const char name[] = "nodejs AWS SDK";
+	str version;
+	int rc;
+
+	if (!*o->node_modules)
+		return (struct finding){name, false, false, STR("not found"),
+			"make sdk, and name build/sdk/node_modules with --node-modules, or make "
+			"install; functions find what they bring themselves"};
+	rc = runtimes_sdk_version(o->node_modules, a, &version);
+	return (struct finding){name, rc == 0, false,
+		rc == 0 ? arena_printf(a, "%s: %.*s", o->node_modules, STR_ARG(version))
+			: arena_printf(a, "%s: %s", o->node_modules,
+				  rc == ERR_DENIED ? "cannot be read by everybody"
+						   : "no package @aws-sdk/client-dynamodb"),
+		rc == ERR_DENIED ? "chmod -R a+rX on this folder, because functions have users of "
+				   "their own"
+				 : "install the AWS SDK there, as make sdk does"};
+}
+
 /* ---- the report ---- */
 
 static void print_text(const struct finding *f, size_t n, bool good)
@@ -380,6 +401,7 @@ static bool report(struct arena *a, const struct options *o, bool json)
 		memory(a),
 		runtime(a, "nodejs", runtimes_node(o),
 			"install nodejs, or name it with --runtime-node"),
+		packages(a, o),
 		runtime(a, "python", runtimes_python(o),
 			"install python3, or name it with --runtime-python"),
 		runtime(a, "ruby", runtimes_ruby(o),
@@ -415,7 +437,8 @@ int doctor_run(struct arena *arena, char **argv)
 	argv[n] = NULL;
 	if (options_parse(arena, (const char *const *)argv, (const char *const *)environ, &options,
 		    &message) < 0 ||
-		runtimes_check(&options, &message) < 0) {
+		runtimes_check(&options, &message) < 0 ||
+		runtimes_find_packages(&options, arena, NULL, &message) < 0) {
 		fprintf(stderr, "cirrus doctor: %.*s\n", STR_ARG(message));
 		return 2;
 	}

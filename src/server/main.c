@@ -72,6 +72,7 @@ static int serve(struct arena *arena, char **argv)
 	if (options_parse(arena, (const char *const *)argv, (const char *const *)environ, &options,
 		    &message) < 0 ||
 		runtimes_check(&options, &message) < 0 ||
+		runtimes_find_packages(&options, arena, NULL, &message) < 0 ||
 		lambda_network_check(&options, arena, &message) < 0) {
 		fprintf(stderr, "cirrus serve: %.*s\n", STR_ARG(message));
 		return 2;

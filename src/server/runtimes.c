@@ -5,16 +5,19 @@
  */
 #include "server/runtimes.h"
 
+#include "base/json.h"
 #include "base/rc.h"
 #include "server/embedded.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_BYTES_MAX = 4 << 20 };
+enum { FILE_BYTES_MAX = 4 << 20, MANIFEST_BYTES_MAX = 32 << 10, MANIFEST_DEPTH = 8 };
 
 #define NOT_BELOW ": not a program below /usr, which is what containers see"
 
@@ -83,7 +86,8 @@ int runtimes_install(const char *data_folder)
 		TRY(write_file(&a, arena_printf(&a, "%s/runtimes/%s", data_folder, f->path).p,
 			str_of(f->begin, (size_t)(f->end - f->begin))));
 	}
-	return 0;
+	/* What packages are mounted on, which stays empty without. */
+	return make_folder(arena_printf(&a, "%s/runtimes/node/node_modules", data_folder).p);
 }
 
 int runtimes_check(const struct options *options, str *ret_message)
@@ -108,6 +112,76 @@ int runtimes_check(const struct options *options, str *ret_message)
 		}
 	}
 	return 0;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int runtimes_find_packages(
+	struct options *options, struct arena *arena, const char *program, str *ret_message)
+{
+	static const str name = STR_INIT("/node_modules");
+	const char *chosen = options->node_modules;
+	char path[PATH_MAX];
+	str folder;
+
+	if (*chosen) {
+		if (!realpath(chosen, path) || !is_folder(path) || !str_ends(str_c(path), name)) {
+			*ret_message = arena_printf(arena,
+				"--node-modules: '%s' is not a folder named node_modules", chosen);
+			return ERR_INVALID;
+		}
+	} else {
+		if (!realpath(program ? program : "/proc/self/exe", path))
+			return 0;
+		folder = str_sub(str_c(path), 0, (size_t)MAX(str_find_last(str_c(path), '/'), 0));
+		folder = arena_printf(arena, "%.*s/../lib/cirrus/node_modules", STR_ARG(folder));
+		if (!is_folder(folder.p) || !realpath(folder.p, path))
+			return 0;
+	}
+	options->node_modules = arena_printf(arena, "%s", path).p;
+	return 0;
+}
+
+/* Members of a package's manifest that are not its version are passed over. */
+static int read_version(struct arena *arena, str manifest, str *ret_version)
+{
+	struct json_reader r;
+	str key;
+
+	json_reader_init(&r, manifest, arena, MANIFEST_DEPTH);
+	TRY(json_object_begin(&r));
+	while (TRY(json_object_next(&r, &key)) > 0) {
+		if (str_eq(key, STR("version")))
+			return json_string(&r, ret_version);
+		TRY(json_skip(&r));
+	}
+	return ERR_NOT_FOUND;
+}
+
+int runtimes_sdk_version(const char *node_modules, struct arena *arena, str *ret_version)
+{
+	static const char client[] = "@aws-sdk/client-dynamodb";
+	char *text = arena_new_array(arena, char, MANIFEST_BYTES_MAX);
+	struct stat folder = {0}, file = {0};
+	ssize_t n;
+	int fd = open(arena_printf(arena, "%s/%s/package.json", node_modules, client).p,
+		O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == EACCES ? ERR_DENIED : ERR_NOT_FOUND;
+	(void)!(fstat(fd, &file) | stat(node_modules, &folder));
+	n = read(fd, text, MANIFEST_BYTES_MAX);
+	close(fd);
+	if (!(file.st_mode & S_IROTH) || !(folder.st_mode & S_IXOTH))
+		return ERR_DENIED;
+	return n < 0 || read_version(arena, str_of(text, (size_t)n), ret_version) < 0
+		       ? ERR_NOT_FOUND
+		       : 0;
 }
 
 /* The option's path, else the first that exists; NULL without. */

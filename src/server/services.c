@@ -75,6 +75,7 @@ static int new_lambda(struct services *s)
 		.data_folder = o->data_folder,
 		.node = runtimes_node(o->options),
 		.python = runtimes_python(o->options),
+		.node_modules = o->options->node_modules,
 		.image_folder = o->options->image_folder,
 		.ruby = runtimes_ruby(o->options),
 		.java = runtimes_java(o->options),
@@ -167,6 +168,19 @@ const struct service *services_rows(const struct services *s, unsigned i)
 	return i < SERVICES ? s->rows[i] : NULL;
 }
 
+/* What Node.js functions find without bringing it. */
+static void log_packages(const struct options *options)
+{
+	if (!runtimes_node(options))
+		return;
+	if (*options->node_modules)
+		log_info("lambda", "Node.js functions find packages of the runtime", "folder=%s",
+			options->node_modules);
+	else
+		log_info("lambda", "Node.js functions find no AWS SDK but their own: make sdk, and "
+				   "--node-modules=build/sdk/node_modules (or make install)");
+}
+
 /*
  * Containers may be impossible here: then everything else works, and Invoke says why. A fiber,
  * because the launcher still looks at the machine when the rest of the server is ready.
@@ -182,10 +196,11 @@ static void open_sandbox(void *arg)
 	else
 		rc = sandbox_open(s->launcher_fd, rt_after_ms(SANDBOX_OPEN_MS), &s->sandbox, &info,
 			&s->sandbox_error);
-	if (rc == 0)
+	if (rc == 0) {
 		log_info(
 			"sandbox", "functions can run", "%s; network: %s", info.text, info.network);
-	else
+		log_packages(s->options.options);
+	} else
 		log_warn("sandbox", "functions cannot run on this machine", "why=%s",
 			s->sandbox_error.text);
 	lambda_service_set_sandbox(s->lambda, s->sandbox, s->sandbox_error.text);

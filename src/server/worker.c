@@ -273,8 +273,10 @@ int worker_run(const struct supervised *s)
 
 int worker_start_launcher(const struct supervised *s, pid_t *ret_pid, int *ret_fd)
 {
+	const char *const roots[] = {s->options->node_modules, NULL};
 	struct launcher_options options = {
 		.data_folder = s->data_folder,
+		.runtime_roots = *roots[0] ? roots : NULL,
 		.listens = {{.port = SERVICES_PORT_RUNTIME_API}, {.port = SERVICES_PORT_ENDPOINT},
 			{.port = SERVICES_PORT_RESOLVER, .udp = true},
 			{.port = SERVICES_PORT_RESOLVER}},

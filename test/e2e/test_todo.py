@@ -15,6 +15,7 @@ import harness
 from harness import expect
 
 TODO = os.path.join(harness.ROOT, "examples", "todo")
+WITH_SDK = ("--node-modules", os.path.join(harness.ROOT, "build", "sdk", "node_modules"))
 
 
 def call(method, url, body=None):
@@ -153,6 +154,9 @@ def test_todo_python_boto3(server):
 
 def test_todo_node_js(server):
     todo(server, "node", deploy_js)
+
+
+test_todo_node_cli.options = test_todo_node_js.options = WITH_SDK
 
 
 def test_log_follow(server):

@@ -20,10 +20,13 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUNTIMES = os.path.join(HERE, "..", "..", "runtimes")
 NODE = os.environ.get("NODE", "/usr/bin/node")
+# Of a version whose hooks are others; there when `make js` has been run.
+NEWER_NODE = os.path.join(HERE, "..", "..", "build", "js", "node_modules", "node", "bin", "node")
 PYTHON = "/usr/bin/python3"
 RUBY = os.environ.get("RUBY", "/usr/bin/ruby")
 PATIENCE = 20
@@ -140,7 +143,8 @@ class Run:
                    AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{api.server_port}", _LAMBDA_TELEMETRY_LOG_FD="10",
                    AWS_LAMBDA_FUNCTION_NAME="f", AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
                    AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128", AWS_LAMBDA_LOG_GROUP_NAME="/aws/lambda/f",
-                   AWS_LAMBDA_LOG_STREAM_NAME="2026/11/22/[$LATEST]0", AWS_REGION="eu-west-1", **environment)
+                   AWS_LAMBDA_LOG_STREAM_NAME="2026/11/22/[$LATEST]0", AWS_REGION="eu-west-1",
+                   **{name: value.replace("$ROOT", self.folder) for name, value in environment.items()})
         argv = {"node": [NODE, os.path.join(RUNTIMES, "node/bootstrap.js")],
                 "python": [PYTHON, "-I", "-S", os.path.join(RUNTIMES, "python/bootstrap.py")],
                 "ruby": [RUBY, "--disable=did_you_mean", os.path.join(RUNTIMES, "ruby/bootstrap.rb")]}[runtime]
@@ -274,6 +278,36 @@ class Node(Case):
         self.assertEqual(self.results(self.node(compiled, name="dist/index.js", handler="dist/index.handler")), ["ts"])
         late = "const v = await new Promise((r) => setTimeout(() => r('ready'), 20));\nexport const handler = async () => v;"
         self.assertEqual(self.results(self.node(late, name="index.mjs")), ["ready"])
+
+    def test_modules_follow_node_path(self):
+        """In its order, behind what is above the module, whatever form a package has; and what is not there is named."""
+        package = '{"name": "%s", "exports": {".": {"import": "./m.mjs", "require": "./c.cjs"}, "./part": "./m.mjs"}}'
+        files = {"app/node_modules/own/index.js": "exports.a = 'own';", "task/index.js": "exports.a = 'late';"}
+        for at, text in (("one", "first"), ("two", "second")):
+            for name in ("@s/both", "own") if at == "one" else ("@s/both", "late", "own"):
+                files[f"{at}/node_modules/{name}/package.json"] = package % name
+                files[f"{at}/node_modules/{name}/m.mjs"] = f"export const a = '{text} import';"
+                files[f"{at}/node_modules/{name}/c.cjs"] = f"exports.a = '{text} require';"
+        files["flat/single.js"] = "exports.a = 'single';"
+        files["two/node_modules/late/m.mjs"] = "export { a } from '@s/both';"
+        source = """
+import { a as both } from '@s/both';
+import { a as part } from '@s/both/part';
+import { a as own } from 'own';
+import { a as late } from 'late';
+import { a as single } from 'single';
+import { join } from 'path';
+const missing = await import('@s/missing').catch((e) => [e.code, e.message.split(' imported')[0]]);
+export const handler = async () => [both, part, own, late, single, typeof join, missing];
+"""
+        wanted = ["first import", "first import", "own", "second import", "single", "function",
+                  ["ERR_MODULE_NOT_FOUND", "Cannot find package '@s/missing'"]]
+        for node in [NODE, NEWER_NODE] if os.path.exists(NEWER_NODE) else [NODE]:
+            with self.subTest(node), unittest.mock.patch.dict(globals(), NODE=node):
+                run = self.node(source, "app/index.handler", "app/index.mjs", files=files, environment={
+                    "NODE_PATH": "$ROOT/nothing:$ROOT/one/node_modules:$ROOT/two/node_modules:$ROOT/flat:$ROOT/task"})
+                self.assertEqual(self.results(run), [wanted])
+                self.assertEqual(run.records, [])
 
     def test_results(self):
         for source, result in (("undefined", None), ("null", None), ("'text'", "text"), ("12.5", 12.5),

@@ -24,7 +24,8 @@ struct fixture {
 	struct launcher_options options;
 	struct client client;
 	struct sandbox_mount code;
-	char folder[128];
+	const char *roots[2];
+	char folder[128], packages[160];
 };
 
 static void copy_program(const char *folder, const char *name)
@@ -52,12 +53,15 @@ static bool open_fixture(struct fixture *f, bool rootless)
 	memset(f, 0, sizeof *f);
 	snprintf(f->folder, sizeof f->folder, "%s", test_folder());
 	snprintf(path, sizeof path, "%s/code", f->folder);
-	if (chmod(f->folder, 0755) != 0 || mkdir(path, 0755) != 0)
+	snprintf(f->packages, sizeof f->packages, "%s/packages", f->folder);
+	f->roots[0] = f->packages;
+	if (chmod(f->folder, 0755) != 0 || mkdir(path, 0755) != 0 || mkdir(f->packages, 0755) != 0)
 		abort();
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		copy_program(f->folder, programs[i]);
 	f->code = (struct sandbox_mount){SANDBOX_FROM_DATA, STR("code"), STR("/var/task")};
 	f->options = (struct launcher_options){.data_folder = f->folder,
+		.runtime_roots = f->roots,
 		.listens = {{9001, false}, {4566, false}, {53, true}},
 		.listen_count = 3,
 		.cells_ready = 2,
@@ -150,11 +154,11 @@ TEST(sandbox, exits_are_reported)
 }
 
 static const char expected_isolation[] =
-	"top: bin dev etc home lib lib64 mnt opt proc root run sbin sys tmp usr var\n"
+	"top: bin dev etc home lib lib64 mnt node_modules opt proc root run sbin sys tmp usr var\n"
 	"etc: alternatives group host.conf hosts ld.so.cache nsswitch.conf os-release passwd "
 	"resolv.conf "
 	"ssl\n"
-	"var: lang runtime snapshot task tmp\n"
+	"var: lang node_modules runtime snapshot task tmp\n"
 	"home: \n"
 	"dev: fd full null random stderr stdin stdout urandom zero\n"
 	"identity: (993, 993, 993) (993, 993, 993) localhost\n"
@@ -333,6 +337,18 @@ TEST(sandbox, trusts_no_request)
 		refused(&f, SANDBOX_FROM_DATA, "nothing", "/var/task");
 		refused(&f, SANDBOX_FROM_DATA, "", "/var/task");
 		refused(&f, SANDBOX_FROM_RUNTIME, "/etc", "/var/task");
+		snprintf(path, sizeof path, "%.120s/link", f.packages);
+		ASSERT_INT(symlink("/etc", path), 0);
+		refused(&f, SANDBOX_FROM_RUNTIME, path, "/var/task");
+		snprintf(path, sizeof path, "%.120s/..", f.packages);
+		refused(&f, SANDBOX_FROM_RUNTIME, path, "/var/task");
+		snprintf(path, sizeof path, "%.120s/not", f.packages);
+		ASSERT_INT(mkdir(path, 0755), 0);
+		snprintf(path, sizeof path, "%.120s-not", f.packages);
+		ASSERT_INT(mkdir(path, 0755), 0);
+		refused(&f, SANDBOX_FROM_RUNTIME, path, "/var/task");
+		refused(&f, SANDBOX_FROM_RUNTIME, f.packages, "/var/runtime/node_modules/..");
+		refused(&f, SANDBOX_FROM_RUNTIME, f.packages, "/node_modules");
 		refused(&f, SANDBOX_FROM_DATA, "code", "/usr");
 		refused(&f, SANDBOX_FROM_DATA, "code", "/var/task/../../usr");
 		refused(&f, SANDBOX_FROM_DATA, "code", "/proc");
@@ -350,6 +366,84 @@ TEST(sandbox, trusts_no_request)
 		}
 		RUN(&f, NULL, &o, "/bin/sh", "-c", "exit 0");
 		EXPECT_INT(o.rc, 0);
+		EXPECT(close_fixture(&f));
+	}
+}
+
+static void make_file(const char *folder, const char *name, const char *text, mode_t mode)
+{
+	char path[200];
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	{
+		cleanup(sys_close_p) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, mode);
+
+		if (fd < 0 || write(fd, text, strlen(text)) < 0 || fchmod(fd, mode) != 0)
+			abort();
+	}
+}
+
+static const char mounts_script[] =
+	"exec 2>/dev/null; cd /var/runtime/node_modules; cat plain; cat /node_modules/plain; cat "
+	"absolute relative; "
+	"echo x >plain; echo x >new; rm -f plain; ./program; mknod device c 1 3; id -u; cat plain; "
+	"grep -c ' /var/runtime/node_modules ro,nosuid,nodev' /proc/self/mountinfo";
+
+/* A folder of packages in that of a runtime, at the start and for a container of the pool. */
+TEST(sandbox, mounts_packages_in_a_runtime)
+{
+	static const char *const wanted = "plain\nplain\n993\n993\nplain\n1\n";
+
+	EACH_WAY(rootless)
+	{
+		struct fixture f;
+		char path[200], out[4096];
+		str argv[] = {STR("/bin/sh"), STR("-c"), str_c(mounts_script)};
+		struct sandbox_mount mounts[3];
+		struct sandbox_spec spec = {.argv = argv, .argc = 3, .pipes = {1}, .pipe_count = 1};
+		struct client_container container;
+		struct sandbox_exit end;
+
+		ASSERT(open_fixture(&f, rootless));
+		snprintf(path, sizeof path, "%s/runtime", f.folder);
+		ASSERT_INT(mkdir(path, 0755), 0);
+		snprintf(path, sizeof path, "%s/runtime/node_modules", f.folder);
+		ASSERT_INT(mkdir(path, 0755), 0);
+		make_file(f.folder, "secret", "secret\n", 0644);
+		make_file(f.packages, "plain", "plain\n", 0666);
+		make_file(f.packages, "program", "#!/bin/sh\nid -u\n", 06755);
+		ASSERT_INT(chmod(f.packages, 0777), 0);
+		snprintf(path, sizeof path, "%s/absolute", f.packages);
+		ASSERT_INT(symlink(f.folder, path), 0);
+		snprintf(path, sizeof path, "%s/relative", f.packages);
+		ASSERT_INT(symlink("../secret", path), 0);
+		mounts[0] = f.code;
+		mounts[1] = (struct sandbox_mount){
+			SANDBOX_FROM_DATA, STR("runtime"), STR("/var/runtime")};
+		mounts[2] = (struct sandbox_mount){
+			SANDBOX_FROM_RUNTIME, str_c(f.packages), STR("/var/runtime/node_modules")};
+		spec.mounts = mounts;
+		spec.mount_count = 3;
+		for (int pooled = 0; pooled <= 1; pooled++) {
+			spec.pooled = pooled;
+			spec.argc = pooled ? 0 : 3;
+			spec.mounts = pooled ? mounts + 1 : mounts;
+			spec.mount_count = pooled ? 2 : 3;
+			ASSERT_INT(client_start(&f.client, &spec, &container), 0);
+			if (pooled) {
+				struct sandbox_spec assign = {.argv = argv,
+					.argc = 3,
+					.mounts = mounts,
+					.mount_count = 1};
+
+				ASSERT_INT(client_assign(&f.client, container.id, &assign), 0);
+			}
+			client_read(container.pipes[0], PATIENCE_MS, out, sizeof out);
+			EXPECT_INT(client_wait(&f.client, container.id, PATIENCE_MS, &end), 0);
+			EXPECT(strstr(out, "secret\n") == NULL);
+			EXPECT_STR(str_c(out), str_c(wanted));
+			client_release(&container);
+		}
 		EXPECT(close_fixture(&f));
 	}
 }

@@ -6,11 +6,20 @@
 //   POST   /todos/{id}/done  completes it
 //   DELETE /todos/{id}       removes it
 //
-// Uses only what the runtime has: the request to DynamoDB is signed in dynamodb.mjs.
+// Brings nothing: the AWS SDK is part of the runtime.
 import { randomUUID } from "node:crypto";
-import { dynamodb } from "./dynamodb.mjs";
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import {
+  DeleteCommand,
+  DynamoDBDocumentClient,
+  GetCommand,
+  PutCommand,
+  ScanCommand,
+  UpdateCommand,
+} from "@aws-sdk/lib-dynamodb";
 
 const TableName = process.env.TABLE_NAME;
+const table = DynamoDBDocumentClient.from(new DynamoDBClient());
 
 const answer = (statusCode, body) => ({
   statusCode,
@@ -18,12 +27,8 @@ const answer = (statusCode, body) => ({
   body: JSON.stringify(body),
 });
 
-const toTodo = (item) => ({
-  id: item.id.S,
-  title: item.title.S,
-  done: item.done.BOOL,
-  created: Number(item.created.N),
-});
+// In this order.
+const toTodo = ({ id, title, done, created }) => ({ id, title, done, created });
 
 async function create(event) {
   let title;
@@ -34,47 +39,46 @@ async function create(event) {
     return answer(400, { message: "the body is not JSON" });
   }
   if (typeof title !== "string" || title === "") return answer(400, { message: "title is missing" });
-  const Item = {
-    id: { S: randomUUID() },
-    title: { S: title },
-    done: { BOOL: false },
-    created: { N: String(Date.now()) },
-  };
-  await dynamodb("PutItem", { TableName, Item, ConditionExpression: "attribute_not_exists(id)" });
-  console.log(`created ${Item.id.S}`);
-  return answer(201, toTodo(Item));
+  const Item = { id: randomUUID(), title, done: false, created: Date.now() };
+  await table.send(
+    new PutCommand({ TableName, Item, ConditionExpression: "attribute_not_exists(id)" }),
+  );
+  console.log(`created ${Item.id}`);
+  return answer(201, Item);
 }
 
 async function list(event) {
   const { limit, next } = event.queryStringParameters ?? {};
-  const page = await dynamodb("Scan", {
-    TableName,
-    ...(limit && { Limit: Number(limit) }),
-    ...(next && { ExclusiveStartKey: { id: { S: next } } }),
-  });
+  const page = await table.send(
+    new ScanCommand({
+      TableName,
+      ...(limit && { Limit: Number(limit) }),
+      ...(next && { ExclusiveStartKey: { id: next } }),
+    }),
+  );
   const todos = page.Items.map(toTodo).sort((a, b) => a.created - b.created);
-  return answer(200, { todos, next: page.LastEvaluatedKey?.id.S ?? null });
+  return answer(200, { todos, next: page.LastEvaluatedKey?.id ?? null });
 }
 
 async function get(event) {
-  const { Item } = await dynamodb("GetItem", {
-    TableName,
-    Key: { id: { S: event.pathParameters.id } },
-    ConsistentRead: true,
-  });
+  const { Item } = await table.send(
+    new GetCommand({ TableName, Key: { id: event.pathParameters.id }, ConsistentRead: true }),
+  );
   return Item ? answer(200, toTodo(Item)) : answer(404, { message: "no such to-do" });
 }
 
 async function complete(event) {
   try {
-    const { Attributes } = await dynamodb("UpdateItem", {
-      TableName,
-      Key: { id: { S: event.pathParameters.id } },
-      UpdateExpression: "SET done = :yes",
-      ConditionExpression: "attribute_exists(id)",
-      ExpressionAttributeValues: { ":yes": { BOOL: true } },
-      ReturnValues: "ALL_NEW",
-    });
+    const { Attributes } = await table.send(
+      new UpdateCommand({
+        TableName,
+        Key: { id: event.pathParameters.id },
+        UpdateExpression: "SET done = :yes",
+        ConditionExpression: "attribute_exists(id)",
+        ExpressionAttributeValues: { ":yes": true },
+        ReturnValues: "ALL_NEW",
+      }),
+    );
     return answer(200, toTodo(Attributes));
   } catch (error) {
     if (error.name === "ConditionalCheckFailedException")
@@ -84,11 +88,13 @@ async function complete(event) {
 }
 
 async function remove(event) {
-  const { Attributes } = await dynamodb("DeleteItem", {
-    TableName,
-    Key: { id: { S: event.pathParameters.id } },
-    ReturnValues: "ALL_OLD",
-  });
+  const { Attributes } = await table.send(
+    new DeleteCommand({
+      TableName,
+      Key: { id: event.pathParameters.id },
+      ReturnValues: "ALL_OLD",
+    }),
+  );
   return Attributes ? answer(200, toTodo(Attributes)) : answer(404, { message: "no such to-do" });
 }
 

@@ -307,6 +307,19 @@ static void sort_entries(struct attr_decoder *d, uint32_t base, struct buf *out,
 
 static int read_value(struct attr_decoder *d, struct json_reader *r, struct buf *out);
 
+/*
+ * "Attribute names must be at least one character long and less than 64 KB in size",
+ * HowItWorks.NamingRulesDataTypes.html. Only an item's own attributes are held to the one
+ * character; the page does not say whether the names in a map are attribute names.
+ */
+cold_fn static void bad_name(struct attr_decoder *d, str name)
+{
+	if (name.n > ITEM_NAME_MAX)
+		broken(d, STR("Attribute name is too large, must be less than 65536 bytes"));
+	else if (d->depth == 0)
+		broken(d, STR("Attribute name must not be empty"));
+}
+
 /* The entries of a map or item, from its '{' to its '}'. */
 static int read_entries(struct attr_decoder *d, struct json_reader *r, struct buf *out)
 {
@@ -322,9 +335,8 @@ static int read_entries(struct attr_decoder *d, struct json_reader *r, struct bu
 		struct attr_entry *e;
 		size_t at = out->n;
 
-		if (name.n > ITEM_NAME_MAX)
-			broken(d,
-				STR("Attribute name is too large, must be less than 65536 bytes"));
+		if (unlikely(name.n - 1 >= ITEM_NAME_MAX))
+			bad_name(d, name);
 		attr_put_name(out, name);
 		TRY(read_value(d, r, out));
 		if (d->entry_count > base && sorted)

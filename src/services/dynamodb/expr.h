@@ -159,5 +159,7 @@ must_use int expr_apply_update(
 /* What the update touches, to project UPDATED_OLD from the old and UPDATED_NEW from the new item.
  */
 const struct expr_projection *expr_update_touched(const struct expr_update *u);
+/* Has it actions, all of which only take away (REMOVE, DELETE)? They make no item where none is. */
+bool expr_update_only_removes(const struct expr_update *u);
 
 #endif

@@ -178,6 +178,14 @@ int expr_check_update_keys(struct expr *e, const struct expr_update *u, const st
 	return 0;
 }
 
+bool expr_update_only_removes(const struct expr_update *u)
+{
+	for (const struct action *a = u->first; a; a = a->next)
+		if (a->kind == ACTION_SET || a->kind == ACTION_ADD)
+			return false;
+	return u->first != NULL;
+}
+
 const struct expr_projection *expr_update_touched(const struct expr_update *u)
 {
 	return u->touched;

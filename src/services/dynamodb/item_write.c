@@ -48,6 +48,12 @@ static int make_item(struct item_write *w, struct arena *a, struct fault *fault)
 		buf_init(&item, a, ITEM_ENCODED_MAX);
 		TRY(expr_apply_update(w->expr, w->update, w->new_item, &item));
 		w->new_item = buf_str(&item);
+		if (!w->old_item.p && expr_update_only_removes(w->update)) {
+			/* "DELETE - Nothing happens; there is no attribute to delete" is what
+			 * API_AttributeValueUpdate.html says; of UpdateExpression users say it. */
+			w->new_item = STR_NULL;
+			return 0;
+		}
 	}
 	return write_check_update(w->table, w->old_item, w->new_item, a, fault);
 }

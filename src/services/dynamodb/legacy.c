@@ -301,6 +301,8 @@ static int check_update(struct expr *e, const struct legacy_update *u)
 {
 	enum attr_type type;
 
+	if (u->name.n == 0)
+		return validation_fault(e->fault, e->arena, "Attribute name must not be empty");
 	if (!u->value.p)
 		return u->action.p && str_eq(u->action, STR("DELETE"))
 			       ? 0

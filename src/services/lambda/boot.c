@@ -67,7 +67,7 @@ static struct sandbox_limits limits_of(const struct instance *i)
 static struct sandbox_assign assignment(const struct boot *b)
 {
 	return (struct sandbox_assign){
-		.mounts = b->mounts, /* all but the last: the runtime is there already */
+		.mounts = b->mounts, /* without the runtime's, which are there already */
 		.mount_count = b->mount_count,
 		.limits = limits_of(b->instance),
 		.argv = b->launch.argv,
@@ -99,7 +99,7 @@ static int boot_fresh(struct boot *b)
 	struct instance *i = b->instance;
 	struct sandbox_spec spec = {
 		.mounts = b->mounts,
-		.mount_count = b->mount_count + (b->launch.mount ? 1 : 0),
+		.mount_count = b->mount_count + b->launch.mount_count,
 		.limits = limits_of(i),
 		.argv = b->launch.argv,
 		.argc = b->launch.argc,
@@ -303,8 +303,8 @@ int boot_container(struct boot *b)
 	choose_machine(b);
 	if (!i->restored)
 		choose_program(b);
-	if (b->launch.mount)
-		b->mounts[b->mount_count] = *b->launch.mount;
+	memcpy(b->mounts + b->mount_count, b->launch.mounts,
+		b->launch.mount_count * sizeof(b->mounts[0]));
 	if (f->ephemeral_mb == 512 && !b->needs_exec && runtime_pools(runtime))
 		pooled = pool_take(s->pool, runtime);
 	i->started_ns = rt_now();

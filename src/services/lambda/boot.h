@@ -18,8 +18,8 @@ struct boot {
 	/* private */
 	struct runtime_launch launch;
 	/* code, layers, snapshot, runtime */
-	struct sandbox_mount mounts[3 + FUNCTION_LAYERS_MAX];
-	unsigned mount_count; /* without the runtime's, which is last */
+	struct sandbox_mount mounts[2 + FUNCTION_LAYERS_MAX + RUNTIME_MOUNTS_MAX];
+	unsigned mount_count; /* without the runtime's, which are last */
 	const str *environment;
 	uint32_t environment_count;
 	str *companions; /* paths of the external extensions */

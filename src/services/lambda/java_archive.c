@@ -153,7 +153,7 @@ static mayyield int start(struct java_archive *j, struct arena *a,
 		STR_INIT("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512")};
 	struct runtime_launch l = runtime_launch(j->service, a, lambda_runtime_find(STR("java17")));
 	str *argv = arena_new_array(a, str, l.argc + 5);
-	struct sandbox_spec spec = {.mounts = l.mount,
+	struct sandbox_spec spec = {.mounts = l.mounts,
 		.mount_count = 1,
 		.limits = {.memory_bytes = (uint64_t)MEMORY_MIB << 20},
 		.argv = argv,

@@ -42,6 +42,9 @@ struct lambda_options {
 	const char *runtimes_folder; /* NULL: "runtimes" */
 	/* Programs inside a container, absolute; NULL: that family of runtimes is refused. */
 	const char *node, *python, *ruby, *java;
+	/* Packages of the runtime for Node.js: one of the launcher's runtime_roots. NULL or empty:
+	 * none. */
+	const char *node_modules;
 	/* Where container images are (image_files.h). NULL or empty: they are refused. */
 	const char *image_folder;
 	unsigned pool;            /* pre-booted containers per runtime in use; 0: off */

@@ -53,18 +53,25 @@ struct runtime_launch runtime_launch(
 {
 	struct runtime_launch l = {.pipes = {1, ENVIRONMENT_TELEMETRY_FD}, .pipe_count = 2};
 	str *argv = arena_new_array(a, str, ARGUMENTS_MAX);
-	struct sandbox_mount *mount = arena_new(a, struct sandbox_mount);
+	struct sandbox_mount *mount = arena_new_array(a, struct sandbox_mount, RUNTIME_MOUNTS_MAX);
 	str folder = str_c(s->options.runtimes_folder);
 
 	l.argv = argv;
-	l.mount = mount;
+	l.mounts = mount;
+	l.mount_count = 1;
 	mount->source = SANDBOX_FROM_DATA;
 	mount->target = STR("/var/runtime");
 	switch (runtime->family) {
 	case RUNTIME_NODE:
 		argv[l.argc++] = str_c(s->options.node);
+		/* One thread beside that of JavaScript is what its share of processors can use, and
+		 * a thaw wakes them all. */
+		argv[l.argc++] = STR("--v8-pool-size=1");
 		argv[l.argc++] = STR("/var/runtime/bootstrap.js");
 		mount->path = ARENA_CONCAT(a, folder, STR("/node"));
+		if (*s->options.node_modules)
+			mount[l.mount_count++] = (struct sandbox_mount){SANDBOX_FROM_RUNTIME,
+				str_c(s->options.node_modules), STR("/var/runtime/node_modules")};
 		break;
 	case RUNTIME_SNAPSHOT:
 		argv[l.argc++] = STR(SNAPSHOT_RESTORE);
@@ -103,7 +110,7 @@ struct runtime_launch runtime_launch(
 	case RUNTIME_IMAGE:
 	case RUNTIME_OTHER:
 		argv[l.argc++] = STR("/var/task/bootstrap");
-		l.mount = NULL;
+		l.mount_count = 0;
 		l.pipe_count = 1;
 		break;
 	}
@@ -227,8 +234,8 @@ static int boot_one(struct pool *p, const struct lambda_runtime *runtime,
 	arena_init(&a, SIZE_MAX);
 	l = runtime_launch(p->service, &a, runtime);
 	spec.environment = environment_boot(&a, runtime, &spec.environment_count);
-	spec.mounts = l.mount;
-	spec.mount_count = l.mount ? 1 : 0;
+	spec.mounts = l.mounts;
+	spec.mount_count = l.mount_count;
 	spec.pipe_count = l.pipe_count;
 	memcpy(spec.pipes, l.pipes, sizeof(l.pipes));
 	if (runtime->family != RUNTIME_PROVIDED) {

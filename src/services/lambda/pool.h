@@ -35,11 +35,14 @@ struct sandbox_container *pool_take(struct pool *p, const struct lambda_runtime 
 /* How many are ready, of all runtimes. Any thread. */
 unsigned pool_ready(struct pool *p);
 
+enum { RUNTIME_MOUNTS_MAX = 2 };
+
 /* What a container of the runtime is started with, pooled or not: in the arena. */
 struct runtime_launch {
 	const str *argv;
 	unsigned argc;
-	const struct sandbox_mount *mount; /* of /var/runtime; NULL: none */
+	const struct sandbox_mount *mounts; /* /var/runtime, and what is mounted in it */
+	unsigned mount_count;
 	uint8_t pipes[2];
 	unsigned pipe_count;
 };

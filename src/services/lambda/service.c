@@ -67,6 +67,7 @@ static void fill_options(struct lambda_options *o)
 	o->data_folder = copy_text(o->data_folder);
 	o->runtimes_folder = copy_text(o->runtimes_folder ? o->runtimes_folder : "runtimes");
 	o->node = copy_text(o->node);
+	o->node_modules = copy_text(o->node_modules ? o->node_modules : "");
 	o->python = copy_text(o->python);
 	o->image_folder = copy_text(o->image_folder);
 	o->ruby = copy_text(o->ruby);
@@ -166,6 +167,7 @@ void lambda_service_free(struct lambda_service *s)
 	mem_free((char *)s->options.data_folder);
 	mem_free((char *)s->options.runtimes_folder);
 	mem_free((char *)s->options.node);
+	mem_free((char *)s->options.node_modules);
 	mem_free((char *)s->options.python);
 	mem_free((char *)s->options.image_folder);
 	mem_free((char *)s->options.ruby);
