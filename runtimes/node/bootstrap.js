@@ -875,13 +875,11 @@ async function serve(api, handler) {
  */
 function watchErrors(api) {
 	const end = (text, error, status) => {
-		const between = serving && log.requestId === undefined;
-
-		if (between)
-			api.socket?.destroy(); /* takes the poll back */
 		logError(text, error);
-		if (between)
+		if (serving && log.requestId === undefined) {
+			api.socket?.destroy(); /* takes the poll back; behind the log, which the end may cut off */
 			process.exit(status);
+		}
 		const name = log.requestId === undefined ? 'init/error' : `invocation/${log.requestId}/error`;
 		const leave = () => process.exit(status);
 		const [told] = api.send([api.error(name, error)]);

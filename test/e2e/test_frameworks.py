@@ -285,12 +285,18 @@ def test_shapes(server):
     expect(log.index("done before the answer") < log.index("END RequestId: "), True)
     create_shape(functions, "never", "callback.never")
     expect(invoke(functions, "never", {}, "Unhandled")["errorType"], "Runtime.NodeJsExit")
-    # An error between two events ends the instance; the next event has another one.
+    # An error between two events ends the instance; the next event has another one, unless the machine is so busy
+    # that the process did not come to its end before it was frozen.
     create_shape(functions, "lost", "callback.lost")
-    expect([invoke(functions, "lost", {}), invoke(functions, "lost", {"lose": True})], [1, 2])
-    log_with(server, "/aws/lambda/lost", "nobody waits for it")
-    time.sleep(0.5)
-    expect(invoke(functions, "lost", {}), 1)
+    for left in (2, 1, 0):
+        first = invoke(functions, "lost", {})
+        expect(invoke(functions, "lost", {"lose": True}), first + 1)
+        log_with(server, "/aws/lambda/lost", "nobody waits for it")
+        time.sleep(0.5)
+        answer = functions.invoke(FunctionName="lost")
+        if "FunctionError" not in answer or not left:
+            break
+    expect(json.load(answer["Payload"]), 1)
 
 
 def test_much_output(server):
