@@ -39,6 +39,15 @@ str http_header_find(const struct http_exchange *x, str name)
 	return STR_NULL;
 }
 
+void http_expect(struct http_exchange *x, http_expected *fn, void *arg, uint64_t number)
+{
+	struct http_connection *c = EXCHANGE_OF(x)->c;
+
+	c->expected = fn;
+	c->expected_arg = arg;
+	c->expected_number = number;
+}
+
 const struct rt_address *http_peer(const struct http_exchange *x)
 {
 	return rt_stream_peer(EXCHANGE_OF(x)->c->stream);

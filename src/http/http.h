@@ -89,6 +89,13 @@ str http_header_get(const struct http_exchange *x, enum http_name name);
 str http_header_find(const struct http_exchange *x, str name);
 /* Who is at the other end. */
 const struct rt_address *http_peer(const struct http_exchange *x);
+/*
+ * Once, when the first bytes of this connection's next request are there: fn(arg, number), outside
+ * fibers, not to suspend. For what a client that called once will probably need
+ * again. The last call counts; `arg` outlives the server.
+ */
+typedef void http_expected(void *arg, uint64_t number);
+void http_expect(struct http_exchange *x, http_expected *fn, void *arg, uint64_t number);
 /* Peer is gone (reset, or its end of input while we work)? Costs one system call. */
 bool http_peer_gone(struct http_exchange *x);
 

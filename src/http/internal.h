@@ -146,6 +146,10 @@ struct http_connection {
 	struct head_scan scan; /* offsets from in.p + in.pos */
 	size_t linger_bytes;
 	unsigned requests;
+	/* Of the next request: http_expect(). */
+	http_expected *expected;
+	void *expected_arg;
+	uint64_t expected_number;
 	struct rt_tls *tls; /* NULL: plain */
 };
 

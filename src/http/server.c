@@ -256,6 +256,14 @@ static void linger_read(struct http_connection *c)
 		connection_close(c);
 }
 
+static void tell_expected(struct http_connection *c)
+{
+	http_expected *fn = c->expected;
+
+	c->expected = NULL;
+	fn(c->expected_arg, c->expected_number);
+}
+
 static void on_readable(struct rt_stream *s, void *arg)
 {
 	struct http_connection *c =
@@ -273,6 +281,8 @@ static void on_readable(struct rt_stream *s, void *arg)
 		connection_close(c);
 		return;
 	}
+	if (n > 0 && c->expected)
+		tell_expected(c);
 	c->in.n += (size_t)n;
 	n = connection_look(c);
 	if (n > 0)

@@ -739,6 +739,11 @@ int sandbox_thaw(struct sandbox_container *c)
 	return set_frozen(c, false);
 }
 
+bool sandbox_freezes_alone(const struct sandbox_container *c)
+{
+	return c->freezer >= 0;
+}
+
 int sandbox_set_cpu(struct sandbox_container *c, uint32_t cpu_millis)
 {
 	char text[48];

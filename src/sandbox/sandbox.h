@@ -229,6 +229,8 @@ void sandbox_signal(struct sandbox_container *c, int signal);
  */
 must_use int sandbox_freeze(struct sandbox_container *c);
 must_use int sandbox_thaw(struct sandbox_container *c);
+/* Are these two one write to a control file, which any thread may do? */
+bool sandbox_freezes_alone(const struct sandbox_container *c);
 /* Changes the share of processor time: 0 not limited. As cheap as a freeze. */
 must_use int sandbox_set_cpu(struct sandbox_container *c, uint32_t cpu_millis);
 

@@ -7,6 +7,7 @@ by the same worker.
 """
 import base64
 import functools
+import http.client
 import io
 import json
 import os
@@ -16,6 +17,10 @@ import subprocess
 import threading
 import time
 import zipfile
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 import harness
 from harness import error_of, expect, main, options
@@ -390,6 +395,33 @@ def test_daemon(server):
     expect(len(named(title)), 1)
     server.client("lambda").delete_function(FunctionName="evil")
     comes_to(lambda: len(named(title)), 0)
+
+
+@attack
+def test_daemon_and_other_requests(server):
+    """Nor does it gain by requests on its caller's connection that are for something else."""
+    expect(result(server, "evil", "daemon", title=f"evil{os.getpid() % 1000000}"), "left")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+
+    def request(method, path, body):
+        signed = AWSRequest(method, server.endpoint + path, data=body)
+        SigV4Auth(Credentials("test", "test"), "lambda", "us-east-1").add_auth(signed)
+        connection.request(method, path, body=body, headers=dict(signed.headers))
+        return json.loads(connection.getresponse().read())
+
+    def ticks():
+        return request("POST", "/2015-03-31/functions/evil/invocations",
+                       json.dumps({"do": "ticks"}).encode())
+
+    first = ticks()
+    for _ in range(10):
+        time.sleep(0.2)
+        request("GET", "/2015-03-31/functions/evil", b"")
+    second = ticks()
+    # The first of them thaws it for 20 ms, because an event could have been meant.
+    assert 0 <= second - first < 100, (first, second)
+    connection.close()
+    server.client("lambda").delete_function(FunctionName="evil")
 
 
 # ---- others' Runtime API, others' keys ----

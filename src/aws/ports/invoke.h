@@ -36,15 +36,16 @@ struct invoke_request {
 };
 
 struct invoke_result {
-	uint16_t status;      /* 200, 202, 204 */
-	str function_error;   /* "Unhandled", "Handled"; STR_NULL: the function succeeded */
-	str payload;          /* in the arena */
-	bool streamed;        /* parts were written */
-	str log_tail;         /* the last 4 KiB, not base64; STR_NULL unless asked for */
-	str trace;            /* the trace header of the run; STR_NULL: there was none */
-	str executed_version; /* "$LATEST", "7" */
-	str durable_arn;      /* of the execution of a durable function; STR_NULL: it is none */
-	struct fault fault;   /* kind set when the call returns ERR_FAULT: lambda's own error */
+	uint64_t instance_number; /* for the service itself */
+	uint16_t status;          /* 200, 202, 204 */
+	str function_error;       /* "Unhandled", "Handled"; STR_NULL: the function succeeded */
+	str payload;              /* in the arena */
+	bool streamed;            /* parts were written */
+	str log_tail;             /* the last 4 KiB, not base64; STR_NULL unless asked for */
+	str trace;                /* the trace header of the run; STR_NULL: there was none */
+	str executed_version;     /* "$LATEST", "7" */
+	str durable_arn;          /* of the execution of a durable function; STR_NULL: it is none */
+	struct fault fault;       /* kind set when the call returns ERR_FAULT: lambda's own error */
 };
 
 struct port_invoke {

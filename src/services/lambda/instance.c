@@ -235,6 +235,58 @@ static bool is_leaving(const struct instance *i)
 	       http_peer_gone(i->poll->exchange);
 }
 
+/* ---- frozen and not ---- */
+
+static void thaw_aside(struct rt_aside_job *job)
+{
+	struct instance *i = container_of(job, struct instance, thaw_job);
+
+	/* An ended container cannot be thawed, and need not. */
+	(void)!sandbox_thaw(i->container);
+}
+
+/* What was given away has been done when this returns, here if it had not begun. */
+static int finish_thaw(struct instance *i)
+{
+	bool mine = i->thawing && rt_aside_take_back(i->service->aside, &i->thaw_job);
+
+	if (i->thawing)
+		rt_aside_wait(&i->thaw_job);
+	i->thawing = false;
+	return mine ? sandbox_thaw(i->container) : 0;
+}
+
+static int thaw(struct instance *i)
+{
+	int rc = i->frozen ? sandbox_thaw(i->container) : 0;
+
+	/* Nobody has to wait for what has begun: the event is there when it ends. */
+	if (i->thawing && rt_aside_take_back(i->service->aside, &i->thaw_job)) {
+		i->thawing = false;
+		rc = sandbox_thaw(i->container);
+	}
+	i->frozen = false;
+	if (rc < 0) {
+		instance_kill(i);
+		return ERR_BUSY;
+	}
+	return 0;
+}
+
+void instance_expect(struct instance *i)
+{
+	if (i->state != INSTANCE_IDLE || !i->listed || !i->frozen || !i->poll ||
+		!sandbox_freezes_alone(i->container))
+		return;
+	if (finish_thaw(i) < 0 || !rt_aside_give(i->service->aside, &i->thaw_job))
+		return;
+	i->thawing = true;
+	i->frozen = false;
+	i->idle_ns = rt_now();
+	if (i->freeze_timer.deadline == RT_NEVER)
+		rt_timer_set(&i->freeze_timer, i->idle_ns + FREEZE_MS * RT_NS_MS);
+}
+
 static void on_freeze(struct rt_timer *timer)
 {
 	struct instance *i = container_of(timer, struct instance, freeze_timer);
@@ -248,7 +300,7 @@ static void on_freeze(struct rt_timer *timer)
 	if (rt_now_coarse() < due)
 		rt_timer_set(&i->freeze_timer, due);
 	else
-		i->frozen = sandbox_freeze(i->container) == 0;
+		i->frozen = finish_thaw(i) == 0 && sandbox_freeze(i->container) == 0;
 }
 
 /* ---- polls ---- */
@@ -450,24 +502,14 @@ static int wait_over(struct instance *i, struct invocation *inv)
 	return inv->rc;
 }
 
-static int thaw(struct instance *i)
-{
-	if (i->frozen && sandbox_thaw(i->container) < 0) {
-		instance_kill(i);
-		return ERR_BUSY;
-	}
-	i->frozen = false;
-	return 0;
-}
-
 /*
  * A small event lies in the socket before the runtime is thawed: it then wakes up once, and not a
  * second time for the event.
  */
 static bool delivered_frozen(const struct instance *i, const struct invocation *inv)
 {
-	return i->frozen && !i->extensions && i->state == INSTANCE_IDLE && i->poll &&
-	       !i->poll->answered && inv->payload.n <= SOCKET_HOLDS_BYTES;
+	return (i->frozen || i->thawing) && !i->extensions && i->state == INSTANCE_IDLE &&
+	       i->poll && !i->poll->answered && inv->payload.n <= SOCKET_HOLDS_BYTES;
 }
 
 static int run(struct instance *i, struct invocation *inv)
@@ -497,6 +539,7 @@ int instance_run(struct instance *i, struct invocation *inv)
 
 	check(!i->listed && !i->run.active);
 	instance_ref(i);
+	inv->instance_number = i->number;
 	rc = run(i, inv);
 	if (rc == ERR_BUSY && !inv->over && i->state != INSTANCE_ENDED) {
 		/* It does not ask for work; as soon as it does it is listed again. One that said it
@@ -532,7 +575,7 @@ static void shutdown_fiber(void *arg)
 
 	i->shutdown_wall_ms = rt_wall() / RT_NS_MS + ms;
 	rt_timer_set(&i->timer, rt_after_ms((int)ms));
-	if (i->frozen)
+	if (finish_thaw(i) == 0 && i->frozen)
 		(void)!sandbox_thaw(i->container);
 	i->frozen = false;
 	sandbox_signal(i->container, SIGTERM);
@@ -622,6 +665,7 @@ static void release(struct instance *i)
 	if (i->extension_output)
 		rt_stream_close(i->extension_output);
 	i->output = i->telemetry = i->extension_output = NULL;
+	(void)!finish_thaw(i);
 	sandbox_container_free(i->container);
 	i->container = NULL;
 	if (code_unpin(i->service->code, i->pin))
@@ -896,6 +940,7 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind
 	list_init(&i->log_link);
 	rt_timer_init(&i->timer, on_timer);
 	rt_timer_init(&i->freeze_timer, on_freeze);
+	i->thaw_job.fn = thaw_aside;
 	rt_event_init(&i->poll_event);
 	i->end_message.fn = on_end_message;
 	i->exit_message.fn = on_exit_message;

@@ -10,6 +10,7 @@
 #define SERVICES_LAMBDA_INSTANCE_H
 
 #include "base/list.h"
+#include "rt/aside.h"
 #include "rt/rt.h"
 #include "sandbox/sandbox.h"
 #include "services/lambda/extension.h"
@@ -73,7 +74,10 @@ struct instance {
 	unsigned questions; /* of its resolver, that others are asked */
 	struct rt_stream *output, *telemetry, *extension_output;
 	struct log_feed *feed;
-	bool frozen, pooled, ending, container_ended, starting;
+	bool frozen;  /* ... for sure */
+	bool thawing; /* given away: done, or about to be */
+	struct rt_aside_job thaw_job;
+	bool pooled, ending, container_ended, starting;
 	bool provisioned; /* kept ready: not given up for being idle */
 	bool restored;    /* it goes on from a snapshot */
 	bool receiving;   /* the image of its own */
@@ -126,6 +130,11 @@ must_use int instance_begin(struct entry *e, uint64_t memory_reserved, enum inst
  * it could not take the event (it has just ended, or does not ask for work): try another.
  */
 must_use int instance_run(struct instance *i, struct invocation *inv) mayyield;
+/*
+ * A request for it is probably coming: thaws it beside what the loop does meanwhile. When none
+ * comes it is frozen again as after a run. Not to suspend.
+ */
+void instance_expect(struct instance *i);
 /*
  * Kills it: what runs in it fails as a crash does. Extensions are told, and have their time for
  * the shutdown phase. Harmless when it has ended.

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "http/http.h"
 #include "rt/rt.h"
 #include "services/lambda/durable_api.h"
 #include "services/lambda/events.h"
@@ -140,6 +141,7 @@ static int run(struct lambda_service *s, struct arena *a, const struct invoke_re
 	};
 	int rc = scheduler_invoke(s->scheduler, f, &inv);
 
+	ret->instance_number = inv.instance_number;
 	ret->fault = inv.fault;
 	ret->status = 200;
 	ret->function_error = inv.function_error;
@@ -287,6 +289,13 @@ static int read_request(struct call *c, struct invoke_request *ret)
 	return client_context(c, &ret->client_context);
 }
 
+static void expect_again(void *arg, uint64_t number)
+{
+	struct lambda_service *s = check_object(arg, struct lambda_service, LAMBDA_SERVICE_MAGIC);
+
+	scheduler_expect(s->scheduler, number);
+}
+
 /* Runs it; a fault of the invocation becomes the call's. */
 static int invoke_for(struct call *c, const struct invoke_request *r, struct invoke_result *ret)
 {
@@ -296,6 +305,9 @@ static int invoke_for(struct call *c, const struct invoke_request *r, struct inv
 
 	if (rc == ERR_FAULT)
 		c->fault = ret->fault;
+	/* Who called once calls again, and mostly on the same connection. */
+	if (ret->instance_number && c->request && c->request->exchange)
+		http_expect(c->request->exchange, expect_again, s, ret->instance_number);
 	return rc;
 }
 

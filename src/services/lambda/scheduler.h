@@ -87,6 +87,7 @@ struct invocation {
 	str lineage;               /* the field of the trace header that its run gets */
 	bool writing;              /* a part is being written: the caller may not leave */
 	bool streamed;             /* parts were written: the payload is empty or an error */
+	uint64_t instance_number;  /* who ran it last, or tried; 0: nobody */
 	/* Results: a fault (rc ERR_FAULT), or the function's answer. */
 	int rc;
 	struct fault fault;
@@ -111,6 +112,8 @@ must_use int scheduler_function(struct scheduler *s, str account, str region, st
  */
 must_use int scheduler_invoke(
 	struct scheduler *s, struct function_ref *f, struct invocation *inv) mayyield;
+/* A call is probably coming for the instance of this number, if it is one of this loop. */
+void scheduler_expect(struct scheduler *s, uint64_t number);
 /* The function's reservation is (now) this: the others of its account have so much less. */
 void scheduler_reserve(struct scheduler *s, const struct function *f, uint32_t reserved);
 /* The function (version STR_NULL: all of it) was deleted: its idle instances end, on every loop. */

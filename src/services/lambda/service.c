@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "http/http.h"
 #include "kv/kv.h"
+#include "rt/aside.h"
 #include "rt/rt.h"
 #include "services/lambda/credentials.h"
 #include "services/lambda/durable_api.h"
@@ -112,6 +113,7 @@ int lambda_service_new(const struct lambda_options *options, struct rt *rt, stru
 	s->java_archive = java_archive_new(s);
 	s->quotas = quota_books_new(&(struct quota_options){
 		.account_max = s->options.concurrency_max, .burst = s->options.burst});
+	s->aside = rt_aside_new(s->rt);
 	s->scheduler = scheduler_new(s);
 	s->events = events_new(s);
 	s->durables = durables_new(s);
@@ -159,6 +161,7 @@ void lambda_service_free(struct lambda_service *s)
 	durables_free(s->durables);
 	events_free(s->events);
 	scheduler_free(s->scheduler);
+	rt_aside_free(s->aside);
 	quota_books_free(s->quotas);
 	pool_free(s->pool);
 	java_archive_free(s->java_archive);

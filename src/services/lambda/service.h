@@ -55,6 +55,7 @@ struct lambda_service {
 	struct snapshots *snapshots;
 	struct quota_books *quotas;
 	struct scheduler *scheduler;
+	struct rt_aside *aside; /* thaws what a request will need; NULL: nobody does */
 	struct events *events;
 	struct durables *durables;
 	struct mapping_engine *mappings;

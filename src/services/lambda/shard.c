@@ -52,6 +52,14 @@ struct instance *scheduler_find(struct scheduler *s, uint64_t number)
 	return shard->slots[k].instance;
 }
 
+void scheduler_expect(struct scheduler *s, uint64_t number)
+{
+	struct instance *i = number >> 48 == rt_loop_index() ? scheduler_find(s, number) : NULL;
+
+	if (i)
+		instance_expect(i);
+}
+
 /* ---- lines of logs ---- */
 
 static void log_timer_set(struct shard *shard)
