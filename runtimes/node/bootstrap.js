@@ -76,9 +76,13 @@ function takeEnvironment(text) {
 
 /* --- errors ------------------------------------------------------------------------------------ */
 
+/* Of a class whose name is the last part: text logs show the one, JSON logs the other. */
 function namedError(name, message) {
-	const error = new Error(message);
-	error.name = name;
+	const kind = name.slice(name.lastIndexOf('.') + 1);
+	const error = new ({ [kind]: class extends Error {} })[kind](message);
+
+	Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
+	Error.captureStackTrace(error, namedError);
 	return error;
 }
 
@@ -109,22 +113,30 @@ function errorReport(error) {
 	}
 }
 
-/* What the log shows. */
 function errorText(error) {
 	try {
-		const shown = isError(error) ?
-			Object.assign({
-				errorType: error.name,
-				errorMessage: error.message,
-				code: error.code,
-			}, error, { stack: typeof error.stack === 'string' ? error.stack.split('\n') : error.stack }) :
-			errorReport(error);
-		return '\t' + JSON.stringify(shown, (key, value) =>
+		return '\t' + JSON.stringify(error, (key, value) =>
 			isError(value) ? Object.assign({ errorType: value.name, errorMessage: value.message,
 				code: value.code }, value, { stack: String(value.stack).split('\n') }) : value);
 	} catch {
 		return '\t' + JSON.stringify(errorReport(error));
 	}
+}
+
+/* How the log shows what ends an invocation: what is no error is the message of one. */
+function logError(text, error) {
+	let shown = error;
+	if (!isError(error)) {
+		try {
+			shown = new Error(String(error));
+		} catch {
+			shown = new Error();
+		}
+	}
+	if (log.json)
+		console.error(shown);
+	else
+		console.error(text, errorText(shown));
 }
 
 /* --- the log ------------------------------------------------------------------------------------ */
@@ -196,6 +208,15 @@ function logAt(level, args) {
 		`${timestamp}\t${log.requestId}\t${level}\t${util.format(...args)}`);
 }
 
+/*
+ * Node.js writes to a pipe without waiting, and keeps what does not fit: of many lines at once most
+ * would come in the next event's time, or never. So writes wait.
+ */
+function blockOutput() {
+	for (const stream of [process.stdout, process.stderr])
+		stream._handle?.setBlocking?.(true);
+}
+
 function patchConsole() {
 	const fd = parseInt(process.env._LAMBDA_TELEMETRY_LOG_FD, 10);
 	log.fd = fd > 2 ? fd : -1;
@@ -208,11 +229,7 @@ function patchConsole() {
 	console.warn = (...args) => logAt('WARN', args);
 	console.error = (...args) => logAt('ERROR', args);
 	console.fatal = (...args) => logAt('FATAL', args);
-	console.trace = (...args) => {
-		const at = { name: 'Trace', message: util.format(...args) };
-		Error.captureStackTrace(at, console.trace);
-		logAt('TRACE', log.json ? args : [at.stack]);
-	};
+	console.trace = (...args) => logAt('TRACE', args); /* without a stack, as on AWS */
 }
 
 /* --- the Runtime API ---------------------------------------------------------------------------- */
@@ -509,7 +526,7 @@ function isModuleFolder(folder, root) {
 			try {
 				return JSON.parse(fs.readFileSync(file, 'utf8')).type === 'module';
 			} catch (e) {
-				console.warn(`${file} cannot be read: ${e.message}`);
+				console.warn(`${file} cannot be read, it will be ignored for ES module detection purposes.`, e);
 				return false;
 			}
 		}
@@ -533,6 +550,10 @@ async function loadModule(root, folder, name) {
 	return require(require.resolve(name, { paths: [root, path.join(root, folder)] }));
 }
 
+function findIn(module, names) {
+	return names.split('.').reduce((found, name) => found?.[name], module);
+}
+
 async function loadHandler(root, handler) {
 	const parts = splitHandler(handler);
 	let found;
@@ -541,17 +562,16 @@ async function loadHandler(root, handler) {
 	} catch (e) {
 		if (e instanceof SyntaxError)
 			throw Object.assign(namedError('Runtime.UserCodeSyntaxError', e.toString()), { stack: e.stack });
-		if (e?.code === 'MODULE_NOT_FOUND' || e?.code === 'ERR_MODULE_NOT_FOUND') {
+		/* Of an import that finds nothing Node.js' own error is told, as AWS does. */
+		if (e?.code === 'MODULE_NOT_FOUND') {
 			const error = namedError('Runtime.ImportModuleError', e.toString());
 			error.stack = 'Runtime.ImportModuleError: ' + e.stack;
 			throw error;
 		}
 		throw e;
 	}
-	for (const name of parts.name.split('.')) {
-		found = found?.[name] ?? found?.default?.[name];
-	}
-	if (found === undefined || found === null)
+	found = findIn(found, parts.name) ?? (platform.onlyReturns ? findIn(found?.default, parts.name) : undefined);
+	if (!found)
 		throw namedError('Runtime.HandlerNotFound', `${handler} is undefined or not exported`);
 	if (typeof found !== 'function')
 		throw namedError('Runtime.HandlerNotFound', `${handler} is not a function`);
@@ -560,7 +580,8 @@ async function loadHandler(root, handler) {
 
 /*
  * What contexts show of the environment, read once: a look at process.env costs a microsecond. From
- * Node.js 24 on AWS knows only handlers that return.
+ * Node.js 24 on AWS knows only handlers that return, and has another client of the Runtime API, whose
+ * errors differ in places.
  */
 let platform = null;
 
@@ -656,6 +677,13 @@ class ResponseStream extends Writable {
 			more ? done() : socket.once('drain', done);
 	}
 
+	/* Of other values the JSON is written, as on AWS. */
+	write(chunk, encoding, done) {
+		const bytes = typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk : JSON.stringify(chunk);
+
+		return super.write(bytes, encoding, done);
+	}
+
 	_write(bytes, encoding, done) {
 		this.begin();
 		this.chunk(bytes, done);
@@ -735,22 +763,30 @@ function watchIdleness() {
 		process.on('beforeExit', idle);
 }
 
+const UNSETTLED = 'The Lambda runtime client detected an unexpected Node.js exit code. This is most ' +
+	'commonly caused by a Promise that was never settled. For more information, see ' +
+	'https://nodejs.org/docs/latest/api/process.html#exit-codes';
+
 /*
- * Runs the handler to its one outcome: { error } or { result }. A handler that returns a promise ends
- * with it; one that calls back ends when its work is done too, unless it says otherwise; and one that
- * does neither ends, with null, when there is nothing left to do.
+ * Runs the handler to its one outcome: { error } or { result }. What comes first counts: a handler that
+ * returns a promise ends with it; one that calls back ends when its work is done too, unless it says
+ * otherwise; and one that does neither ends when there is nothing left to do, with null, or as an
+ * error where it is an async function. From Node.js 24 on the process just ends then.
  */
 function runHandler(handler, event, headers) {
 	return new Promise((resolve) => {
-		let settled = false, outcome = null;
+		let outcome = null;
 		const settle = (value) => {
-			if (settled)
-				return;
-			settled = true;
 			onIdle = null;
 			resolve(value);
 		};
-		onIdle = () => settle(outcome ?? { result: null });
+		const finish = (value) => {
+			if (!outcome)
+				settle(outcome = value);
+		};
+		onIdle = platform.onlyReturns ? null : () => settle(outcome ??
+			(handler.constructor?.name === 'AsyncFunction' ?
+				{ error: namedError('Runtime.NodeJsExit', UNSETTLED) } : { result: null }));
 		const control = {
 			waits: true,
 			callback(error, result, now) {
@@ -767,11 +803,15 @@ function runHandler(handler, event, headers) {
 			const returned = platform.onlyReturns ? handler(event, context) :
 				handler(event, context, (error, result) => control.callback(error, result, false));
 			if (typeof returned?.then === 'function')
-				returned.then((result) => settle({ result }), (error) => settle({ error }));
+				returned.then((result) => finish({ result }),
+					(error) => finish({ error: platform.onlyReturns ? error : error ?? 'handled' }));
 			else if (platform.onlyReturns)
-				settle({ result: returned });
+				finish({ result: returned });
 		} catch (error) {
-			settle({ error });
+			if (platform.onlyReturns)
+				finish({ error });
+			else
+				control.callback(error, undefined, false);
 		}
 	});
 }
@@ -780,7 +820,8 @@ function serialize(result) {
 	try {
 		return JSON.stringify(result === undefined ? null : result) ?? 'null';
 	} catch {
-		throw namedError('Runtime.MarshalError', 'Unable to stringify response body');
+		throw namedError(platform.onlyReturns ? 'Runtime.JSONStringifyError' : 'Error',
+			'Unable to stringify response body');
 	}
 }
 
@@ -794,7 +835,7 @@ async function invokeBuffered(api, handler, id, event, headers) {
 			outcome.error = error;
 		}
 	}
-	console.error('Invoke Error', errorText(outcome.error));
+	logError('Invoke Error', outcome.error);
 	return api.error(`invocation/${id}/error`, outcome.error);
 }
 
@@ -807,7 +848,11 @@ async function invokeStreaming(api, handler, id, event, headers) {
 	});
 	try {
 		const context = makeContext(headers, { waits: false, callback() {} });
-		await handler(event, stream, context);
+		const returned = handler(event, stream, context);
+		if (typeof returned?.then !== 'function')
+			throw new Error('Streaming does not support non-async handlers.');
+		if (await returned !== undefined)
+			console.warn('Streaming handlers ignore return values.');
 		if (!stream.writableEnded && stream.begun === false && !stream.writableLength)
 			stream.end();
 		await closed;
@@ -816,9 +861,11 @@ async function invokeStreaming(api, handler, id, event, headers) {
 		await stream.answer;
 		return null;
 	} catch (error) {
-		console.error('Invoke Error', errorText(error));
-		if (!stream.begun)
+		logError('Invoke Error', error);
+		if (!stream.begun) {
+			stream.destroy(); /* what the function still writes belongs nowhere */
 			return api.error(`invocation/${id}/error`, error);
+		}
 		stream.fail(error);
 		await stream.answer;
 		return null;
@@ -838,8 +885,12 @@ function begin(answer) {
 	return id;
 }
 
+let serving = false; /* init is over */
+
 async function serve(api, handler) {
 	let [polled] = api.send([api.next()]);
+
+	serving = true;
 	for (;;) {
 		const answer = await polled;
 		if (answer.status !== 200)
@@ -851,7 +902,7 @@ async function serve(api, handler) {
 			request = await (handler[STREAMING] ? invokeStreaming : invokeBuffered)(
 				api, handler, id, event, answer.headers);
 		} catch (error) {
-			console.error('Invoke Error', errorText(error));
+			logError('Invoke Error', error);
 			request = api.error(`invocation/${id}/error`, error);
 		}
 		log.requestId = log.tenantId = undefined;
@@ -867,10 +918,17 @@ async function serve(api, handler) {
 
 /* --- main ------------------------------------------------------------------------------------------- */
 
-/* An error that nobody caught ends the process, after it has been told and logged. */
+/*
+ * An error that nobody caught ends the process, after it has been told and logged. Between two events
+ * it ends at once: the next one must not come to a process that goes.
+ */
 function watchErrors(api) {
 	const end = (text, error, status) => {
-		console.error(text, errorText(error));
+		logError(text, error);
+		if (serving && log.requestId === undefined) {
+			api.socket?.destroy(); /* takes the poll back; behind the log, which the end may cut off */
+			process.exit(status);
+		}
 		const name = log.requestId === undefined ? 'init/error' : `invocation/${log.requestId}/error`;
 		const leave = () => process.exit(status);
 		const [told] = api.send([api.error(name, error)]);
@@ -878,9 +936,9 @@ function watchErrors(api) {
 		setTimeout(leave, 1000);
 	};
 	process.on('uncaughtException', (error) => end('Uncaught Exception', error, EXIT_UNCAUGHT));
-	process.on('unhandledRejection', (reason) => {
+	process.on('unhandledRejection', (reason, promise) => {
 		const error = namedError('Runtime.UnhandledPromiseRejection', String(reason));
-		error.reason = reason;
+		Object.assign(error, { reason, promise });
 		if (isError(reason))
 			error.stack = `Runtime.UnhandledPromiseRejection: ${String(reason)}\n` +
 				error.stack.split('\n').slice(1).join('\n');
@@ -895,6 +953,7 @@ function watchErrors(api) {
  */
 async function rehearse() {
 	const api = new Api(POOL_ADDRESS);
+	blockOutput();
 	api.connect();
 	await new Promise((resolve) => {
 		api.socket.once('connect', resolve);
@@ -946,6 +1005,8 @@ async function main() {
 	if (process.env._HANDLER === undefined) {
 		pooled = await rehearse();
 		takeEnvironment(readGate());
+	} else {
+		blockOutput();
 	}
 	/* Lets go of a connection that was lost meanwhile; and always, so that stacks look alike. */
 	await new Promise(setImmediate);
@@ -966,7 +1027,7 @@ async function main() {
 		handler = await loadHandler(root, process.env._HANDLER ?? '');
 		checkHandler(handler);
 	} catch (error) {
-		console.error('Uncaught Exception', errorText(error));
+		logError('Uncaught Exception', error);
 		await api.send([api.error('init/error', error)])[0].catch(() => {});
 		process.exit(1);
 	}
@@ -974,6 +1035,6 @@ async function main() {
 }
 
 main().catch((error) => {
-	console.error('Runtime Error', errorText(error));
+	logError('Runtime Error', error);
 	process.exit(1);
 });

@@ -98,11 +98,19 @@ def decode_json(text):
     return json.loads(text)
 
 
+class RawText(str):
+    """Stands in the JSON as it is."""
+
+
 def _default(value):
+    """As the encoder of AWS' runtime: decimals with all their digits, bytes as text."""
     module = sys.modules.get("decimal")
     if module is not None and isinstance(value, module.Decimal):
-        number = float(value)
-        return int(value) if value == int(value) and number == int(value) else number
+        if value.is_nan():
+            return float("nan")
+        return RawText(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
     raise TypeError(f"Object of type {value.__class__.__name__} is not JSON serializable")
 
 
@@ -113,10 +121,15 @@ class Encoder:
         if version.isdigit() and int(version) >= 12:
             self.escape = _json.encode_basestring
 
+    def escape_text(self, text):
+        return str(text) if type(text) is RawText else self.escape(text)
+
     def encode(self, value):
         if isinstance(value, str):
             return self.escape(value)
-        return "".join(_json.make_encoder({}, _default, self.escape, None, ": ", ", ", False, False, False)(
+        # Only decimals need the slower one.
+        escape = self.escape_text if "decimal" in sys.modules else self.escape
+        return "".join(_json.make_encoder({}, _default, escape, None, ": ", ", ", False, False, False)(
             value, 0))
 
 
@@ -154,7 +167,7 @@ class Log:
         """How an error that ends an invocation is shown."""
         kind, message = report.get("errorType"), report.get("errorMessage")
         if self.json:
-            record = {"timestamp": utc_now(), "log_level": "ERROR", "errorType": kind, "errorMessage": message,
+            record = {"timestamp": utc_now(), "level": "ERROR", "errorType": kind, "errorMessage": message,
                       "stackTrace": report.get("stackTrace", [])}
             if self.request_id:
                 record["requestId"] = self.request_id
@@ -193,7 +206,8 @@ def set_up_logging(logging, log):
 
     class JsonFormatter(logging.Formatter):
         def format(self, record):
-            shown = {"timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"), "level": record.levelname,
+            time_text = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
+            shown = {"timestamp": f"{time_text}.{int(record.msecs):03d}Z", "level": record.levelname,
                      "message": record.getMessage(), "logger": record.name}
             if record.exc_info:
                 kind, value, trace = record.exc_info
@@ -201,6 +215,7 @@ def set_up_logging(logging, log):
                 shown["stackTrace"] = traceback.format_list(traceback.extract_tb(trace))
                 shown["errorType"] = kind.__name__ if kind else None
                 shown["errorMessage"] = str(value)
+                shown["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
             shown["requestId"] = record.aws_request_id or None
             shown["tenantId"] = record.tenant_id
             for name, value in record.__dict__.items():
@@ -219,7 +234,7 @@ def set_up_logging(logging, log):
     handler.formatter.converter = time.gmtime
     handler.addFilter(LambdaLoggerFilter())
     logging.root.addHandler(handler)
-    levels = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
+    levels = {"TRACE": 10, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
               "CRITICAL": 50}
     if log.json and log.level in levels:
         logging.root.setLevel(levels[log.level])
@@ -322,8 +337,8 @@ class Api:
     def next_request(self):
         return (self.head("GET", "invocation/next") + "\r\n").encode()
 
-    def post(self, name, body, more=""):
-        return self.head("POST", name, f"{more}Content-Type: application/json\r\n"
+    def post(self, name, body, more="", kind="application/json"):
+        return self.head("POST", name, f"{more}Content-Type: {kind}\r\n"
                          f"Content-Length: {len(body)}\r\n\r\n").encode("latin-1", "replace") + body
 
     def error_request(self, name, report):
@@ -495,13 +510,13 @@ def load_handler(handler):
     if not dot:
         raise Fault("Runtime.MalformedHandlerName",
                     f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)")
-    module_name = module_name.replace("/", ".")
     if module_name.split(".")[0] in sys.builtin_module_names:
         raise Fault("Runtime.BuiltInModuleConflict",
-                    f"Cannot use built-in module {handler} as a handler module")
+                    f"Cannot use built-in module {module_name} as a handler module")
     try:
-        __import__(module_name)
-        module = sys.modules[module_name]
+        path = module_name.replace("/", ".")
+        __import__(path)
+        module = sys.modules[path]
     except ImportError as e:
         raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {e}") from e
     except SyntaxError as e:
@@ -530,11 +545,15 @@ def invoke(api, log, encoder, handler, headers, body):
         except ValueError as e:
             raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {e}") from None
         result = handler(event, LambdaContext(headers, log))
+        kind = "application/json"
         try:
-            data = encoder.encode(result).encode("utf-8")
-        except (TypeError, ValueError, RecursionError) as e:
+            if isinstance(result, bytes):  # the answer as it is
+                data, kind = result, "application/unknown"
+            else:
+                data = encoder.encode(result).encode("utf-8")
+        except Exception as e:  # also of what the result's own methods do
             raise Fault("Runtime.MarshalError", f"Unable to marshal response: {e}") from None
-        request = api.post(f"invocation/{request_id}/response", data)
+        request = api.post(f"invocation/{request_id}/response", data, kind=kind)
     except Exception as e:
         report = report_of(e, request_id)
         log.error(report)

@@ -488,9 +488,13 @@ noreturn_fn static void child(int archive, int folder, int report_fd, uint64_t p
 	umask(022);
 	/* Names in UTF-8; its table has to be read while there are files. */
 	uselocale(newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0));
-	if (fchdir(folder) != 0 || lseek(archive, 0, SEEK_SET) != 0 || dup2(archive, 100) < 0 ||
-		dup2(report_fd, 101) < 0 || dup2(100, ARCHIVE_FD) < 0 || dup2(101, REPORT_FD) < 0 ||
-		sys_close_range(REPORT_FD + 1, ~0u) != 0)
+	if (fchdir(folder) != 0 || lseek(archive, 0, SEEK_SET) != 0)
+		_exit(2);
+	/* First out of the way: each may have the number that the other is to get. */
+	archive = fcntl(archive, F_DUPFD, REPORT_FD + 1);
+	report_fd = fcntl(report_fd, F_DUPFD, REPORT_FD + 1);
+	if (archive < 0 || report_fd < 0 || dup2(archive, ARCHIVE_FD) < 0 ||
+		dup2(report_fd, REPORT_FD) < 0 || sys_close_range(REPORT_FD + 1, ~0u) != 0)
 		_exit(2);
 	loaded = load(&u.lib);
 	rc = give_everything_up(limits, filter);
@@ -548,8 +552,9 @@ static int wait_child(pid_t pid, int report_fd, struct report *ret_report)
 		snprintf(ret_report->text, sizeof ret_report->text, "unpacking takes too long");
 	} else {
 		snprintf(ret_report->text, sizeof ret_report->text,
-			"the archive breaks the unpacking process (signal %d)",
-			WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+			"the archive breaks the unpacking process (%s %d)",
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
 	return ret_report->rc;
 }

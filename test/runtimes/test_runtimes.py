@@ -31,6 +31,7 @@ PYTHON = "/usr/bin/python3"
 RUBY = os.environ.get("RUBY", "/usr/bin/ruby")
 PATIENCE = 20
 ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+NODE_24 = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs24.x"}
 
 
 class Api(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -267,7 +268,16 @@ class Node(Case):
         self.assertEqual(self.results(self.node(
             "exports.a = { b: async () => require('dep') };", name="src/app/main.js", handler="src/app/main.a.b",
             files={"node_modules/dep/index.js": "module.exports = 'dependency';"})), ["dependency"])
-        self.assertEqual(self.results(self.node("export default { handler: async () => 1 };", name="index.mjs")), [1])
+        # What only the default export has is found from Node.js 24 on.
+        source = "export default { handler: async () => 1 };"
+        self.assertEqual(self.error(self.node(source, name="index.mjs", ends=True), "init/error")["errorType"],
+                         "Runtime.HandlerNotFound")
+        self.assertEqual(self.results(self.node(source, name="index.mjs", environment=NODE_24)), [1])
+        compiled = ("\"use strict\"; Object.defineProperty(exports, '__esModule', { value: true });\n"
+                    "exports.handler = void 0; const handler = async () => 'ts'; exports.handler = handler;")
+        self.assertEqual(self.results(self.node(compiled, name="dist/index.js", handler="dist/index.handler")), ["ts"])
+        late = "const v = await new Promise((r) => setTimeout(() => r('ready'), 20));\nexport const handler = async () => v;"
+        self.assertEqual(self.results(self.node(late, name="index.mjs")), ["ready"])
 
     def test_modules_follow_node_path(self):
         """In its order, behind what is above the module, whatever form a package has; and what is not there is named."""
@@ -308,6 +318,21 @@ export const handler = async () => [both, part, own, late, single, typeof join, 
     def test_nothing_returned(self):
         self.assertEqual(self.results(self.node("exports.handler = () => {};", events=[{}, {}])), [None, None])
         self.assertEqual(self.results(self.node("exports.handler = () => new Promise(() => {});")), [None])
+        # An async function says by its kind that something was to come.
+        source = "exports.handler = async () => new Promise(() => {});"
+        run = self.node(source, events=[{}, {}])
+        self.assertEqual((self.error(run)["errorType"], len(run.answers)), ("Runtime.NodeJsExit", 2))
+        run = self.node(source, environment=NODE_24, ends=True)
+        self.assertEqual((run.answers, run.status), ([], 0))
+
+    def test_first_outcome_counts(self):
+        for source, result in (("async (e, c, cb) => { cb(null, 'called'); return 'returned'; }", "called"),
+                               ("async (e, c) => { c.succeed('called'); return 'returned'; }", "called"),
+                               ("(e, c, cb) => { cb(null, 'called'); throw new Error('later'); }", "called"),
+                               ("(e, c, cb) => { cb(null, 'first'); cb(new Error('second')); }", "first"),
+                               ("(e, c, cb) => { throw undefined; }", None)):
+            with self.subTest(source):
+                self.assertEqual(self.results(self.node(f"exports.handler = {source};", events=[{}, {}])), [result] * 2)
 
     def test_callback_waits_for_the_loop(self):
         source = """let done = false;
@@ -352,8 +377,11 @@ exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis(
                 ("(e, c, cb) => cb('text')", "string", "text"),
                 ("(e, c) => c.fail('failed')", "string", "failed"),
                 ("async () => { throw 5; }", "number", "5"),
-                ("async () => { const a = {}; a.a = a; return a; }", "Runtime.MarshalError",
-                 "Unable to stringify response body")):
+                ("async () => { throw undefined; }", "string", "handled"),
+                ("() => Promise.reject(null)", "string", "handled"),
+                ("async () => { throw { code: 1 }; }", "object", "[object Object]"),
+                ("async () => ({ n: 1n })", "Error", "Unable to stringify response body"),
+                ("async () => { const a = {}; a.a = a; return a; }", "Error", "Unable to stringify response body")):
             with self.subTest(source):
                 run = self.node(f"exports.handler = {source};", events=[{}, {}])
                 report = self.error(run)
@@ -366,6 +394,14 @@ exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis(
         run = self.node("exports.handler = async () => { throw Object.assign(new Error('x'), { more: 1 }); };")
         self.assertEqual(self.error(run)["trace"][0], "Error: x")
         self.assertEqual(json.loads(run.records[0].split("\t")[4])["more"], 1)
+        # What is no error is logged as the message of one.
+        run = self.node("exports.handler = async () => { throw 'text'; };")
+        shown = json.loads(run.records[0].split("\t")[4])
+        self.assertEqual((shown["errorType"], shown["errorMessage"], shown["stack"][0]), ("Error", "text", "Error: text"))
+        for source, kind in (("async () => ({ n: 1n })", "Runtime.JSONStringifyError"),
+                             ("async () => { throw undefined; }", "undefined")):
+            run = self.node(f"exports.handler = {source};", environment=NODE_24)
+            self.assertEqual(self.error(run)["errorType"], kind)
 
     def test_uncaught(self):
         run = self.node("exports.handler = async () => { setTimeout(() => { throw new Error('late'); }, 1); "
@@ -380,6 +416,15 @@ exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis(
                          ("Runtime.UnhandledPromiseRejection", "Error: lost"))
         self.assertEqual(run.status, 128)
         self.assertIn("ERROR\tUnhandled Promise Rejection \t", run.records[0])
+        shown = json.loads(run.records[0].split("\t")[4])
+        self.assertEqual((shown["reason"]["errorMessage"], shown["promise"], "name" in shown), ("lost", {}, False))
+        # Between two events nobody is told, and no more events are taken.
+        for source, status in (("Promise.reject(new Error('lost'));", 128),
+                               ("setTimeout(() => { throw new Error('late'); }, 20);", 129)):
+            run = self.node(f"exports.handler = async () => {{ {source} return 1; }};", ends=True)
+            self.assertEqual(([a["path"] for a in run.answers], run.status),
+                             ([f"invocation/{ID}/response"], status))
+            self.assertIn("\tundefined\tERROR\tUn", run.records[0])
         run = self.node("exports.handler = async () => process.exit(3);", ends=True)
         self.assertEqual((run.answers, run.status), ([], 3))
 
@@ -388,8 +433,11 @@ exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis(
                 ({"index.js": "throw new Error('top');"}, "index.handler", "Error", "top"),
                 ({"index.js": "exports.handler = ("}, "index.handler", "Runtime.UserCodeSyntaxError", None),
                 ({"index.js": "require('nothing');"}, "index.handler", "Runtime.ImportModuleError", None),
+                ({"index.mjs": "import 'nothing';"}, "index.handler", "Error", None),
                 ({"index.js": ""}, "other.handler", "Runtime.ImportModuleError", None),
                 ({"index.js": ""}, "index.handler", "Runtime.HandlerNotFound",
+                 "index.handler is undefined or not exported"),
+                ({"index.js": "module.exports = async () => 1;"}, "index.handler", "Runtime.HandlerNotFound",
                  "index.handler is undefined or not exported"),
                 ({"index.js": "exports.handler = 5;"}, "index.handler", "Runtime.HandlerNotFound",
                  "index.handler is not a function"),
@@ -416,7 +464,7 @@ console.info('i'); console.debug('d'); console.trace('t'); process.stdout.write(
         self.assertEqual(records[:6], [
             "TIME\tundefined\tINFO\tinit 1\n", f"TIME\t{ID}\tINFO\ta {{ b: 1 }}\n", f"TIME\t{ID}\tERROR\ttwo\nlines\n",
             f"TIME\t{ID}\tWARN\tw\n", f"TIME\t{ID}\tINFO\ti\n", f"TIME\t{ID}\tDEBUG\td\n"])
-        self.assertTrue(records[6].startswith(f"TIME\t{ID}\tTRACE\tTrace: t\n    at "))
+        self.assertEqual(records[6], f"TIME\t{ID}\tTRACE\tt\n")
         self.assertEqual(run.out, "plain\n")
 
     def test_json_log(self):
@@ -429,6 +477,15 @@ console.debug('hidden'); console.error('e', new TypeError('x')); };""", environm
         self.assertEqual([r["message"] for r in records][:2], ["a 1", {"b": 2}])
         self.assertEqual((records[2]["errorType"], records[2]["errorMessage"]), ("TypeError", "x"))
         self.assertTrue(records[2]["stackTrace"][0].startswith("TypeError: x"))
+        run = self.node("exports.handler = async () => { throw new RangeError('far'); };", environment={
+            "AWS_LAMBDA_LOG_FORMAT": "JSON"})
+        message = json.loads(run.records[0])["message"]
+        self.assertEqual((message["errorType"], message["errorMessage"], message["stackTrace"][0]),
+                         ("RangeError", "far", "RangeError: far"))
+        run = self.node("", environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"}, ends=True)
+        message = json.loads(run.records[0])["message"]
+        self.assertEqual((message["errorType"], message["stackTrace"][0]), (
+            "HandlerNotFound", "Runtime.HandlerNotFound: index.handler is undefined or not exported"))
 
     def test_streaming(self):
         run = self.node("""exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
@@ -443,6 +500,9 @@ console.debug('hidden'); console.error('e', new TypeError('x')); };""", environm
   stream.write('body'); stream.end(); });""")
         self.assertEqual(run.answers[0]["body"], b'{"statusCode":201,"headers":{"a":"b"}}' + bytes(8) + b"body")
         self.assertEqual(run.answers[0]["headers"]["Content-Type"], "application/vnd.awslambda.http-integration-response")
+        run = self.node("exports.handler = awslambda.streamifyResponse(async (event, stream) => { "
+                        "stream.write({ a: [1] }); stream.write(5); stream.write(new Uint8Array([65])); stream.end(); });")
+        self.assertEqual(run.answers[0]["body"], b'{"a":[1]}5A')
 
     def test_streaming_errors(self):
         run = self.node("exports.handler = awslambda.streamifyResponse(async (e, s) => { s.write('part'); "
@@ -450,6 +510,10 @@ console.debug('hidden'); console.error('e', new TypeError('x')); };""", environm
         self.assertEqual(run.answers[0]["body"], b"part")
         self.assertEqual(run.answers[0]["trailers"]["Lambda-Runtime-Function-Error-Type"], "Error")
         self.assertEqual(len(run.answers), 2)
+        run = self.node("exports.handler = awslambda.streamifyResponse((e, s) => { setTimeout(() => s.end('x'), 5); });",
+                        events=[{}, {}])
+        self.assertEqual(len(run.answers), 2)
+        self.assertEqual(self.error(run)["errorMessage"], "Streaming does not support non-async handlers.")
         run = self.node("exports.handler = awslambda.streamifyResponse(async () => { throw new Error('first'); });")
         self.assertEqual(self.error(run)["errorMessage"], "first")
 
@@ -481,8 +545,15 @@ class Python(Case):
     def test_results(self):
         for source, result in (("None", None), ("'text'", "text"), ("12.5", 12.5), ("(1, 'é€')", [1, "é€"]),
                                ("{1: True}", {"1": True}), ("__import__('decimal').Decimal('1.5')", 1.5),
-                               ("__import__('decimal').Decimal(3)", 3)):
+                               ("__import__('decimal').Decimal(3)", 3), ("{'body': b'text'}", {"body": "text"})):
             self.assertEqual(self.results(self.python(f"def handler(e, c): return {source}")), [result])
+        # Every digit of a decimal, and bytes as they are.
+        run = self.python("from decimal import Decimal\ndef handler(e, c): return [Decimal('1.50'), 'a\"', "
+                          "{'n': Decimal('0.12345678901234567890123')}]")
+        self.assertEqual(run.answers[0]["body"], b'[1.50, "a\\"", {"n": 0.12345678901234567890123}]')
+        run = self.python("def handler(e, c): return b'\\x00raw'")
+        self.assertEqual((run.answers[0]["body"], run.answers[0]["headers"]["Content-Type"]),
+                         (b"\0raw", "application/unknown"))
 
     def test_text_is_escaped_as_the_version_does(self):
         for version, text in (("3.11", rb'"\u00e9"'), ("3.12", '"é"'.encode()), ("3.13", '"é"'.encode())):
@@ -519,6 +590,9 @@ class Python(Case):
                                       ("raise ValueError('é')", "ValueError", "é"),
                                       ("return object()", "Runtime.MarshalError", "Unable to marshal response: Object of "
                                        "type object is not JSON serializable"),
+                                      ("return {(1, 2): 3}", "Runtime.MarshalError", None),
+                                      ("return (n for n in (1, 2))", "Runtime.MarshalError", "Unable to marshal "
+                                       "response: Object of type generator is not JSON serializable"),
                                       ("return float('nan')", "Runtime.MarshalError", None)):
             with self.subTest(source):
                 run = self.python(f"def handler(e, c):\n    {source}\n", events=[{}, {}])
@@ -549,6 +623,8 @@ class Python(Case):
                  "Syntax error in module 'index': invalid syntax (index.py, line 1)"),
                 ({"index.py": "import nothing"}, "index.handler", "Runtime.ImportModuleError",
                  "Unable to import module 'index': No module named 'nothing'"),
+                ({}, "src/app.handler", "Runtime.ImportModuleError",
+                 "Unable to import module 'src/app': No module named 'src'"),
                 ({}, "index.handler", "Runtime.ImportModuleError",
                  "Unable to import module 'index': No module named 'index'"),
                 ({"index.py": ""}, "index.handler", "Runtime.HandlerNotFound",
@@ -603,7 +679,9 @@ def handler(e, c):
         self.assertEqual((records[0]["message"], records[0]["level"], records[0]["logger"], records[0]["order"],
                           records[0]["requestId"]), ("hello", "INFO", "mine", 7, ID))
         self.assertEqual((records[1]["errorType"], records[1]["message"]), ("ZeroDivisionError", "failed"))
-        self.assertEqual((records[2]["errorType"], records[2]["log_level"]), ("RuntimeError", "ERROR"))
+        self.assertEqual(plain(records[1]["location"]), "/var/task/index.py:handler:8")
+        self.assertRegex(records[0]["timestamp"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertEqual((records[2]["errorType"], records[2]["level"]), ("RuntimeError", "ERROR"))
         self.assertEqual(len(records), 3)
 
     def test_large_payloads(self):

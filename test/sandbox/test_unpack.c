@@ -219,6 +219,38 @@ TEST(unpack, writes_what_is_in_it)
 	close(dir);
 }
 
+/* Whatever numbers the parent's descriptors have. */
+TEST(unpack, descriptors_of_any_number)
+{
+	const char *folder = test_folder();
+	int held[160];
+	size_t count = 0;
+
+	while (count < ARRAY_SIZE(held)) {
+		struct unpack_result result;
+		struct sandbox_error error = {""};
+		char name[32];
+		struct zip z;
+		int fd, archive;
+
+		zip_init(&z);
+		zip_add(&z, STR("index.js"), S_IFREG | 0600, STR("exports.handler = 1"));
+		archive = zip_close(&z);
+		fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		snprintf(name, sizeof name, "code%zu", count);
+		ASSERT_INT(unpack_zip(archive, fd, name, NULL, &result, &error), 0);
+		EXPECT_STR(str_c(error.text), STR(""));
+		close(fd);
+		close(archive);
+		held[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		ASSERT_INT(held[count] >= 0, 1);
+		count++;
+	}
+	EXPECT_INT(count_names(folder), (int)count);
+	while (count)
+		close(held[--count]);
+}
+
 TEST(unpack, refuses_what_leads_outside)
 {
 	struct zip z;

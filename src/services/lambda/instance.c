@@ -34,7 +34,8 @@
 enum {
 	BOOT_DEADLINE_MS = 30000,
 	FREEZE_MS = 20,
-	GRACE_MS = 200, /* between an answer and the next request for work */
+	LEAVING_MS = 2000, /* for a runtime that hangs up to end */
+	GRACE_MS = 200,    /* between an answer and the next request for work */
 	CPU_MIB_PER_CORE = 1769,
 	SOCKET_HOLDS_BYTES = 16 * 1024, /* less than any send buffer */
 };
@@ -228,6 +229,14 @@ static void on_timer(struct rt_timer *timer)
 	end_with(i, SHUTDOWN_TIMEOUT);
 }
 
+/* Has its runtime hung up? It ends then, which it would do in the next event's time if it was
+ * frozen. */
+static bool is_leaving(const struct instance *i)
+{
+	return i->poll && rt_now_coarse() - i->idle_ns < LEAVING_MS * RT_NS_MS &&
+	       http_peer_gone(i->poll->exchange);
+}
+
 /* ---- frozen and not ---- */
 
 static void thaw_aside(struct rt_aside_job *job)
@@ -288,7 +297,7 @@ static void on_freeze(struct rt_timer *timer)
 	check(i->magic == INSTANCE_MAGIC);
 	if (i->state != INSTANCE_IDLE || !i->listed || i->frozen)
 		return;
-	if (telemetry_flush(i->subscribers) || i->holders)
+	if (telemetry_flush(i->subscribers) || i->holders || is_leaving(i))
 		due = MAX(due, rt_now_coarse() + FREEZE_MS * RT_NS_MS);
 	if (rt_now_coarse() < due)
 		rt_timer_set(&i->freeze_timer, due);

@@ -81,15 +81,87 @@ int policy_edit(struct call *c, struct arena *a, str statement, str *text, const
 	return 0;
 }
 
-/* "*", an ARN, a service or the 12 digits of an account. */
-static bool is_principal(str s)
+static bool is_account(str s)
 {
-	if (str_eq(s, STR("*")) || str_starts(s, STR("arn:")) || str_find(s, '.') >= 0)
-		return true;
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return false;
 	return s.n == 12;
+}
+
+/* arn:aws:iam::ACCOUNT:user/..., :role/..., :root; arn:aws:sts::ACCOUNT:assumed-role/... */
+static bool is_principal_arn(str s)
+{
+	static const str of_iam[] = {STR_INIT("user/"), STR_INIT("role/")};
+	static const str of_sts[] = {STR_INIT("assumed-role/"), STR_INIT("federated-user/")};
+	str parts[5], rest = s;
+	const str *kinds = of_iam;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!str_split(&rest, ':', &parts[i]))
+			return false;
+	if (parts[3].n || !is_account(parts[4]) || str_find(rest, '*') >= 0 ||
+		str_find(rest, '?') >= 0)
+		return false;
+	if (str_eq(parts[2], STR("sts")))
+		kinds = of_sts;
+	else if (!str_eq(parts[2], STR("iam")))
+		return false;
+	else if (str_eq(rest, STR("root")))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(of_iam); i++)
+		if (str_starts(rest, kinds[i]) && rest.n > kinds[i].n)
+			return true;
+	return false;
+}
+
+/* A name below one of those that AWS' services have: "amazonaws.com" alone is none. */
+static bool is_service(str s)
+{
+	static const str suffixes[] = {STR_INIT(".amazonaws.com"), STR_INIT(".amazonaws.com.cn"),
+		STR_INIT(".amazon.com"), STR_INIT(".aws.internal")};
+
+	for (size_t i = 0; i < s.n; i++)
+		if (!((s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9') ||
+			    s.p[i] == '-' || s.p[i] == '.'))
+			return false;
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
+		if (s.n > suffixes[i].n && s.p[0] != '.' && str_ends(s, suffixes[i]))
+			return true;
+	return false;
+}
+
+static bool is_principal(str s)
+{
+	return str_eq(s, STR("*")) || is_account(s) || is_service(s) ||
+	       (str_starts(s, STR("arn:")) && is_principal_arn(s));
+}
+
+/*
+ * Is it an action that Lambda has? Others fit the documented pattern, too, and would allow nothing
+ * for ever. Source: Service Authorization Reference, "Actions defined by AWS Lambda".
+ */
+static bool is_action(const struct model *model, str action)
+{
+	static const str more[] = {STR_INIT("InvokeFunction"), STR_INIT("InvokeFunctionUrl"),
+		STR_INIT("EnableReplication"), STR_INIT("DisableReplication")};
+	/* Operations whose action has another name. */
+	static const str none[] = {STR_INIT("Invoke"), STR_INIT("InvokeWithResponseStream"),
+		STR_INIT("GetLayerVersionByArn")};
+	str name = str_from(action, MIN(action.n, sizeof("lambda:") - 1));
+
+	if (str_eq(action, STR("*")) || str_eq(name, STR("*")))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		if (str_eq_nocase(name, none[i]))
+			return false;
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		if (str_eq_nocase(name, more[i]))
+			return true;
+	for (size_t i = 0; i < model->operation_count; i++)
+		if (str_eq_nocase(name, model_str(model, model->operations[i].name)))
+			return true;
+	return false;
 }
 
 int policy_check_statement(struct call *c, str statement)
@@ -97,7 +169,8 @@ int policy_check_statement(struct call *c, str statement)
 	struct policy *parsed;
 	bool good = is_principal(value_str(c->in, "Principal"));
 	str message = good ? STR("it is too long")
-			   : STR("it is neither an account, an ARN, a service nor '*'");
+			   : STR("it is neither an account, the ARN of a user, role or root, a "
+				 "service nor '*'");
 
 	if (good && statement.p &&
 		policy_parse(c->arena, policy_document_of(c->arena, statement), POLICY_RESOURCE,
@@ -162,7 +235,12 @@ int policy_add_permission(struct call *c)
 	str statement;
 
 	TRY(find(c, &f));
-	/* As clients document it; the text is not confirmed. */
+	/* Not confirmed: AWS's words. */
+	if (!is_action(c->service->model, value_str(c->in, "Action")))
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"The provided action was invalid. Please check the action and try again. "
+			"(Lambda has no action %.*s)",
+			STR_ARG(value_str(c->in, "Action")));
 	if (value_has(c->in, "FunctionUrlAuthType") &&
 		!str_eq(value_str(c->in, "Action"), STR("lambda:InvokeFunctionUrl")))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,

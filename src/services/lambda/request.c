@@ -93,6 +93,13 @@ int request_function(struct call *c, bool qualified, struct function *ret_functi
 
 	TRY(request_name(c, qualified, &name));
 	account = request_owner(c, &name);
+	/* Not confirmed: AWS's words. */
+	if (!qualified && name.qualifier.p &&
+		function_qualifier_kind(name.qualifier) != QUALIFIER_LATEST)
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+			"This operation is for functions, not for their versions and aliases: name "
+			"the function without the qualifier '%.*s'.",
+			STR_ARG(name.qualifier));
 	if (!qualified)
 		name.qualifier = STR_NULL;
 	found = TRY(store_resolve(

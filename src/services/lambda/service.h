@@ -104,7 +104,8 @@ int request_resource(struct call *c, str *ret_arn);
 str request_owner(const struct call *c, const struct function_name *name);
 /*
  * Loads it, the version or alias of its qualifier where `qualified`: ResourceNotFoundException.
- * Its `qualifier` is that of the request.
+ * Where not, a name with the qualifier of a version or alias is refused. Its `qualifier` is that of
+ * the request.
  */
 must_use int request_function(
 	struct call *c, bool qualified, struct function *ret_function) mayyield;

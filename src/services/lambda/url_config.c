@@ -64,6 +64,18 @@ static int check_cors(struct call *c)
 	return 0;
 }
 
+/* What is kept of a Cors: an empty one takes away what was there. */
+static const struct value *cors_kept(const struct value *cors)
+{
+	static const char *const members[] = {"AllowCredentials", "AllowHeaders", "AllowMethods",
+		"AllowOrigins", "ExposeHeaders", "MaxAge"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		if (value_has(cors, members[i]))
+			return cors;
+	return NULL;
+}
+
 static str store_text(struct arena *a, const struct value *config)
 {
 	struct buf b;
@@ -124,7 +136,7 @@ static int create(
 	value_put_str(config, "LastModifiedTime", now);
 	value_put_str(config, "AuthType", value_str(c->in, "AuthType"));
 	value_put_str(config, "InvokeMode", mode.n ? mode : STR("BUFFERED"));
-	value_put_copy(config, "Cors", value_get(c->in, "Cors"));
+	value_put_copy(config, "Cors", cors_kept(value_get(c->in, "Cors")));
 	*text = store_text(a, config);
 	kv_txn_put_covered(txn, store_url_key(a, id), arn);
 	x->config = config;
@@ -145,8 +157,9 @@ static int update(void *arg, struct kv_txn *txn unused_arg, struct arena *a,
 	TRY(load(a, *text, &old));
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
 		const struct value *given = i < 3 ? NULL : value_get(c->in, kept[i]);
+		const struct value *v = given ? given : value_get(old, kept[i]);
 
-		value_put_copy(config, kept[i], given ? given : value_get(old, kept[i]));
+		value_put_copy(config, kept[i], strcmp(kept[i], "Cors") == 0 ? cors_kept(v) : v);
 	}
 	value_put_str(config, "LastModifiedTime", lambda_time_zulu(a, c->wall_ms));
 	*text = store_text(a, config);

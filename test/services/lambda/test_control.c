@@ -250,6 +250,74 @@ static struct value *permission(struct live *l, const char *sid, const char *pri
 	return in;
 }
 
+static void permissions_refused(struct live *l)
+{
+	static const char *const good_principals[] = {"*", "123456789012", "s3.amazonaws.com",
+		"logs.us-east-1.amazonaws.com", "alexa-appkit.amazon.com",
+		"arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:user/a/b",
+		"arn:aws:iam::123456789012:role/r", "arn:aws-cn:iam::123456789012:role/r",
+		"arn:aws:sts::123456789012:assumed-role/r/s"};
+	static const char *const bad_principals[] = {"12345678901", "1234567890123", "someone",
+		"amazonaws.com", ".amazonaws.com", "S3.amazonaws.com", "evil.example",
+		"arn:aws:s3:::bucket", "arn:aws:iam::12345:role/r",
+		"arn:aws:iam:123456789012:role/r", "arn:aws:iam::123456789012:role/",
+		"arn:aws:iam::123456789012:role/*", "arn:aws:iam::123456789012:group/g",
+		"arn:aws:sts::123456789012:role/r", "arn:"};
+	static const char *const good_actions[] = {"*", "lambda:*", "lambda:InvokeFunction",
+		"lambda:InvokeFunctionUrl", "lambda:invokefunction", "lambda:GetFunction",
+		"lambda:EnableReplication"};
+	static const char *const bad_actions[] = {
+		"lambda:Invoke", "lambda:InvokeFunctio", "lambda:InvokeFunctions", "lambda:Foo"};
+	char sid[16];
+	struct value *in;
+	int n = 0;
+
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "f")), 0);
+	live_wait_active(l, "f");
+	for (size_t i = 0; i < ARRAY_SIZE(bad_principals); i++)
+		EXPECT_FAULT(live_call(l, "AddPermission", permission(l, "bad", bad_principals[i])),
+			"InvalidParameterValueException", 400,
+			"The provided principal was invalid. Please check the principal and try "
+			"again.");
+	for (size_t i = 0; i < ARRAY_SIZE(bad_actions); i++) {
+		in = permission(l, "bad", "*");
+		value_put_str(in, "Action", str_c(bad_actions[i]));
+		EXPECT_FAULT(live_call(l, "AddPermission", in), "InvalidParameterValueException",
+			400, "Lambda has no action lambda:");
+	}
+	EXPECT_FAULT(live_call(l, "GetPolicy", named(l, "GetPolicy", "f")),
+		"ResourceNotFoundException", 404, "The resource you requested does not exist.");
+	for (size_t i = 0; i < ARRAY_SIZE(good_principals); i++) {
+		snprintf(sid, sizeof(sid), "s%d", n++);
+		EXPECT_INT(
+			live_call(l, "AddPermission", permission(l, sid, good_principals[i])), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good_actions); i++) {
+		snprintf(sid, sizeof(sid), "s%d", n++);
+		in = permission(l, sid, "*");
+		value_put_str(in, "Action", str_c(good_actions[i]));
+		EXPECT_INT(live_call(l, "AddPermission", in), 0);
+	}
+}
+CONTROL(permissions_refused)
+
+/* What belongs to the function is not set by the name of a version. */
+static void unqualified(struct live *l)
+{
+	static const char *const operations[] = {"GetFunctionConcurrency",
+		"DeleteFunctionConcurrency", "PublishVersion", "ListVersionsByFunction",
+		"ListAliases", "ListFunctionUrlConfigs", "GetFunctionCodeSigningConfig"};
+
+	ASSERT_INT(live_call(l, "CreateFunction", good(l, "f")), 0);
+	live_wait_active(l, "f");
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++) {
+		EXPECT_FAULT(live_call(l, operations[i], named(l, operations[i], "f:1")),
+			"InvalidParameterValueException", 400, "without the qualifier '1'");
+		EXPECT_INT(live_call(l, operations[i], named(l, operations[i], "f:$LATEST")), 0);
+	}
+}
+CONTROL(unqualified)
+
 static void permissions(struct live *l)
 {
 	str arn = STR("arn:aws:lambda:us-east-1:000000000000:function:f");

@@ -85,6 +85,15 @@ static void urls(struct live *l)
 	value_put_bool(cors, "AllowCredentials", true);
 	EXPECT_FAULT(live_call(l, "UpdateFunctionUrlConfig", in), "InvalidParameterValueException",
 		400, "AllowCredentials cannot be true");
+	/* An empty one takes away what was there; one that is not given leaves it. */
+	CALL("UpdateFunctionUrlConfig", named(l, "UpdateFunctionUrlConfig", "f"));
+	EXPECT(value_has(l->out, "Cors"));
+	in = named(l, "UpdateFunctionUrlConfig", "f");
+	value_put_struct(in, "Cors");
+	CALL("UpdateFunctionUrlConfig", in);
+	EXPECT(!value_has(l->out, "Cors"));
+	ASSERT_INT(url_find(l->lambda, &l->arena, id, &config), 1);
+	EXPECT(!config.cors && config.streams);
 
 	CALL("DeleteFunctionUrlConfig", named(l, "DeleteFunctionUrlConfig", "f"));
 	EXPECT_INT(url_find(l->lambda, &l->arena, id, &config), 0);
