@@ -74,6 +74,39 @@ function takeEnvironment(text) {
 			process.env[name] = value;
 }
 
+/*
+ * The trace header is another one for each event, and the C library keeps every value that a variable of
+ * the environment ever had: 160 bytes an event. So this one variable is not the library's. Children get
+ * it, because they are given what process.env shows.
+ */
+const TRACE_ID = '_X_AMZN_TRACE_ID';
+let traceId;
+
+function keepTraceId() {
+	delete process.env[TRACE_ID];
+	process.env = new Proxy(process.env, {
+		get: (env, name) => name === TRACE_ID ? traceId : env[name],
+		has: (env, name) => name === TRACE_ID ? traceId !== undefined : name in env,
+		set(env, name, value) {
+			if (name === TRACE_ID)
+				traceId = `${value}`;
+			else
+				env[name] = value;
+			return true;
+		},
+		deleteProperty(env, name) {
+			if (name === TRACE_ID)
+				traceId = undefined;
+			return delete env[name];
+		},
+		ownKeys: (env) => traceId === undefined ? Reflect.ownKeys(env) : [...Reflect.ownKeys(env), TRACE_ID],
+		getOwnPropertyDescriptor: (env, name) => name !== TRACE_ID ? Reflect.getOwnPropertyDescriptor(env, name) :
+			traceId === undefined ? undefined :
+				{ value: traceId, writable: true, enumerable: true, configurable: true },
+	});
+	Module.syncBuiltinESMExports(); /* import { env } from 'process' */
+}
+
 /* --- errors ------------------------------------------------------------------------------------ */
 
 /* Of a class whose name is the last part: text logs show the one, JSON logs the other. */
@@ -213,8 +246,16 @@ function logAt(level, args) {
  * would come in the next event's time, or never. So writes wait.
  */
 function blockOutput() {
-	for (const stream of [process.stdout, process.stderr])
-		stream._handle?.setBlocking?.(true);
+	for (const name of ['stdout', 'stderr']) {
+		const { get, ...property } = Object.getOwnPropertyDescriptor(process, name);
+		/* At its first use, because making a stream takes a start some time. */
+		Object.defineProperty(process, name, { ...property, get() {
+			const stream = get.call(process);
+			stream._handle?.setBlocking?.(true);
+			Object.defineProperty(process, name, { ...property, get });
+			return stream;
+		} });
+	}
 }
 
 function patchConsole() {
@@ -284,16 +325,17 @@ class Api {
 	send(requests) {
 		if (!this.socket)
 			this.connect();
+		const answers = [];
 		let text = '';
-		const answers = requests.map((request) => {
+		for (const request of requests) {
+			const one = { resolve: null, reject: null, poll: request.poll === true };
 			text += request.text;
-			if (!request.quiet)
-				return new Promise((resolve, reject) => {
-					this.waiting.push({ resolve, reject, poll: request.poll });
-				});
-			this.waiting.push({ poll: false });
-			return null;
-		});
+			answers.push(request.quiet ? null : new Promise((resolve, reject) => {
+				one.resolve = resolve;
+				one.reject = reject;
+			}));
+			this.waiting.push(one);
+		}
 		this.socket.write(text, 'utf8');
 		this.keepAlive();
 		return answers;
@@ -724,12 +766,7 @@ function parseHeader(text, name) {
 function makeContext(headers, control) {
 	const deadline = Number(headers.get(HEADER.deadline));
 	const context = {
-		get callbackWaitsForEmptyEventLoop() {
-			return control.waits;
-		},
-		set callbackWaitsForEmptyEventLoop(value) {
-			control.waits = value;
-		},
+		callbackWaitsForEmptyEventLoop: control.waits,
 		functionVersion: platform.functionVersion,
 		functionName: platform.functionName,
 		memoryLimitInMB: platform.memoryLimitInMB,
@@ -747,6 +784,7 @@ function makeContext(headers, control) {
 		context.fail = (error) => control.callback(error ?? 'handled', undefined, true);
 		context.succeed = (result) => control.callback(null, result, true);
 	}
+	control.context = context;
 	return context;
 }
 
@@ -789,11 +827,12 @@ function runHandler(handler, event, headers) {
 				{ error: namedError('Runtime.NodeJsExit', UNSETTLED) } : { result: null }));
 		const control = {
 			waits: true,
+			context: null,
 			callback(error, result, now) {
 				if (outcome)
 					return;
 				outcome = error !== undefined && error !== null ? { error } : { result };
-				if (now || !control.waits || outcome.error !== undefined)
+				if (now || outcome.error !== undefined || !control.context.callbackWaitsForEmptyEventLoop)
 					setImmediate(settle, outcome);
 			},
 		};
@@ -826,8 +865,7 @@ function serialize(result) {
 }
 
 /* The request that answers the invocation. */
-async function invokeBuffered(api, handler, id, event, headers) {
-	const outcome = await runHandler(handler, event, headers);
+function answerOf(api, id, outcome) {
 	if (!('error' in outcome)) {
 		try {
 			return api.response(id, serialize(outcome.result));
@@ -877,11 +915,7 @@ function begin(answer) {
 	const id = headers.get(HEADER.requestId);
 	log.requestId = id;
 	log.tenantId = headers.get(HEADER.tenantId);
-	const trace = headers.get(HEADER.trace);
-	if (trace)
-		process.env._X_AMZN_TRACE_ID = trace;
-	else
-		delete process.env._X_AMZN_TRACE_ID;
+	traceId = headers.get(HEADER.trace) || undefined;
 	return id;
 }
 
@@ -899,8 +933,9 @@ async function serve(api, handler) {
 		let request;
 		try {
 			const event = JSON.parse(answer.body);
-			request = await (handler[STREAMING] ? invokeStreaming : invokeBuffered)(
-				api, handler, id, event, answer.headers);
+			request = handler[STREAMING] ?
+				await invokeStreaming(api, handler, id, event, answer.headers) :
+				answerOf(api, id, await runHandler(handler, event, answer.headers));
 		} catch (error) {
 			logError('Invoke Error', error);
 			request = api.error(`invocation/${id}/error`, error);
@@ -993,7 +1028,7 @@ async function rehearseEvents() {
 	for (let i = 0; i < 3; i++) {
 		const answer = await api.send([api.next()])[0];
 		const event = JSON.parse(answer.body);
-		await invokeBuffered(api, async () => event, '0', event, answer.headers);
+		answerOf(api, '0', await runHandler(async () => event, event, answer.headers));
 	}
 	api.socket.destroy();
 	await new Promise((resolve) => server.close(resolve));
@@ -1001,6 +1036,7 @@ async function rehearseEvents() {
 
 async function main() {
 	let pooled = null;
+	keepTraceId();
 	hideLinks();
 	if (process.env._HANDLER === undefined) {
 		pooled = await rehearse();

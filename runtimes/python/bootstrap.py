@@ -562,9 +562,25 @@ def invoke(api, log, encoder, handler, headers, body):
     return request
 
 
+TRACE_ID = "_X_AMZN_TRACE_ID"
+TRACES_MAX = 10000
+ENVIRON = type(os.environ)
+
+
+def set_trace(trace, events):
+    """The C library keeps every value that a variable ever had, 160 bytes an event: after some thousand
+    events only Python's own view of the environment has the newest."""
+    if not trace:
+        os.environ.pop(TRACE_ID, None)
+    elif events < TRACES_MAX or type(os.environ) is not ENVIRON:
+        os.environ[TRACE_ID] = trace
+    else:
+        os.environ._data[os.environ.encodekey(TRACE_ID)] = os.environ.encodevalue(trace)
+
+
 def serve(api, log, handler):
     encoder = Encoder()
-    pending = 0
+    pending = events = 0
     request = b""
     while True:
         api.send(request + api.next_request())
@@ -576,10 +592,8 @@ def serve(api, log, handler):
         log.request_id = headers.get("lambda-runtime-aws-request-id")
         log.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
         trace = headers.get("lambda-runtime-trace-id")
-        if trace:
-            os.environ["_X_AMZN_TRACE_ID"] = trace
-        else:
-            os.environ.pop("_X_AMZN_TRACE_ID", None)
+        events += 1
+        set_trace(trace, events)
         request = invoke(api, log, encoder, handler, headers, body)
         pending = 1
         log.request_id = None

@@ -205,8 +205,8 @@ def test_without(server):
     expect((found["errorType"], found["errorMessage"].split("\n")[0]),
            ("Runtime.ImportModuleError", "Error: Cannot find module '@aws-sdk/client-dynamodb'"))
     found = invoke(functions, "module")
-    expect(found["errorType"], "Runtime.ImportModuleError")
-    assert found["errorMessage"].startswith("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@aws-sdk/client-dynamodb'"), found
+    expect(found["errorType"], "Error")
+    assert found["errorMessage"].startswith("Cannot find package '@aws-sdk/client-dynamodb'"), found
     expect(invoke(functions, "none"), "/opt/nodejs/node20/node_modules:/opt/nodejs/node_modules:"
                                       "/var/runtime/node_modules:/var/runtime:/var/task")
     assert "make sdk" in server.log(), server.log()

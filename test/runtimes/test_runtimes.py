@@ -362,6 +362,25 @@ exports.handler = async (e, c) => ({ c, left: inTime(c.getRemainingTimeInMillis(
         self.assertEqual((result["waits"], result["cwd"]), (True, True))
         self.assertTrue(result["trace"].endswith("Parent=0"))
 
+    def test_trace_id(self):
+        """Another one for each event, as a variable that shows wherever one is looked for."""
+        source = """const { execSync } = require('child_process');
+exports.handler = async () => {
+  const name = '_X_AMZN_TRACE_ID', { env } = await import('process');
+  const seen = [process.env[name], env[name], { ...process.env }[name], execSync('printenv ' + name).toString().trim(),
+    Object.entries(process.env).find(([key]) => key === name)[1]];
+  process.env[name] = 1;
+  const own = process.env[name];
+  delete process.env[name];
+  return { seen, own, there: name in process.env, keys: Object.keys(process.env).includes(name),
+    none: process.env.NONE === undefined && !('NONE' in process.env), path: process.env.PATH === env.PATH };
+};"""
+        for number, result in enumerate(self.results(self.node(source, events=[{}, {}]))):
+            self.assertEqual(len(set(result["seen"])), 1)
+            self.assertTrue(result["seen"][0].endswith(f"Parent={number}"), result)
+            self.assertEqual({k: v for k, v in result.items() if k != "seen"},
+                             {"own": "1", "there": False, "keys": False, "none": True, "path": True})
+
     def test_environment(self):
         source = "exports.handler = async () => ({ e: process.env, k: Object.keys(process.env) });"
         result = self.results(self.node(source, environment={"MINE": "a=b\nc é"}))[0]
