@@ -337,7 +337,8 @@ def test_names_lists_and_stop(server):
     thread = threading.Thread(target=lambda: joined.append(invoke(
         server, execution="order-1", flow="long", seconds=250)))
     thread.start()
-    while "WaitStarted" not in kinds(history(server, arn)):
+    # It waits, and the run that has brought it there has ended: nothing comes behind the stop.
+    while not {"WaitStarted", "InvocationCompleted"} <= set(kinds(history(server, arn))):
         time.sleep(0.05)
     status, _, answer = operate(
         server, "StopDurableExecution", arn, {"ErrorMessage": "enough", "ErrorType": "Test"})
