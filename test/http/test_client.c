@@ -21,6 +21,8 @@ struct world {
 	str address;
 	char text[RT_ADDRESS_TEXT];
 	unsigned handled, left, failed, done;
+	unsigned told;        /* by http_expect() */
+	uint64_t told_number; /* the last one */
 	struct rt_event all;
 	bool faults;
 	struct rt_tls *server_tls, *client_tls;
@@ -69,6 +71,15 @@ static void answer_big(struct http_exchange *x, bool chunked)
 	(void)!http_respond_end(x);
 }
 
+static void told(void *arg, uint64_t number)
+{
+	struct world *w = arg;
+
+	EXPECT(rt_fiber_self() == NULL);
+	w->told++;
+	w->told_number = number;
+}
+
 static void handle(struct http_exchange *x, void *arg)
 {
 	struct world *w = arg;
@@ -80,7 +91,11 @@ static void handle(struct http_exchange *x, void *arg)
 		answer_big(x, false);
 	else if (str_eq(x->path, STR("/big-chunked")))
 		answer_big(x, true);
-	else if (str_eq(x->path, STR("/slow")))
+	else if (str_eq(x->path, STR("/expect"))) {
+		http_expect(x, told, w, 6);
+		http_expect(x, told, w, 7); /* the last call counts */
+		(void)!http_respond(x, 200, NULL, 0, STR("expected"));
+	} else if (str_eq(x->path, STR("/slow")))
 		(void)!(rt_sleep_until(rt_after_ms(200)) < 0 ||
 			http_respond(x, 200, NULL, 0, STR("late")) < 0);
 	else
@@ -421,6 +436,48 @@ TEST(http_client, keep_alive)
 	struct world w = {.body = keeps_alive};
 
 	run(&w, 1, 0);
+}
+
+/* --- what is expected ---------------------------------------------------------------------- */
+
+static void ask(struct rt_stream *s, const char *request)
+{
+	char answer[1024];
+
+	EXPECT_INT(rt_stream_write(s, str_c(request), rt_after_ms(5000)), 0);
+	EXPECT(rt_stream_read(s, answer, sizeof answer, rt_after_ms(5000)) > 0);
+}
+
+/* Told by the first bytes of the next request, once, on that connection; not by its end. */
+static void expects(struct world *w)
+{
+	struct rt_stream *s, *other;
+
+	ASSERT_INT(rt_connect(w->address, rt_after_ms(5000), &s), 0);
+	ASSERT_INT(rt_connect(w->address, rt_after_ms(5000), &other), 0);
+	ask(s, "GET /expect HTTP/1.1\r\nHost: a\r\n\r\n");
+	ask(other, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	EXPECT_INT(w->told, 0);
+	EXPECT_INT(rt_stream_write(s, STR("GE"), rt_after_ms(5000)), 0);
+	EXPECT_INT(rt_sleep_until(rt_after_ms(100)), 0);
+	EXPECT_INT(w->told, 1);
+	EXPECT_INT(w->told_number, 7);
+	ask(s, "T / HTTP/1.1\r\nHost: a\r\n\r\n");
+	ask(s, "GET /expect HTTP/1.1\r\nHost: a\r\n\r\n");
+	EXPECT_INT(w->told, 1);
+	rt_stream_close(s);
+	EXPECT_INT(rt_sleep_until(rt_after_ms(100)), 0);
+	EXPECT_INT(w->told, 1);
+	rt_stream_close(other);
+}
+
+TEST(http_server, expect)
+{
+	for (uint64_t seed = 0; seed <= 10; seed++) {
+		struct world w = {.body = expects};
+
+		run(&w, seed, 0);
+	}
 }
 
 /* --- drain -------------------------------------------------------------------------------- */
