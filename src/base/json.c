@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/json_scan.h"
+#include "base/mem.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -269,13 +270,13 @@ int json_double(struct json_reader *r, double *ret_value)
 	json_space_(r);
 	begin = r->at;
 	TRY(json_number(r, &text));
-	if (text.n < sizeof small) {
-		memcpy(small, text.p, text.n);
-		small[text.n] = 0;
-	} else {
-		c = arena_c(r->arena, text);
-	}
+	if (text.n >= sizeof small)
+		c = mem_alloc(text.n + 1);
+	memcpy(c, text.p, text.n);
+	c[text.n] = 0;
 	v = strtod(c, NULL);
+	if (c != small)
+		mem_free(c);
 	if (isinf(v))
 		return fail_at(r, begin, ERR_RANGE);
 	*ret_value = v;

@@ -163,8 +163,9 @@ def test_hono(server):
         url = url_of(server, name, "RESPONSE_STREAM" if name == "streamed" else "BUFFERED")
         api = urllib.parse.urlsplit(url).netloc.partition(".")[0]
         status, headers, data, cookies = send(server, url, path="/hello/you?q=1&q=b%26c", headers={"Cookie": "k=v; l=w"})
-        expect((status, headers["content-type"], headers["x-api"], cookies),
-               (202, "application/json", api, ["seen=1; Path=/; HttpOnly", "last=you; Path=/"]))
+        # Debian's Node.js 18 knows no getSetCookie(): Hono hands on both as one there.
+        expect((status, headers["content-type"], headers["x-api"], ", ".join(cookies)),
+               (202, "application/json", api, "seen=1; Path=/; HttpOnly, last=you; Path=/"))
         expect(json.loads(data), {"name": "you", "all": ["1", "b&c"], "cookie": "v"})
         blob = bytes(range(256))
         status, headers, data, _ = send(
