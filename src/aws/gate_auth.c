@@ -183,16 +183,6 @@ static int refuse_signature(struct gate_pass *p, const struct sigv4_error *e)
 	check_unreachable();
 }
 
-static bool is_account(str s)
-{
-	if (s.n != 12)
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	return true;
-}
-
 static bool is_region(str s)
 {
 	if (s.n == 0 || s.n > 32)
@@ -340,7 +330,7 @@ static int authenticate_signed(struct gate_pass *p)
 		if (sigv4_check_time(p->call->arena, &p->auth, p->call->wall_ms, &error) < 0)
 			return refuse_signature(p, &error);
 	}
-	root_of(p, is_account(p->auth.access_key) ? p->auth.access_key : STR("000000000000"));
+	root_of(p, account_is_valid(p->auth.access_key) ? p->auth.access_key : STR("000000000000"));
 	return 0;
 }
 
@@ -410,8 +400,8 @@ static bool is_foreign(const struct call *c, str arn)
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (!str_split(&rest, ':', &parts[i]))
 			return false;
-	return str_eq(parts[2], str_c(c->service->model->action_prefix)) && is_account(parts[4]) &&
-	       !str_eq(parts[4], c->principal->account);
+	return str_eq(parts[2], str_c(c->service->model->action_prefix)) &&
+	       account_is_valid(parts[4]) && !str_eq(parts[4], c->principal->account);
 }
 
 /*

@@ -120,20 +120,14 @@ static int check_resources(struct parser *p, const struct policy_list *resources
 
 /* ---- principals ---- */
 
-static bool is_account(str s)
-{
-	uint64_t number;
-
-	return s.n == 12 && str_to_u64(s, UINT64_MAX, &number) >= 0;
-}
-
 static int add_principal(
 	struct parser *p, struct policy_statement *s, enum policy_principal_kind kind, str value)
 {
 	if (kind == POLICY_PRINCIPAL_AWS && str_eq(value, STR("*")))
 		kind = POLICY_PRINCIPAL_ANY;
-	if (kind == POLICY_PRINCIPAL_AWS && !is_account(value) && !str_starts(value, STR("arn:")) &&
-		!str_starts(value, STR("AIDA")) && !str_starts(value, STR("AROA")))
+	if (kind == POLICY_PRINCIPAL_AWS && !account_is_valid(value) &&
+		!str_starts(value, STR("arn:")) && !str_starts(value, STR("AIDA")) &&
+		!str_starts(value, STR("AROA")))
 		return refuse(p, "Invalid principal in policy: \"AWS\":\"%.*s\"",
 			(int)MIN(value.n, (size_t)128), value.p);
 	if (value.n == 0)

@@ -8,6 +8,15 @@
 
 struct policy;
 
+/* 12 digits, as every account has. (AWS Account Management Reference, "View AWS account
+ * identifiers") */
+static inline bool account_is_valid(str s)
+{
+	uint64_t number;
+
+	return s.n == 12 && str_to_u64(s, UINT64_MAX, &number) >= 0;
+}
+
 enum principal_kind {
 	PRINCIPAL_ANONYMOUS,
 	PRINCIPAL_ROOT, /* of its account: every action is allowed */

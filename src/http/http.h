@@ -91,8 +91,8 @@ str http_header_find(const struct http_exchange *x, str name);
 const struct rt_address *http_peer(const struct http_exchange *x);
 /*
  * Once, when the first bytes of this connection's next request are there: fn(arg, number), outside
- * fibers, not to suspend. For what a client that called once will probably need
- * again. The last call counts; `arg` outlives the server.
+ * fibers, not to suspend. For what a client that called once will probably need again. The last
+ * call counts; `arg` outlives the server. Does not suspend.
  */
 typedef void http_expected(void *arg, uint64_t number);
 void http_expect(struct http_exchange *x, http_expected *fn, void *arg, uint64_t number);

@@ -30,7 +30,8 @@ void rt_aside_free(struct rt_aside *a);
 must_use bool rt_aside_give(struct rt_aside *a, struct rt_aside_job *job);
 /* true: it has not begun, and never will. false: it has begun or is over. */
 must_use bool rt_aside_take_back(struct rt_aside *a, struct rt_aside_job *job);
-/* Until it is over, which is soon. The job's memory is the caller's again. */
+/* Blocks until it is over, which is soon; at once when it was not given. The job's memory is the
+ * caller's. */
 void rt_aside_wait(struct rt_aside_job *job);
 
 #endif

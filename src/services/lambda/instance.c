@@ -247,26 +247,30 @@ static void thaw_aside(struct rt_aside_job *job)
 	(void)!sandbox_thaw(i->container);
 }
 
-/* What was given away has been done when this returns, here if it had not begun. */
-static int finish_thaw(struct instance *i)
+/* Does what was given away and has not begun. */
+static int thaw_not_begun(struct instance *i)
 {
-	bool mine = i->thawing && rt_aside_take_back(i->service->aside, &i->thaw_job);
-
-	if (i->thawing)
-		rt_aside_wait(&i->thaw_job);
+	if (!i->thawing || !rt_aside_take_back(i->service->aside, &i->thaw_job))
+		return 0;
 	i->thawing = false;
-	return mine ? sandbox_thaw(i->container) : 0;
+	return sandbox_thaw(i->container);
 }
 
+/* What was given away has been done when this returns. */
+static int finish_thaw(struct instance *i)
+{
+	int rc = thaw_not_begun(i);
+
+	rt_aside_wait(&i->thaw_job);
+	i->thawing = false;
+	return rc;
+}
+
+/* Nobody has to wait for a thaw that has begun: the event is there when it ends. */
 static int thaw(struct instance *i)
 {
-	int rc = i->frozen ? sandbox_thaw(i->container) : 0;
+	int rc = i->frozen ? sandbox_thaw(i->container) : thaw_not_begun(i);
 
-	/* Nobody has to wait for what has begun: the event is there when it ends. */
-	if (i->thawing && rt_aside_take_back(i->service->aside, &i->thaw_job)) {
-		i->thawing = false;
-		rc = sandbox_thaw(i->container);
-	}
 	i->frozen = false;
 	if (rc < 0) {
 		instance_kill(i);

@@ -3,6 +3,7 @@
  */
 #include "services/lambda/names.h"
 
+#include "aws/principal.h"
 #include "services/lambda/limits.h"
 
 static bool is_name_char(char c)
@@ -17,16 +18,6 @@ static bool is_name(str s)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (!is_name_char(s.p[i]))
-			return false;
-	return true;
-}
-
-static bool is_account(str s)
-{
-	if (s.n != 12)
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
 			return false;
 	return true;
 }
@@ -72,9 +63,9 @@ int function_name_parse(str text, struct function_name *ret_name)
 			return ERR_SYNTAX;
 		i = 3;
 	}
-	if (i < n && n - i >= 3 && is_region(parts[i]) && !is_account(parts[i]))
+	if (i < n && n - i >= 3 && is_region(parts[i]) && !account_is_valid(parts[i]))
 		name.region = parts[i++];
-	if (i < n && n - i >= 2 && is_account(parts[i]))
+	if (i < n && n - i >= 2 && account_is_valid(parts[i]))
 		name.account = parts[i++];
 	if (i < n && n - i >= 2 && str_eq(parts[i], STR("function")))
 		i++;
@@ -110,7 +101,7 @@ int layer_name_parse(str text, struct layer_name *ret_name)
 	if (n > 1) {
 		if ((n != 7 && n != 8) || !str_eq(parts[0], STR("arn")) ||
 			!str_starts(parts[1], STR("aws")) || !str_eq(parts[2], STR("lambda")) ||
-			!is_region(parts[3]) || !is_account(parts[4]) ||
+			!is_region(parts[3]) || !account_is_valid(parts[4]) ||
 			!str_eq(parts[5], STR("layer")))
 			return ERR_SYNTAX;
 		name.region = parts[3];
@@ -148,5 +139,5 @@ str role_account_of_arn(str role_arn)
 	for (int i = 0; i < 5; i++)
 		if (!str_split(&rest, ':', &part))
 			return STR_NULL;
-	return is_account(part) ? part : STR_NULL;
+	return account_is_valid(part) ? part : STR_NULL;
 }

@@ -8,6 +8,7 @@
  * Source: API Reference, AddPermission; Developer Guide, "Resource-based policy statements".
  */
 #include "aws/policy.h"
+#include "aws/principal.h"
 
 #include "base/check.h"
 #include "rt/rt.h"
@@ -81,14 +82,6 @@ int policy_edit(struct call *c, struct arena *a, str statement, str *text, const
 	return 0;
 }
 
-static bool is_account(str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	return s.n == 12;
-}
-
 /* arn:aws:iam::ACCOUNT:user/..., :role/..., :root; arn:aws:sts::ACCOUNT:assumed-role/... */
 static bool is_principal_arn(str s)
 {
@@ -100,7 +93,7 @@ static bool is_principal_arn(str s)
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (!str_split(&rest, ':', &parts[i]))
 			return false;
-	if (parts[3].n || !is_account(parts[4]) || str_find(rest, '*') >= 0 ||
+	if (parts[3].n || !account_is_valid(parts[4]) || str_find(rest, '*') >= 0 ||
 		str_find(rest, '?') >= 0)
 		return false;
 	if (str_eq(parts[2], STR("sts")))
@@ -133,7 +126,7 @@ static bool is_service(str s)
 
 static bool is_principal(str s)
 {
-	return str_eq(s, STR("*")) || is_account(s) || is_service(s) ||
+	return str_eq(s, STR("*")) || account_is_valid(s) || is_service(s) ||
 	       (str_starts(s, STR("arn:")) && is_principal_arn(s));
 }
 

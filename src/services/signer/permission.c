@@ -11,29 +11,23 @@
 #include "services/signer/permission.h"
 
 #include "aws/policy.h"
+#include "aws/principal.h"
 #include "base/json.h"
 
 enum { DOCUMENT_MAX = 2 * SIGNER_POLICY_BYTES_MAX, PRINCIPAL_MAX = 512, SID_MAX = 64 };
-
-static bool is_account(str text)
-{
-	uint64_t number;
-
-	return text.n == 12 && str_to_u64(text, INT64_MAX, &number) == 0;
-}
 
 /* An account, or an ARN of IAM: its root, a user or a role. */
 static bool is_principal(str text)
 {
 	str parts[5], rest = text;
 
-	if (is_account(text))
+	if (account_is_valid(text))
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (!str_split(&rest, ':', &parts[i]))
 			return false;
 	return text.n <= PRINCIPAL_MAX && str_eq(parts[0], STR("arn")) &&
-	       str_eq(parts[2], STR("iam")) && is_account(parts[4]) &&
+	       str_eq(parts[2], STR("iam")) && account_is_valid(parts[4]) &&
 	       (str_eq(rest, STR("root")) || str_starts(rest, STR("role/")) ||
 		       str_starts(rest, STR("user/"))) &&
 	       str_find(text, '*') < 0 && str_find(text, '?') < 0;
