@@ -17,6 +17,7 @@
 const fs = require('fs');
 const Module = require('module');
 const net = require('net');
+const os = require('os');
 const path = require('path');
 const util = require('util');
 const { Writable } = require('stream');
@@ -275,6 +276,10 @@ function patchConsole() {
 
 /* --- the Runtime API ---------------------------------------------------------------------------- */
 
+const resolved = Promise.resolve();
+
+function ignore() {}
+
 /*
  * A small HTTP/1.1 client for one server that we know: requests in a row on one connection, answers in
  * the same order. The socket reads into one buffer again and again: a view of it is good until take()
@@ -286,13 +291,14 @@ class Api {
 		this.host = address.slice(0, at);
 		this.port = Number(address.slice(at + 1));
 		this.address = address;
-		this.waiting = []; /* { resolve, reject, poll } */
+		this.waiting = []; /* { taken, lost }: functions */
 		this.kept = null; /* the beginning of an answer, in the first bytes of a larger buffer */
 		this.keptBytes = 0;
 		this.socket = null;
 		this.holds = false; /* the socket keeps the process alive */
 		this.heads = `HTTP/1.1\r\nHost: ${address}\r\nUser-Agent: cirrus-nodejs\r\n`;
-		this.poll = { poll: true, ...this.request('GET', 'invocation/next', {}) };
+		this.poll = this.request('GET', 'invocation/next', {});
+		this.lookAgain = () => this.keepAlive();
 	}
 
 	connect() {
@@ -318,27 +324,25 @@ class Api {
 		this.socket = null;
 		this.waiting = [];
 		for (const one of waiting)
-			one.reject?.(error);
+			one.lost(error);
 	}
 
-	/* Several requests in one write; the answers' promises in their order, none for a quiet one. */
+	/* Its answer, as a promise. */
+	ask(request) {
+		return new Promise((taken, lost) => this.send([{ ...request, taken, lost }]));
+	}
+
+	/* Several requests in one write. Of each its taken(answer) is called, or lost(error). */
 	send(requests) {
 		if (!this.socket)
 			this.connect();
-		const answers = [];
 		let text = '';
 		for (const request of requests) {
-			const one = { resolve: null, reject: null, poll: request.poll === true };
 			text += request.text;
-			answers.push(request.quiet ? null : new Promise((resolve, reject) => {
-				one.resolve = resolve;
-				one.reject = reject;
-			}));
-			this.waiting.push(one);
+			this.waiting.push(request);
 		}
 		this.socket.write(text, 'utf8');
 		this.keepAlive();
-		return answers;
 	}
 
 	/* Alive while anything but the function decides when we go on. */
@@ -357,13 +361,8 @@ class Api {
 		let text = `${method} ${PREFIX}${name} ${this.heads}`;
 		for (const key of Object.keys(headers))
 			text += `${key}: ${headers[key]}\r\n`;
-		if (body === undefined)
-			return { text: text + '\r\n' };
-		return { text: `${text}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}` };
-	}
-
-	next() {
-		return this.poll;
+		text += body === undefined ? '\r\n' : `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+		return { text, taken: ignore, lost: ignore };
 	}
 
 	response(id, body) {
@@ -394,23 +393,25 @@ class Api {
 	take(buffer, n) {
 		const bytes = this.kept ? this.join(buffer.subarray(0, n)) : buffer;
 		const end = this.kept ? bytes.length : n;
-		let at = 0;
+		let at = 0, one = null, answer = null;
 		while (at < end && this.waiting.length) {
-			const answer = parseAnswer(bytes, at, end);
-			if (!answer)
+			const next = parseAnswer(bytes, at, end);
+			if (!next)
 				break;
+			one?.taken(answer);
+			answer = next;
 			at = answer.end;
-			const one = this.waiting.shift();
-			if (!one.poll || this.waiting.length)
-				this.keepAlive();
-			one.resolve?.(answer);
+			one = this.waiting.shift();
 		}
 		if (at === end)
 			this.kept = null;
 		else if (at > 0 || !this.kept)
 			this.kept = Buffer.from(bytes.subarray(at, end));
 		this.keptBytes = end - at;
-		this.keepAlive();
+		one?.taken(answer);
+		/* Behind a handler that has its result at once: mostly the next poll is out by then. */
+		if (this.waiting.length === 0)
+			resolved.then(this.lookAgain);
 	}
 }
 
@@ -698,7 +699,7 @@ class ResponseStream extends Writable {
 			'Transfer-Encoding': 'chunked',
 			'Trailer': 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body',
 		});
-		[this.answer] = this.api.send([head]);
+		this.answer = this.api.ask(head);
 		this.answer.catch(() => {});
 		if (this._onBeforeFirstWrite)
 			this._onBeforeFirstWrite((bytes) => this.chunk(Buffer.from(bytes)));
@@ -806,53 +807,50 @@ const UNSETTLED = 'The Lambda runtime client detected an unexpected Node.js exit
 	'https://nodejs.org/docs/latest/api/process.html#exit-codes';
 
 /*
- * Runs the handler to its one outcome: { error } or { result }. What comes first counts: a handler that
+ * Runs the handler to its one outcome: over({ error }) or over({ result }). What comes first counts: a handler that
  * returns a promise ends with it; one that calls back ends when its work is done too, unless it says
  * otherwise; and one that does neither ends when there is nothing left to do, with null, or as an
  * error where it is an async function. From Node.js 24 on the process just ends then.
  */
-function runHandler(handler, event, headers) {
-	return new Promise((resolve) => {
-		let outcome = null;
-		const settle = (value) => {
-			onIdle = null;
-			resolve(value);
-		};
-		const finish = (value) => {
-			if (!outcome)
-				settle(outcome = value);
-		};
-		onIdle = platform.onlyReturns ? null : () => settle(outcome ??
-			(handler.constructor?.name === 'AsyncFunction' ?
-				{ error: namedError('Runtime.NodeJsExit', UNSETTLED) } : { result: null }));
-		const control = {
-			waits: true,
-			context: null,
-			callback(error, result, now) {
-				if (outcome)
-					return;
-				outcome = error !== undefined && error !== null ? { error } : { result };
-				if (now || outcome.error !== undefined || !control.context.callbackWaitsForEmptyEventLoop)
-					setImmediate(settle, outcome);
-			},
-		};
-		watchIdleness();
-		try {
-			const context = makeContext(headers, control);
-			const returned = platform.onlyReturns ? handler(event, context) :
-				handler(event, context, (error, result) => control.callback(error, result, false));
-			if (typeof returned?.then === 'function')
-				returned.then((result) => finish({ result }),
-					(error) => finish({ error: platform.onlyReturns ? error : error ?? 'handled' }));
-			else if (platform.onlyReturns)
-				finish({ result: returned });
-		} catch (error) {
-			if (platform.onlyReturns)
-				finish({ error });
-			else
-				control.callback(error, undefined, false);
-		}
-	});
+function runHandler(handler, event, headers, over) {
+	let outcome = null;
+	const settle = (value) => {
+		onIdle = null;
+		over(value);
+	};
+	const finish = (value) => {
+		if (!outcome)
+			settle(outcome = value);
+	};
+	onIdle = platform.onlyReturns ? null : () => settle(outcome ??
+		(handler.constructor?.name === 'AsyncFunction' ?
+			{ error: namedError('Runtime.NodeJsExit', UNSETTLED) } : { result: null }));
+	const control = {
+		waits: true,
+		context: null,
+		callback(error, result, now) {
+			if (outcome)
+				return;
+			outcome = error !== undefined && error !== null ? { error } : { result };
+			if (now || outcome.error !== undefined || !control.context.callbackWaitsForEmptyEventLoop)
+				setImmediate(settle, outcome);
+		},
+	};
+	try {
+		const context = makeContext(headers, control);
+		const returned = platform.onlyReturns ? handler(event, context) :
+			handler(event, context, (error, result) => control.callback(error, result, false));
+		if (typeof returned?.then === 'function')
+			returned.then((result) => finish({ result }),
+				(error) => finish({ error: platform.onlyReturns ? error : error ?? 'handled' }));
+		else if (platform.onlyReturns)
+			finish({ result: returned });
+	} catch (error) {
+		if (platform.onlyReturns)
+			finish({ error });
+		else
+			control.callback(error, undefined, false);
+	}
 }
 
 function serialize(result) {
@@ -921,34 +919,38 @@ function begin(answer) {
 
 let serving = false; /* init is over */
 
-async function serve(api, handler) {
-	let [polled] = api.send([api.next()]);
+/* Event after event; rejects when the connection is lost. */
+function serve(api, handler) {
+	const ended = new Promise((_, reject) => {
+		api.poll.lost = reject;
+	});
+	const next = (request) => {
+		log.requestId = log.tenantId = undefined;
+		api.send(request ? [request, api.poll] : [api.poll]);
+		watchIdleness();
+	};
+	const failed = (id, error) => {
+		logError('Invoke Error', error);
+		next(api.error(`invocation/${id}/error`, error));
+	};
 
-	serving = true;
-	for (;;) {
-		const answer = await polled;
+	api.poll.taken = (answer) => {
 		if (answer.status !== 200)
 			process.exit(answer.status === 410 ? 0 : 1);
 		const id = begin(answer);
-		let request;
 		try {
 			const event = JSON.parse(answer.body);
-			request = handler[STREAMING] ?
-				await invokeStreaming(api, handler, id, event, answer.headers) :
-				answerOf(api, id, await runHandler(handler, event, answer.headers));
+			if (handler[STREAMING])
+				invokeStreaming(api, handler, id, event, answer.headers).then(next, (error) => failed(id, error));
+			else
+				runHandler(handler, event, answer.headers, (outcome) => next(answerOf(api, id, outcome)));
 		} catch (error) {
-			logError('Invoke Error', error);
-			request = api.error(`invocation/${id}/error`, error);
+			failed(id, error);
 		}
-		log.requestId = log.tenantId = undefined;
-		if (request) {
-			/* What it answers changes nothing here: the platform tells the caller. */
-			request.quiet = true;
-			[, polled] = api.send([request, api.next()]);
-		} else {
-			[polled] = api.send([api.next()]);
-		}
-	}
+	};
+	next(null);
+	serving = true;
+	return ended;
 }
 
 /* --- main ------------------------------------------------------------------------------------------- */
@@ -966,8 +968,7 @@ function watchErrors(api) {
 		}
 		const name = log.requestId === undefined ? 'init/error' : `invocation/${log.requestId}/error`;
 		const leave = () => process.exit(status);
-		const [told] = api.send([api.error(name, error)]);
-		told.then(leave, leave);
+		api.ask(api.error(name, error)).then(leave, leave);
 		setTimeout(leave, 1000);
 	};
 	process.on('uncaughtException', (error) => end('Uncaught Exception', error, EXIT_UNCAUGHT));
@@ -1007,6 +1008,19 @@ async function rehearse() {
 	return api;
 }
 
+/*
+ * A thaw wakes the thread of V8's delayed tasks as well as this one, which has an event to work on, and it
+ * would mostly get the processor first. It is the first thread that Node.js starts.
+ */
+function stepBefore() {
+	try {
+		const threads = fs.readdirSync('/proc/self/task').map(Number).filter((id) => id !== process.pid);
+		os.setPriority(Math.min(...threads), os.constants.priority.PRIORITY_LOW);
+	} catch {
+		/* Then not: it is faster so, nothing else. */
+	}
+}
+
 /* Or the garbage of the boot would be collected during the first event. The flag is taken back. */
 function collect() {
 	const v8 = require('v8');
@@ -1017,20 +1031,23 @@ function collect() {
 
 /* A few events from a server of our own, over the same kind of socket as the real ones. */
 async function rehearseEvents() {
-	const sample = Buffer.from('HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 0\r\n' +
-		'Lambda-Runtime-Deadline-Ms: 0\r\nContent-Length: 2\r\n\r\n{}');
+	const taken = 'HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}';
+	const event = 'HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 0\r\nLambda-Runtime-Deadline-Ms: 0\r\n' +
+		'Content-Length: 2\r\n\r\n{}';
 	const server = net.createServer((socket) => {
-		socket.on('data', () => socket.write(sample));
-		socket.on('error', () => {});
+		socket.on('data', (bytes) => socket.write(bytes.includes('POST ') ? taken + event : event));
+		socket.on('error', ignore);
 	});
 	await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 	const api = new Api(`127.0.0.1:${server.address().port}`);
-	for (let i = 0; i < 3; i++) {
-		const answer = await api.send([api.next()])[0];
-		const event = JSON.parse(answer.body);
-		answerOf(api, '0', await runHandler(async () => event, event, answer.headers));
-	}
-	api.socket.destroy();
+	let count = 0;
+	await serve(api, async (value) => {
+		if (++count > 3)
+			api.socket.destroy();
+		return value;
+	}).catch(ignore);
+	serving = false;
+	log.requestId = log.tenantId = undefined;
 	await new Promise((resolve) => server.close(resolve));
 }
 
@@ -1038,6 +1055,7 @@ async function main() {
 	let pooled = null;
 	keepTraceId();
 	hideLinks();
+	stepBefore();
 	if (process.env._HANDLER === undefined) {
 		pooled = await rehearse();
 		takeEnvironment(readGate());
@@ -1064,7 +1082,7 @@ async function main() {
 		checkHandler(handler);
 	} catch (error) {
 		logError('Uncaught Exception', error);
-		await api.send([api.error('init/error', error)])[0].catch(() => {});
+		await api.ask(api.error('init/error', error)).catch(() => {});
 		process.exit(1);
 	}
 	await serve(api, handler);

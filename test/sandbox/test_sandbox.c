@@ -9,6 +9,8 @@
 #include "test/test.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,12 +67,16 @@ static void use_one(struct world *w, struct sandbox *s)
 	struct sandbox_exit end;
 	struct sandbox_error error;
 	char out[64];
-	int pipe, listener;
+	int pipe, listener, no_delay = 0;
+	socklen_t n = sizeof no_delay;
 
 	ASSERT_INT(sandbox_start(s, &spec, rt_after_ms(PATIENCE_MS), &c, &error), 0);
 	pipe = sandbox_take_pipe(c, 0);
 	listener = sandbox_take_listener(c, 0);
 	EXPECT(pipe >= 0 && listener >= 0);
+	/* Connections that were made before anybody took it have it, too. */
+	EXPECT_INT(getsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &no_delay, &n), 0);
+	EXPECT_INT(no_delay, 1);
 	EXPECT_INT(sandbox_take_pipe(c, 0), -1);
 	EXPECT_INT(sandbox_take_pipe(c, 1), -1);
 	read_all(pipe, out, sizeof out);
