@@ -164,7 +164,8 @@ static void add_select(struct gathering *g, str select)
  * What a read gives, whether the request says so or not: "If neither Select nor
  * ProjectionExpression are specified, DynamoDB defaults to ALL_ATTRIBUTES when accessing a table,
  * and ALL_PROJECTED_ATTRIBUTES when accessing an index" (API_Query.html). So a policy can demand
- * that attributes are named: IAM/latest/UserGuide/reference_policies_examples_dynamodb_attributes.html
+ * that attributes are named:
+ * IAM/latest/UserGuide/reference_policies_examples_dynamodb_attributes.html
  */
 static void add_selected(struct gathering *g, const struct item_request *q)
 {

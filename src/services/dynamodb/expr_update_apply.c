@@ -36,7 +36,8 @@ static int invalid_path(struct expr *e)
 		"The document path provided in the update expression is invalid for update");
 }
 
-/* The attribute is of another type than the action's value; AttributeUpdates has words of its own. */
+/* The attribute is of another type than the action's value; AttributeUpdates has words of its own.
+ */
 static int mismatched(struct expr *e, const struct action *a)
 {
 	if (!a->legacy)
