@@ -132,7 +132,7 @@ static int read_request(struct batch *b, struct part *part, bool is_put, unsigne
 
 static int read_write(struct batch *b, struct part *part)
 {
-	unsigned found = 0;
+	unsigned requests = 0, found = 0;
 	str name;
 
 	TRY(json_object_begin(&b->json));
@@ -140,12 +140,14 @@ static int read_write(struct batch *b, struct part *part)
 		bool is_put = str_eq(name, STR("PutRequest"));
 
 		if ((!is_put && !str_eq(name, STR("DeleteRequest"))) ||
-			TRY(json_peek(&b->json)) == JSON_NULL)
+			TRY(json_peek(&b->json)) == JSON_NULL) {
 			TRY(json_skip(&b->json));
-		else
-			TRY(read_request(b, part, is_put, &found));
+			continue;
+		}
+		TRY(read_request(b, part, is_put, &found));
+		requests++;
 	}
-	b->odd |= found != 1;
+	b->odd |= requests != 1 || found != 1;
 	return 0;
 }
 
