@@ -152,6 +152,7 @@ void gate_heads_read(const struct gate_request *request, struct gate_heads *ret_
 		case HTTP_NAME_SEC_FETCH_SITE: to = &h.fetch_site; break;
 		case HTTP_NAME_CONTENT_TYPE: to = &h.content_type; break;
 		case HTTP_NAME_CONTENT_ENCODING: to = &h.content_encoding; break;
+		case HTTP_NAME_ACCEPT_ENCODING: to = &h.accept_encoding; break;
 		case HTTP_NAME_OTHER: to = head_named(&h, at->name); break;
 		default: break;
 		}

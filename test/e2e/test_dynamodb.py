@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """DynamoDB through boto3 and the AWS CLI against the real binary."""
 import decimal
+import gzip
+import json
 import os
 import random
 import signal
 import threading
 import time
+import urllib.request
+import zlib
 
 import boto3.dynamodb.types
 
@@ -150,6 +154,25 @@ def test_scan_pages(server):
                 TableName="scan", Segment=segment, TotalSegments=4, Limit=7):
             seen += [item["pk"]["S"] for item in page["Items"]]
     expect((len(seen), len(set(seen))), (150, 150))
+
+
+def test_packed_answers(server):
+    """As clients get them that ask; boto3 says that it wants none."""
+    client = server.client("dynamodb")
+    make_table(client, "packed")
+    client.put_item(TableName="packed", Item={"pk": {"S": "a"}, "text": {"S": "x" * 100_000}})
+    sent = []
+    client.meta.events.register("before-send.dynamodb.Scan", lambda request, **_: sent.append(request))
+    plain = client.scan(TableName="packed")["Items"]
+    headers = dict(sent[0].headers.items())
+    headers["Accept-Encoding"] = "gzip"
+    with urllib.request.urlopen(urllib.request.Request(
+            sent[0].url, data=sent[0].body, headers=headers, method="POST"), timeout=30) as answer:
+        data = answer.read()
+        expect(answer.headers["Content-Encoding"], "gzip")
+        expect(answer.headers["x-amz-crc32"], str(zlib.crc32(data)))
+    expect(len(data) < 10_000, True)
+    expect(json.loads(gzip.decompress(data))["Items"], plain)
 
 
 def test_cli(server):

@@ -40,7 +40,7 @@ struct part {
 	unsigned first, count; /* its entries */
 	/* BatchGetItem */
 	double units;
-	bool consistent;
+	bool consistent, has_keys;
 	str projection_text, names_text; /* names: as JSON */
 	struct legacy_names attributes;
 	struct expr expr;
@@ -87,6 +87,12 @@ static int invalid(struct batch *b, const char *text)
 
 /* ---- reading ---- */
 
+/* Policies are asked about what the member holds: two of it would be two things. */
+static int twice(struct batch *b, const char *member)
+{
+	return call_fault(b->c, DYNAMODB_FAULT(SERIALIZATION), "%s is given twice", member);
+}
+
 /* An entry whose attributes come next. */
 static int read_entry(struct batch *b, struct part *part, bool is_put)
 {
@@ -126,7 +132,7 @@ static int read_request(struct batch *b, struct part *part, bool is_put, unsigne
 
 static int read_write(struct batch *b, struct part *part)
 {
-	unsigned found = 0;
+	unsigned requests = 0, found = 0;
 	str name;
 
 	TRY(json_object_begin(&b->json));
@@ -134,12 +140,14 @@ static int read_write(struct batch *b, struct part *part)
 		bool is_put = str_eq(name, STR("PutRequest"));
 
 		if ((!is_put && !str_eq(name, STR("DeleteRequest"))) ||
-			TRY(json_peek(&b->json)) == JSON_NULL)
+			TRY(json_peek(&b->json)) == JSON_NULL) {
 			TRY(json_skip(&b->json));
-		else
-			TRY(read_request(b, part, is_put, &found));
+			continue;
+		}
+		TRY(read_request(b, part, is_put, &found));
+		requests++;
 	}
-	b->odd |= found != 1;
+	b->odd |= requests != 1 || found != 1;
 	return 0;
 }
 
@@ -156,6 +164,9 @@ static int read_keys(struct batch *b, struct part *part)
 {
 	unsigned keys = 0;
 
+	if (part->has_keys)
+		return twice(b, "Keys");
+	part->has_keys = true;
 	TRY(json_array_begin(&b->json));
 	for (; TRY(json_array_next(&b->json)); keys++)
 		TRY(read_entry(b, part, false));
@@ -204,6 +215,8 @@ static int read_items(struct batch *b, read_part *read)
 {
 	str name;
 
+	if (b->has_items)
+		return twice(b, "RequestItems");
 	b->has_items = true;
 	TRY(json_object_begin(&b->json));
 	while (TRY(json_object_next(&b->json, &name))) {
@@ -238,7 +251,7 @@ static int read_body(struct batch *b, read_part *read)
 	while (TRY(json_object_next(&b->json, &name))) {
 		if (TRY(json_peek(&b->json)) == JSON_NULL)
 			TRY(json_skip(&b->json));
-		else if (str_eq(name, STR("RequestItems")) && !b->has_items)
+		else if (str_eq(name, STR("RequestItems")))
 			TRY(read_items(b, read));
 		else if (str_eq(name, STR("ReturnConsumedCapacity")))
 			TRY(json_string(&b->json, &b->return_capacity));
@@ -255,13 +268,15 @@ static bool one_of(str text, str a, str b, str c)
 	return !text.p || str_eq(text, a) || str_eq(text, b) || str_eq(text, c);
 }
 
-/* Two of the model's constraints have words of their own. */
+/* Two of the model's constraints have words of their own, as users have seen them in 2026. */
 static int check_counts(struct batch *b)
 {
+	if (b->has_items && !b->part_count && b->entries_max == WRITES_MAX)
+		return invalid(b, "The requestItems parameter is required for BatchWriteItem");
 	if (b->has_items && !b->part_count)
-		return call_fault(b->c, DYNAMODB_FAULT(VALIDATION),
-			"The requestItems parameter is required for %.*s",
-			STR_ARG(model_str(b->c->service->model, b->c->operation->name)));
+		return invalid(b, "1 validation error detected: Value at 'RequestItems' failed to "
+				  "satisfy constraint: Member must have length greater than or "
+				  "equal to 1");
 	if (b->crowded)
 		return call_fault(b->c, DYNAMODB_FAULT(VALIDATION),
 			"1 validation error detected: Value at 'RequestItems.%.*s.member.Keys' "

@@ -10,7 +10,11 @@
 #include "services/dynamodb/partiql_request.h"
 #include "services/dynamodb/service.h"
 
-enum { NAMES_MAX = 4096, LEADING_MAX = 512 };
+enum {
+	NAMES_MAX = 4096,
+	LEADING_MAX = 512,
+	OPERATIONS_READING = OPERATION_GET | OPERATION_QUERY | OPERATION_SCAN | OPERATION_SEARCH
+};
 
 struct gathering {
 	struct call *c;
@@ -19,7 +23,9 @@ struct gathering {
 	struct table *table; /* NULL: there is none */
 	str names[NAMES_MAX], leading[LEADING_MAX];
 	uint32_t name_count, leading_count;
-	bool over; /* more than there is room for: the keys would lie */
+	str select;  /* STR_NULL: nothing is read */
+	str returns; /* of PartiQL's RETURNING */
+	bool over;   /* more than there is room for: the keys would lie */
 };
 
 static void gathering_done(struct gathering **g)
@@ -147,6 +153,47 @@ static int add_query_keys(struct gathering *g, struct item_request *q)
 	return 0;
 }
 
+/* Of several reads the one that gives more than named attributes counts. */
+static void add_select(struct gathering *g, str select)
+{
+	if (!g->select.p || !str_eq(select, STR("SPECIFIC_ATTRIBUTES")))
+		g->select = select;
+}
+
+/*
+ * What a read gives, whether the request says so or not: "If neither Select nor
+ * ProjectionExpression are specified, DynamoDB defaults to ALL_ATTRIBUTES when accessing a table,
+ * and ALL_PROJECTED_ATTRIBUTES when accessing an index" (API_Query.html). So a policy can demand
+ * that attributes are named:
+ * IAM/latest/UserGuide/reference_policies_examples_dynamodb_attributes.html
+ */
+static void add_selected(struct gathering *g, const struct item_request *q)
+{
+	if (q->select.p)
+		add_select(g, q->select);
+	else if (q->projection.p || q->attributes.given)
+		add_select(g, STR("SPECIFIC_ATTRIBUTES"));
+	else
+		add_select(g, q->index.p ? STR("ALL_PROJECTED_ATTRIBUTES") : STR("ALL_ATTRIBUTES"));
+}
+
+/* The partition of a vector index that is searched. */
+static int add_search_keys(struct gathering *g, struct item_request *q)
+{
+	const struct table_index *index =
+		g->table && q->index.p ? table_index_named(g->table, q->index) : NULL;
+	struct expr_equalities equal;
+
+	TRY(add_expression(g, &q->expr, EXPR_SEARCH_CONDITION, q->search_condition));
+	if (!index || !index->vector || !index->keys.partitions || !q->search_condition.p)
+		return 0;
+	TRY(expr_parse_equalities(&q->expr, q->search_condition, &equal));
+	for (size_t i = 0; i < equal.n; i++)
+		if (str_eq(equal.list[i].name, index->keys.partition[0].name))
+			add_leading(g, equal.list[i].value);
+	return 0;
+}
+
 static int add_request(struct gathering *g, struct item_request *q)
 {
 	add_item(g, q->item);
@@ -157,6 +204,8 @@ static int add_request(struct gathering *g, struct item_request *q)
 	TRY(add_expression(g, &q->expr, EXPR_KEY_CONDITION, q->key_condition));
 	TRY(add_expression(g, &q->expr, EXPR_PROJECTION, q->projection));
 	add_legacy(g, q);
+	if (q->operation == OPERATION_SEARCH)
+		return add_search_keys(g, q);
 	return q->operation == OPERATION_QUERY ? add_query_keys(g, q) : 0;
 }
 
@@ -166,7 +215,8 @@ static int add_single(
 	struct item_request *q = arena_new(g->c->arena, struct item_request);
 
 	TRY(item_request_read(g->c, operation, q));
-	policy_context_add(context, STR("dynamodb:Select"), q->select);
+	if (operation & OPERATIONS_READING)
+		add_selected(g, q);
 	policy_context_add(context, STR("dynamodb:ReturnValues"), q->return_values);
 	policy_context_add(context, STR("dynamodb:ReturnConsumedCapacity"), q->return_capacity);
 	return add_request(g, q);
@@ -181,9 +231,9 @@ static bool is_ours(const struct gathering *g, str given)
 	return str_eq(str_from(given, (size_t)(slash + 1)), g->name);
 }
 
-/* A part of the body as one of an operation's inputs. */
-static int add_part(
-	struct gathering *g, const struct json_value *part, enum item_operation operation)
+/* A part of the body as one of an operation's inputs; `reads`: it says what is read. */
+static int add_part(struct gathering *g, const struct json_value *part,
+	enum item_operation operation, bool reads)
 {
 	struct item_request *q = arena_new(g->c->arena, struct item_request);
 	struct json_reader json;
@@ -196,39 +246,55 @@ static int add_part(
 	item_request_init(g->c, operation, q);
 	json_reader_init(&json, buf_str(&text), g->c->arena, REQUEST_DEPTH_MAX);
 	TRY(item_request_read_object(g->c, &json, q));
+	if (reads)
+		add_selected(g, q);
 	return add_request(g, q);
+}
+
+/*
+ * The member as the operations read it: of equal ones the last, and null is none. What is looked at
+ * here has to be what is done.
+ */
+static const struct json_value *member(const struct json_value *v, str key)
+{
+	if (!v || v->kind != JSON_OBJECT)
+		return NULL;
+	for (uint32_t i = v->count; i-- > 0;)
+		if (v->members[i].value.kind != JSON_NULL && str_eq(v->members[i].key, key))
+			return &v->members[i].value;
+	return NULL;
 }
 
 static int add_batch_write(struct gathering *g, const struct json_value *writes)
 {
 	for (uint32_t i = 0; writes->kind == JSON_ARRAY && i < writes->count; i++) {
-		const struct json_value *put = json_get(&writes->items[i], STR("PutRequest"));
-		const struct json_value *delete = json_get(&writes->items[i], STR("DeleteRequest"));
+		const struct json_value *put = member(&writes->items[i], STR("PutRequest"));
+		const struct json_value *delete = member(&writes->items[i], STR("DeleteRequest"));
 
 		if (put)
-			TRY(add_part(g, put, OPERATION_PUT));
+			TRY(add_part(g, put, OPERATION_PUT, false));
 		if (delete)
-			TRY(add_part(g, delete, OPERATION_DELETE));
+			TRY(add_part(g, delete, OPERATION_DELETE, false));
 	}
 	return 0;
 }
 
 static int add_batch_get(struct gathering *g, const struct json_value *gets)
 {
-	const struct json_value *keys = json_get(gets, STR("Keys"));
+	const struct json_value *keys = member(gets, STR("Keys"));
 
 	for (uint32_t i = 0; keys && keys->kind == JSON_ARRAY && i < keys->count; i++) {
 		struct json_member key = {STR("Key"), keys->items[i]};
 		struct json_value one = {.kind = JSON_OBJECT, .count = 1, .members = &key};
 
-		TRY(add_part(g, &one, OPERATION_GET));
+		TRY(add_part(g, &one, OPERATION_GET, false));
 	}
-	return add_part(g, gets, OPERATION_GET); /* projection and names */
+	return add_part(g, gets, OPERATION_GET, true); /* projection and names */
 }
 
 static int add_batch(struct gathering *g, const struct json_value *body, bool writes)
 {
-	const struct json_value *parts = json_get(body, STR("RequestItems"));
+	const struct json_value *parts = member(body, STR("RequestItems"));
 
 	for (uint32_t i = 0; parts && parts->kind == JSON_OBJECT && i < parts->count; i++)
 		if (is_ours(g, parts->members[i].key))
@@ -249,20 +315,36 @@ static int add_transaction(struct gathering *g, const struct json_value *body)
 		{STR_INIT("ConditionCheckItem"), STR_INIT("ConditionCheck"), ACTION_OF_CHECK},
 		{STR_INIT("GetItem"), STR_INIT("Get"), ACTION_OF_GET},
 	};
-	const struct json_value *items = json_get(body, STR("TransactItems"));
+	const struct json_value *items = member(body, STR("TransactItems"));
 
 	for (uint32_t i = 0; items && items->kind == JSON_ARRAY && i < items->count; i++)
 		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
-			const struct json_value *part = json_get(&items->items[i], kinds[k].member);
+			const struct json_value *part = member(&items->items[i], kinds[k].member);
 
 			if (part && str_eq(kinds[k].action, g->action) &&
-				is_ours(g, json_text(json_get(part, STR("TableName")))))
-				TRY(add_part(g, part, kinds[k].operation));
+				is_ours(g, json_text(member(part, STR("TableName")))))
+				TRY(add_part(g, part, kinds[k].operation,
+					kinds[k].operation == ACTION_OF_GET));
 		}
 	return 0;
 }
 
 /* ---- PartiQL ---- */
+
+/* RETURNING in the words of ReturnValues; of several ones that which tells most. */
+static void add_returns(struct gathering *g, enum return_values returns)
+{
+	static const str names[] = {
+		[RETURN_ALL_OLD] = STR_INIT("ALL_OLD"),
+		[RETURN_UPDATED_OLD] = STR_INIT("UPDATED_OLD"),
+		[RETURN_ALL_NEW] = STR_INIT("ALL_NEW"),
+		[RETURN_UPDATED_NEW] = STR_INIT("UPDATED_NEW"),
+	};
+	bool all = returns == RETURN_ALL_OLD || returns == RETURN_ALL_NEW;
+
+	if (returns != RETURN_NONE && (all || !g->returns.p))
+		g->returns = names[returns];
+}
 
 /* "a, b" of expr_..._beyond(). */
 static void add_listed(struct gathering *g, str names)
@@ -302,6 +384,11 @@ static int add_statement(struct gathering *g, struct partiql *ql, bool *full_sca
 	const struct expr_projection *nothing = expr_projection_of(g->c->arena, NULL, 0);
 
 	add_item(g, ql->item);
+	add_returns(g, ql->returns);
+	if (ql->kind == PARTIQL_SELECT)
+		add_select(g, ql->output_count ? STR("SPECIFIC_ATTRIBUTES")
+			      : ql->index.p    ? STR("ALL_PROJECTED_ATTRIBUTES")
+					       : STR("ALL_ATTRIBUTES"));
 	for (uint32_t i = 0; i < ql->output_count; i++)
 		add_name(g, ql->outputs[i].path.elements[0].name);
 	for (unsigned i = 0; i < ql->orders; i++)
@@ -342,6 +429,7 @@ static int add_statements(
 		if (add_statement(g, ql, &full_scan) < 0)
 			g->c->fault = (struct fault){.kind = NULL};
 	}
+	policy_context_add(context, STR("dynamodb:ReturnValues"), g->returns);
 	if (str_eq(g->action, STR("PartiQLSelect")))
 		policy_context_add(context, STR("dynamodb:FullTableScan"),
 			full_scan ? STR("true") : STR("false"));
@@ -362,6 +450,7 @@ static int gather(struct gathering *g, str operation, struct policy_context *con
 		{STR_INIT("UpdateItem"), OPERATION_UPDATE},
 		{STR_INIT("Query"), OPERATION_QUERY},
 		{STR_INIT("Scan"), OPERATION_SCAN},
+		{STR_INIT("SearchVectors"), OPERATION_SEARCH},
 	};
 	static const struct {
 		str name;
@@ -382,7 +471,7 @@ static int gather(struct gathering *g, str operation, struct policy_context *con
 	if (json_parse(g->c->arena, g->c->body, REQUEST_DEPTH_MAX, &body, NULL) < 0)
 		return dynamodb_unreadable(g->c, ERR_SYNTAX);
 	policy_context_add(context, STR("dynamodb:ReturnConsumedCapacity"),
-		json_text(json_get(body, STR("ReturnConsumedCapacity"))));
+		json_text(member(body, STR("ReturnConsumedCapacity"))));
 	if (str_starts(operation, STR("Batch")))
 		return add_batch(g, body, str_eq(operation, STR("BatchWriteItem")));
 	policy_context_add(context, STR("dynamodb:EnclosingOperation"), operation);
@@ -407,6 +496,7 @@ int condition_keys_add(struct call *c, str action, str arn, struct policy_contex
 	TRY(gather(g, model_str(c->service->model, c->operation->name), context));
 	if (g->over)
 		return ERR_TOO_LARGE;
+	policy_context_add(context, STR("dynamodb:Select"), g->select);
 	if (g->leading_count)
 		policy_context_add_list(
 			context, STR("dynamodb:LeadingKeys"), g->leading, g->leading_count);

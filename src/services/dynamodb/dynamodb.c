@@ -52,14 +52,31 @@ static int item_resource(struct call *c, str *ret_arn)
 	return 0;
 }
 
-/* The ARN of the vector index, which is what SearchVectors is allowed on. */
-static int search_resource(struct call *c, str *ret_arn)
+/*
+ * The ARN of the index that is named, else of the table: to read an index is allowed apart.
+ * https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+ */
+static str index_of(struct call *c, str table, str index)
+{
+	return index.n ? ARENA_CONCAT(c->arena, table, STR("/index/"), index) : table;
+}
+
+/* Of operations that decode their own body: Query, Scan, SearchVectors. */
+static int read_resource(struct call *c, str *ret_arn)
 {
 	str table;
 
 	TRY(item_resource(c, &table));
-	*ret_arn = arena_printf(c->arena, "%.*s/index/%.*s", STR_ARG(table),
-		STR_ARG(dynamodb_peek(c, STR("IndexName"))));
+	*ret_arn = index_of(c, table, dynamodb_peek(c, STR("IndexName")));
+	return 0;
+}
+
+static int insights_resource(struct call *c, str *ret_arn)
+{
+	str table;
+
+	TRY(table_resource(c, &table));
+	*ret_arn = index_of(c, table, value_str(c->in, "IndexName"));
 	return 0;
 }
 
@@ -77,10 +94,10 @@ static const struct operation_row rows[] = {
 		.resource = table_resource},
 	{.name = "UpdateContributorInsights",
 		.handle = dynamodb_update_insights,
-		.resource = table_resource},
+		.resource = insights_resource},
 	{.name = "DescribeContributorInsights",
 		.handle = dynamodb_describe_insights,
-		.resource = table_resource},
+		.resource = insights_resource},
 	{.name = "ListContributorInsights", .handle = dynamodb_list_insights},
 	{.name = "TagResource", .handle = dynamodb_tag_resource, .resource = arn_resource},
 	{.name = "UntagResource", .handle = dynamodb_untag_resource, .resource = arn_resource},
@@ -127,12 +144,12 @@ static const struct operation_row rows[] = {
 		.flags = ROW_RAW_BODY | ROW_AUTHORIZES},
 	{.name = "Query",
 		.handle = dynamodb_query,
-		.resource = item_resource,
+		.resource = read_resource,
 		.flags = ROW_RAW_BODY},
-	{.name = "Scan", .handle = dynamodb_scan, .resource = item_resource, .flags = ROW_RAW_BODY},
+	{.name = "Scan", .handle = dynamodb_scan, .resource = read_resource, .flags = ROW_RAW_BODY},
 	{.name = "SearchVectors",
 		.handle = dynamodb_search_vectors,
-		.resource = search_resource,
+		.resource = read_resource,
 		.flags = ROW_RAW_BODY},
 	{.name = "StartBulkPutItems",
 		.handle = dynamodb_start_bulk_put,

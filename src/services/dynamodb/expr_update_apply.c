@@ -36,6 +36,15 @@ static int invalid_path(struct expr *e)
 		"The document path provided in the update expression is invalid for update");
 }
 
+/* The attribute is of another type than the action's value; AttributeUpdates has words of its own.
+ */
+static int mismatched(struct expr *e, const struct action *a)
+{
+	if (!a->legacy)
+		return wrong_type(e);
+	return validation_fault(e->fault, e->arena, "Type mismatch for attribute to update");
+}
+
 /* ---- operands ---- */
 
 static int put_sum(struct expr *e, str a, str b, bool minus, struct buf *out)
@@ -297,7 +306,7 @@ static int apply_add(struct expr *e, const struct action *a, str old, struct par
 
 	if (expr_path_get(&a->path, old, &before)) {
 		if (attr_type(before) != attr_type(value))
-			return wrong_type(e);
+			return mismatched(e, a);
 		buf_init(&out, e->arena, ITEM_ENCODED_MAX);
 		if (attr_type(value) == ATTR_N)
 			TRY(put_sum(e, before, value, false, &out));
@@ -318,7 +327,7 @@ static int apply_delete(struct expr *e, const struct action *a, str old, struct 
 	if (!expr_path_get(&a->path, old, &before))
 		return 0;
 	if (attr_type(before) != attr_type(a->value))
-		return wrong_type(e);
+		return mismatched(e, a);
 	buf_init(&out, e->arena, ITEM_ENCODED_MAX);
 	combine_sets(before, a->value, true, &out);
 	if (attr_count(buf_str(&out)) == 0) {
@@ -332,9 +341,11 @@ static int apply(struct expr *e, const struct action *a, str old, struct part *r
 {
 	struct part *parent = root;
 	str value = STR_NULL;
+	int rc = a->kind == ACTION_SET ? evaluate(e, a->operand, old, &value) : 0;
 
-	if (a->kind == ACTION_SET)
-		TRY(evaluate(e, a->operand, old, &value));
+	if (rc == ERR_FAULT && a->legacy) /* a list was to be appended to something else */
+		return mismatched(e, a);
+	TRY(rc);
 	TRY(find_parent(e, root, &a->path, &parent));
 	switch (a->kind) {
 	case ACTION_SET: return place(e, parent, &a->path, value);

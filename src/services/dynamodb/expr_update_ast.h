@@ -13,6 +13,7 @@ struct action {
 	struct expr_path path;
 	struct expr_node *operand; /* ACTION_SET */
 	str value;                 /* ACTION_ADD, ACTION_DELETE: encoded */
+	bool legacy;               /* of AttributeUpdates */
 	struct action *next;       /* in the order of the text */
 };
 

@@ -346,6 +346,7 @@ static void fill_action(struct arena *a, const struct legacy_update *u, struct a
 
 	to->path = path_of(a, u->name);
 	to->value = u->value;
+	to->legacy = true;
 	if (delete)
 		to->kind = u->value.p ? ACTION_DELETE : ACTION_REMOVE;
 	else if (add && attr_type(u->value) != ATTR_L)

@@ -61,8 +61,10 @@ int page_check_kind(const struct page_plan *plan, bool query, struct arena *a, s
 {
 	if (!plan->index || !plan->index->vector)
 		return 0;
-	return validation_fault(fault, a, "%s operation not supported on this index type.",
-		query ? "Query" : "Scan");
+	/* One has a full stop, as users have seen them. */
+	return validation_fault(fault, a, "%s",
+		query ? "Query operation not supported on this index type."
+		      : "Scan operation not supported on this index type");
 }
 
 int page_check(const struct page_plan *plan, struct arena *a, struct fault *fault)

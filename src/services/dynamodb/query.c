@@ -39,6 +39,12 @@ static int check_select(struct query *q)
 
 	q->plan.count_only = str_eq(select, STR("COUNT"));
 	q->plan.whole = str_eq(select, STR("ALL_ATTRIBUTES"));
+	if (projects && q->plan.count_only)
+		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
+			"Cannot specify the %s when choosing to get only the Count", what);
+	if (projects && select.p && !str_eq(select, STR("SPECIFIC_ATTRIBUTES")))
+		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
+			"Cannot specify the %s when choosing to get %.*s", what, STR_ARG(select));
 	if (str_eq(select, STR("ALL_PROJECTED_ATTRIBUTES")) && !q->q.index.p)
 		return invalid(q,
 			"One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES "
@@ -47,12 +53,6 @@ static int check_select(struct query *q)
 		return invalid(q, "One or more parameter values were invalid: Must specify the "
 				  "AttributesToGet or ProjectionExpression when choosing to get "
 				  "SPECIFIC_ATTRIBUTES");
-	if (projects && q->plan.count_only)
-		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
-			"Cannot specify the %s when choosing to get only the Count", what);
-	if (projects && select.p && !str_eq(select, STR("SPECIFIC_ATTRIBUTES")))
-		return call_fault(q->c, DYNAMODB_FAULT(VALIDATION),
-			"Cannot specify the %s when choosing to get %.*s", what, STR_ARG(select));
 	return 0;
 }
 

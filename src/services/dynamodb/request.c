@@ -64,7 +64,9 @@ static const struct member_row member_rows[] = {
 enum {
 	OPERATIONS_WITH_KEY = OPERATION_GET | OPERATION_DELETE | OPERATION_UPDATE | ACTION_OF_GET |
 			      ACTION_OF_DELETE | ACTION_OF_UPDATE | ACTION_OF_CHECK,
-	OPERATIONS_PUTTING = OPERATION_PUT | ACTION_OF_PUT
+	OPERATIONS_PUTTING = OPERATION_PUT | ACTION_OF_PUT,
+	ACTIONS = ACTION_OF_PUT | ACTION_OF_UPDATE | ACTION_OF_DELETE | ACTION_OF_CHECK |
+		  ACTION_OF_GET
 };
 
 static const struct member_row *row_of(str name, enum item_operation operation)
@@ -246,27 +248,27 @@ static str missing_expressions(const struct item_request *q)
 {
 	switch (q->operation) {
 	case OPERATION_PUT:
-	case ACTION_OF_PUT:
-	case OPERATION_DELETE:
-	case ACTION_OF_DELETE:
-	case ACTION_OF_CHECK: return STR(": ConditionExpression is null");
-	case OPERATION_UPDATE:
-	case ACTION_OF_UPDATE: return STR(": UpdateExpression and ConditionExpression are null");
+	case OPERATION_DELETE: return STR(": ConditionExpression is null");
+	case OPERATION_UPDATE: return STR(": UpdateExpression and ConditionExpression are null");
 	case OPERATION_QUERY: return STR(": FilterExpression and KeyConditionExpression are null");
 	case OPERATION_SCAN: return STR(": FilterExpression is null");
 	case OPERATION_SEARCH: return STR(": SearchConditionExpression is null");
-	case OPERATION_GET:
-	case ACTION_OF_GET: break;
+	default: return STR("");
 	}
-	return STR("");
 }
 
-/* Rules about parameters together, before attribute values and expressions are looked at. */
+/*
+ * Rules about parameters together, before attribute values and expressions are looked at. An action
+ * of a transaction may give names and values and have no expression: users have seen DynamoDB take
+ * that, the documentation does not say.
+ */
 static int check_combinations(struct call *c, const struct item_request *q)
 {
 	bool any_values = q->condition.p || q->update.p || q->key_condition.p || q->filter.p ||
 			  q->search_condition.p;
 
+	if (q->operation & ACTIONS)
+		return 0;
 	if (q->names && !any_values && !q->projection.p)
 		return call_fault(c, DYNAMODB_FAULT(VALIDATION),
 			"ExpressionAttributeNames can only be specified when using expressions");

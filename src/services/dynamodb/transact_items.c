@@ -77,7 +77,11 @@ static int read_element(struct request *r)
 		TRY(item_request_read_object(r->c, &r->json, q));
 		found++;
 	}
-	if (found != 1) {
+	if (r->is_read && !found) { /* Get is required by the model */
+		r->odd = true;
+		return 0;
+	}
+	if (!r->is_read && found != 1) {
 		r->not_one = true;
 		return 0;
 	}
@@ -91,11 +95,13 @@ static int read_element(struct request *r)
 
 static int read_elements(struct request *r)
 {
+	unsigned elements = 0;
+
 	r->has_items = true;
 	r->t.count = 0;
 	TRY(json_array_begin(&r->json));
 	while (TRY(json_array_next(&r->json))) {
-		if (r->t.count < TRANSACT_ACTIONS_MAX) {
+		if (elements++ < TRANSACT_ACTIONS_MAX) {
 			TRY(read_element(r));
 		} else {
 			r->odd = true;
@@ -159,7 +165,8 @@ static int check_action(struct request *r, unsigned i)
 			&q->expr, EXPR_CONDITION, q->condition, &a->write.condition));
 	if (q->projection.p)
 		TRY(expr_parse_projection(&q->expr, q->projection, &projection));
-	TRY(expr_check_used(&q->expr));
+	if (q->expr.has_expression) /* names and values without one are nobody's */
+		TRY(expr_check_used(&q->expr));
 	a->given = q->table;
 	a->attributes = q->operation == ACTION_OF_PUT ? q->item : q->key;
 	a->show_failed = str_eq(q->return_on_failure, STR("ALL_OLD"));

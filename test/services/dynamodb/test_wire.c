@@ -131,9 +131,14 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 {
 	static const struct gate_trust root = {.loopback = true};
 	struct gate_response response = {0};
-	struct http_header headers[] = {{.name = STR("Host"), .value = STR("localhost:4566")},
-		{.name = STR("X-Amz-Date"), .value = STR("20260101T000000Z")},
+	/* with the names that the HTTP layer recognises, as it gives them */
+	struct http_header headers[] = {
+		{.name = STR("Host"), .known = HTTP_NAME_HOST, .value = STR("localhost:4566")},
+		{.name = STR("X-Amz-Date"),
+			.known = HTTP_NAME_X_AMZ_DATE,
+			.value = STR("20260101T000000Z")},
 		{.name = STR("X-Amz-Target"),
+			.known = HTTP_NAME_X_AMZ_TARGET,
 			.value = str_starts(operation, STR("Streams."))
 					 ? arena_printf(a, "DynamoDB%.*s_20120810.%.*s",
 						   (int)(sizeof "Streams" - 1), operation.p,
@@ -141,13 +146,18 @@ struct ddb_answer ddb_send(struct ddb *w, struct arena *a, str operation, str bo
 					 : arena_printf(a, "DynamoDB_20120810.%.*s",
 						   STR_ARG(operation))},
 		{.name = STR("Authorization"),
+			.known = HTTP_NAME_AUTHORIZATION,
 			.value = STR("AWS4-HMAC-SHA256 "
 				     "Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
 				     "SignedHeaders=host;x-amz-date;x-amz-target, Signature="
 				     "00000000000000000000000000000000000000000000000000000000000"
 				     "00000")},
-		{.name = STR("Content-Encoding"), .value = w->content_encoding},
-		{.name = STR("Accept-Encoding"), .value = w->accept_encoding}};
+		{.name = STR("Content-Encoding"),
+			.known = HTTP_NAME_CONTENT_ENCODING,
+			.value = w->content_encoding},
+		{.name = STR("Accept-Encoding"),
+			.known = HTTP_NAME_ACCEPT_ENCODING,
+			.value = w->accept_encoding}};
 	struct gate_request request = {.method = STR("POST"),
 		.path = STR("/"),
 		.query = STR_NULL,
