@@ -7,7 +7,13 @@
 #include "http/internal.h"
 #include "rt/tls.h"
 
-enum { REFUSAL_BYTES = 4096, LINGER_BYTES = 256 * 1024, LINGER_MAX = 512, PIPELINE_TURN = 16 };
+enum {
+	REFUSAL_BYTES = 4096,
+	/* Most clients read no answer before they have sent the whole of a body that is too large. */
+	LINGER_BYTES = 64 * 1024 * 1024,
+	LINGER_MAX = 512,
+	PIPELINE_TURN = 16
+};
 #define LINGER_NS  (2 * RT_NS_S)
 #define DRAIN_TAIL (2 * RT_NS_S)
 

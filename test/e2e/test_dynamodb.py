@@ -2,10 +2,12 @@
 """DynamoDB through boto3 and the AWS CLI against the real binary."""
 import decimal
 import gzip
+import http.client
 import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -173,6 +175,25 @@ def test_packed_answers(server):
         expect(answer.headers["x-amz-crc32"], str(zlib.crc32(data)))
     expect(len(data) < 10_000, True)
     expect(json.loads(gzip.decompress(data))["Items"], plain)
+
+
+def answer_of(server, head, body):
+    """Sent whole before anything is read, as most clients do; the status and body of the answer."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as c:
+        c.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.ListTables\r\n"
+                  b"Content-Type: application/x-amz-json-1.0\r\nX-Amz-Date: 20260101T000000Z\r\n"
+                  b"Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
+                  b"SignedHeaders=host;x-amz-date, Signature=" + b"0" * 64 + b"\r\n" + head + b"\r\n\r\n" + body)
+        answer = http.client.HTTPResponse(c)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+def test_bodies_that_are_refused(server):
+    status, body = answer_of(server, b"Content-Length: 20000000", b"x" * 20_000_000)
+    expect((status, b"RequestTooLargeException" in body), (413, True))
+    status, body = answer_of(server, b"Transfer-Encoding: chunked", b"no number\r\n{}\r\n0\r\n\r\n")
+    expect((status, b"chunked" in body), (400, True))
 
 
 def test_cli(server):
