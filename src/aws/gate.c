@@ -234,7 +234,8 @@ int gate_body(struct gate_pass *p, size_t max)
 		return gate_refuse(p, GATE_TOO_LARGE,
 			"Request must be smaller than %zu bytes for this operation", max);
 	if (rc == ERR_SYNTAX)
-		return gate_refuse(p, GATE_MALFORMED, "The request's body is not chunked as it should be.");
+		return gate_refuse(
+			p, GATE_MALFORMED, "The request's body is not chunked as it should be.");
 	if (rc < 0)
 		return gate_refuse(p, GATE_BODY_INCOMPLETE,
 			"The request's body did not arrive: %s.", rc_text(rc));

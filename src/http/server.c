@@ -9,7 +9,8 @@
 
 enum {
 	REFUSAL_BYTES = 4096,
-	/* Most clients read no answer before they have sent the whole of a body that is too large. */
+	/* Most clients read no answer before they have sent the whole of a body that is too large.
+	 */
 	LINGER_BYTES = 64 * 1024 * 1024,
 	LINGER_MAX = 512,
 	PIPELINE_TURN = 16

@@ -18,6 +18,7 @@
 #include "services/lambda/boot.h"
 #include "services/lambda/endpoint.h"
 #include "services/lambda/figures.h"
+#include "services/lambda/freeze.h"
 #include "services/lambda/image_boot.h"
 #include "services/lambda/log_feed.h"
 #include "services/lambda/outcome.h"
@@ -33,9 +34,7 @@
 
 enum {
 	BOOT_DEADLINE_MS = 30000,
-	FREEZE_MS = 20,
-	LEAVING_MS = 2000, /* for a runtime that hangs up to end */
-	GRACE_MS = 200,    /* between an answer and the next request for work */
+	GRACE_MS = 200, /* between an answer and the next request for work */
 	CPU_MIB_PER_CORE = 1769,
 	SOCKET_HOLDS_BYTES = 16 * 1024, /* less than any send buffer */
 };
@@ -83,8 +82,7 @@ static void becomes_idle(struct instance *i)
 	int64_t now = rt_now_coarse();
 
 	i->idle_ns = now;
-	if (i->freeze_timer.deadline == RT_NEVER)
-		rt_timer_set(&i->freeze_timer, now + FREEZE_MS * RT_NS_MS);
+	freeze_later(i);
 	if (i->service->stopping || now - i->born_ns > LAMBDA_INSTANCE_AGE_MS_MAX * RT_NS_MS)
 		instance_kill(i);
 	else
@@ -229,86 +227,6 @@ static void on_timer(struct rt_timer *timer)
 	end_with(i, SHUTDOWN_TIMEOUT);
 }
 
-/* Has its runtime hung up? It ends then, which it would do in the next event's time if it was
- * frozen. */
-static bool is_leaving(const struct instance *i)
-{
-	return i->poll && rt_now_coarse() - i->idle_ns < LEAVING_MS * RT_NS_MS &&
-	       http_peer_gone(i->poll->exchange);
-}
-
-/* ---- frozen and not ---- */
-
-static void thaw_aside(struct rt_aside_job *job)
-{
-	struct instance *i = container_of(job, struct instance, thaw_job);
-
-	/* An ended container cannot be thawed, and need not. */
-	(void)!sandbox_thaw(i->container);
-}
-
-/* Does what was given away and has not begun. */
-static int thaw_not_begun(struct instance *i)
-{
-	if (!i->thawing || !rt_aside_take_back(i->service->aside, &i->thaw_job))
-		return 0;
-	i->thawing = false;
-	return sandbox_thaw(i->container);
-}
-
-/* What was given away has been done when this returns. */
-static int finish_thaw(struct instance *i)
-{
-	int rc = thaw_not_begun(i);
-
-	rt_aside_wait(&i->thaw_job);
-	i->thawing = false;
-	return rc;
-}
-
-/* Nobody has to wait for a thaw that has begun: the event is there when it ends. */
-static int thaw(struct instance *i)
-{
-	int rc = i->frozen ? sandbox_thaw(i->container) : thaw_not_begun(i);
-
-	i->frozen = false;
-	if (rc < 0) {
-		instance_kill(i);
-		return ERR_BUSY;
-	}
-	return 0;
-}
-
-void instance_expect(struct instance *i)
-{
-	if (i->state != INSTANCE_IDLE || !i->listed || !i->frozen || !i->poll ||
-		!sandbox_freezes_alone(i->container))
-		return;
-	if (finish_thaw(i) < 0 || !rt_aside_give(i->service->aside, &i->thaw_job))
-		return;
-	i->thawing = true;
-	i->frozen = false;
-	i->idle_ns = rt_now();
-	if (i->freeze_timer.deadline == RT_NEVER)
-		rt_timer_set(&i->freeze_timer, i->idle_ns + FREEZE_MS * RT_NS_MS);
-}
-
-static void on_freeze(struct rt_timer *timer)
-{
-	struct instance *i = container_of(timer, struct instance, freeze_timer);
-	int64_t due = i->idle_ns + FREEZE_MS * RT_NS_MS;
-
-	check(i->magic == INSTANCE_MAGIC);
-	if (i->state != INSTANCE_IDLE || !i->listed || i->frozen)
-		return;
-	if (telemetry_flush(i->subscribers) || i->holders || is_leaving(i))
-		due = MAX(due, rt_now_coarse() + FREEZE_MS * RT_NS_MS);
-	if (rt_now_coarse() < due)
-		rt_timer_set(&i->freeze_timer, due);
-	else
-		i->frozen = finish_thaw(i) == 0 && sandbox_freeze(i->container) == 0;
-}
-
 /* ---- polls ---- */
 
 /* The runtime and every extension wait for the next event. */
@@ -334,8 +252,8 @@ static void at_rest(struct instance *i)
 		rt_event_set(&i->poll_event);
 	else if (!i->listed && !i->run.active)
 		becomes_idle(i);
-	else if (i->freeze_timer.deadline == RT_NEVER)
-		rt_timer_set(&i->freeze_timer, rt_now_coarse() + FREEZE_MS * RT_NS_MS);
+	else
+		freeze_later(i);
 }
 
 void instance_polled(struct instance *i, struct instance_poll *poll)
@@ -370,6 +288,15 @@ void instance_extension_failed(struct instance *i, str type, str reason)
 }
 
 /* ---- running ---- */
+
+/* 0, or ERR_BUSY: it could not be, and is ended. */
+static int thaw(struct instance *i)
+{
+	if (freeze_thaw(i) >= 0)
+		return 0;
+	instance_kill(i);
+	return ERR_BUSY;
+}
 
 /* Waits until the runtime asks for work: 0, or ERR_BUSY. */
 static int wait_poll(struct instance *i)
@@ -600,9 +527,7 @@ static void shutdown_fiber(void *arg)
 
 	i->shutdown_wall_ms = rt_wall() / RT_NS_MS + ms;
 	rt_timer_set(&i->timer, rt_after_ms((int)ms));
-	if (finish_thaw(i) == 0 && i->frozen)
-		(void)!sandbox_thaw(i->container);
-	i->frozen = false;
+	freeze_no_more(i);
 	sandbox_signal(i->container, SIGTERM);
 	(void)telemetry_flush(i->subscribers);
 	extensions_shutdown(i->extensions, i->shutdown_reason, i->shutdown_wall_ms);
@@ -629,7 +554,7 @@ static void end_with(struct instance *i, enum shutdown_reason reason)
 	check(instance_step(i, INSTANCE_END));
 	scheduler_unlist(i->entry, i);
 	rt_timer_stop(&i->timer);
-	rt_timer_stop(&i->freeze_timer);
+	freeze_stop(i);
 	if (i->extensions)
 		rt_event_set(&i->extensions->registered);
 	if (i->container)
@@ -690,7 +615,7 @@ static void release(struct instance *i)
 	if (i->extension_output)
 		rt_stream_close(i->extension_output);
 	i->output = i->telemetry = i->extension_output = NULL;
-	(void)!finish_thaw(i);
+	freeze_settle(i);
 	sandbox_container_free(i->container);
 	i->container = NULL;
 	if (code_unpin(i->service->code, i->pin))
@@ -723,7 +648,7 @@ static void end_fiber(void *arg)
 	while (i->holders)
 		rt_event_wait_sure(&i->unheld);
 	rt_timer_stop(&i->timer);
-	rt_timer_stop(&i->freeze_timer);
+	freeze_stop(i);
 	scheduler_unlist(i->entry, i);
 	report_end_of(i, &e);
 	release(i);
@@ -964,8 +889,7 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind
 	list_init(&i->all_link);
 	list_init(&i->log_link);
 	rt_timer_init(&i->timer, on_timer);
-	rt_timer_init(&i->freeze_timer, on_freeze);
-	i->thaw_job.fn = thaw_aside;
+	freeze_init(i);
 	rt_event_init(&i->poll_event);
 	i->end_message.fn = on_end_message;
 	i->exit_message.fn = on_exit_message;

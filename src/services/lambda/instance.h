@@ -133,7 +133,7 @@ must_use int instance_begin(struct entry *e, uint64_t memory_reserved, enum inst
 must_use int instance_run(struct instance *i, struct invocation *inv) mayyield;
 /*
  * A request for it is probably coming: thaws it beside what the loop does meanwhile. When none
- * comes it is frozen again as after a run. Not to suspend.
+ * comes it is frozen again as after a run. Not to suspend. (freeze.c)
  */
 void instance_expect(struct instance *i);
 /*
