@@ -15,6 +15,9 @@
 
 /* Of loops that find nothing to do: after so many vain polls only one of so many sleeps polls. */
 enum { POLLS_VAIN = 4, POLLS_SPARED = 16 };
+/* Fibers run in a turn, on an average of so much time. */
+enum { CROWD_COMES = 6, CROWD_LEAVES = 3 };
+#define WEIGH_NS (10 * RT_NS_MS)
 enum { LOOP_STACK_BYTES = 2 * 1024 * 1024, POOL_STACK_BYTES = 1024 * 1024 };
 
 static int64_t clock_ns(clockid_t id)
@@ -171,6 +174,27 @@ static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
 	return false;
 }
 
+/*
+ * A loop that finds several fibers' work at each look has more to do than it can: it then gains
+ * nothing by taking a core from whoever sends it that work or waits for its answers, and loses two
+ * switches each time (1.5 of 12 us of a GetItem). Such a loop is of the class SCHED_BATCH: it waits
+ * for its turn. Judged anew for each span of time; leaving takes less than coming did.
+ */
+static void weigh_load(struct rt_loop *l, struct real_loop *r)
+{
+	uint64_t turns = l->figures.turns - r->weighed_turns,
+		 switches = l->figures.switches - r->weighed_switches;
+	bool crowded = turns && switches >= turns * (r->crowded ? CROWD_LEAVES : CROWD_COMES);
+	struct sched_param none = {0};
+
+	if (crowded != r->crowded && pthread_setschedparam(pthread_self(),
+					     crowded ? SCHED_BATCH : SCHED_OTHER, &none) == 0)
+		r->crowded = crowded;
+	r->weighed_at = l->turn_at;
+	r->weighed_turns = l->figures.turns;
+	r->weighed_switches = l->figures.switches;
+}
+
 static void loop_turn(struct rt_loop *l, struct real_loop *r)
 {
 	struct rt_fiber *f;
@@ -178,6 +202,8 @@ static void loop_turn(struct rt_loop *l, struct real_loop *r)
 
 	l->turn_at = clock_ns(CLOCK_MONOTONIC);
 	l->slept = false;
+	if (l->turn_at - r->weighed_at >= WEIGH_NS)
+		weigh_load(l, r);
 	rt_count(&l->figures.turns, 1);
 	if (loop_take_messages(l)) {
 		l->worked = true;
@@ -225,6 +251,9 @@ static int thread_start(
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, stack);
+	/* Not that of a crowded loop which starts a pool's thread. */
+	pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
 	err = pthread_create(thread, &attributes, fn, arg);
 	pthread_attr_destroy(&attributes);
 	if (err)

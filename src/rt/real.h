@@ -18,6 +18,9 @@ struct real_loop {
 	uv_timer_t timer;
 	int64_t timer_at; /* what the timer was set for; RT_NEVER: it does not run */
 	unsigned polls_missed, polls_skipped; /* in a row; since the last poll */
+	bool crowded;                         /* it has more to do than it can */
+	int64_t weighed_at;
+	uint64_t weighed_turns, weighed_switches; /* the figures then */
 };
 
 static inline uv_loop_t *uv_of(struct rt_loop *l)

@@ -5,6 +5,7 @@
 #include "test/test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 /* Runs `main_fn` on a fresh runtime with that many loops. */
@@ -62,6 +63,64 @@ static void yields(void *arg)
 TEST(rt_fiber, many_yield)
 {
 	run(1, 0, yields, NULL);
+}
+
+/* --- manners -------------------------------------------------------------------------------- */
+
+enum { CROWD = 10 };
+
+struct crowd {
+	struct tally tally;
+	unsigned here; /* fibers that are left in it */
+	int policy[2]; /* in a crowd; behind it */
+};
+
+/* The class of this loop's thread, when it is `wanted` before two seconds are over. */
+static int policy_becomes(int wanted)
+{
+	int64_t deadline = rt_after_ms(2000);
+
+	while (sched_getscheduler(0) != wanted && rt_now() < deadline)
+		if (rt_yield() < 0)
+			break;
+	return sched_getscheduler(0);
+}
+
+static void crowd_one(void *arg)
+{
+	struct crowd *c = arg;
+	bool first = c->here++ == 0;
+
+	if (first) {
+		c->policy[0] = policy_becomes(SCHED_BATCH);
+		c->here = 0;
+		c->policy[1] = policy_becomes(SCHED_OTHER);
+	} else {
+		while (c->here)
+			EXPECT_INT(rt_yield(), 0);
+	}
+	tally_end(&c->tally);
+}
+
+static void crowds(void *arg)
+{
+	struct crowd *c = arg;
+
+	rt_event_init(&c->tally.done);
+	for (unsigned i = 0; i < CROWD; i++)
+		ASSERT_INT(rt_spawn(crowd_one, c), 0);
+	EXPECT_INT(rt_event_wait(&c->tally.done, rt_after_ms(10000)), 0);
+	rt_stop(rt_self());
+}
+
+/* A loop that has more to do than it can lets others end their turns first. */
+TEST(rt_fiber, crowded_loop_waits_for_its_turn)
+{
+	struct crowd c = {.tally = {.left = CROWD}, .policy = {-1, -1}};
+
+	run(1, 0, crowds, &c);
+	EXPECT_INT(c.policy[0], SCHED_BATCH);
+	EXPECT_INT(c.policy[1], SCHED_OTHER);
 }
 
 /* --- deep stacks ---------------------------------------------------------------------------- */
