@@ -200,6 +200,7 @@ struct event_run {
 	struct event_invoke config;
 	/* Of the function that ran; STR_NULL: none did. */
 	str role, version, dead_letters;
+	bool stopped; /* by a reserved concurrency of 0 */
 	const char *condition; /* how it ended; NULL: it has not */
 };
 
@@ -253,6 +254,11 @@ static bool next_state(
 	if (rc == ERR_FAULT && inv->fault.kind == &lambda_faults[LAMBDA_RECURSIVE]) {
 		/* As documented: not tried again, and who is told of failures is told. */
 		drop(r, "RetriesExhausted");
+		return false;
+	}
+	/* As documented: "without any retries". */
+	if (rc == ERR_FAULT && r->stopped) {
+		drop(r, "ZeroReservedConcurrency");
 		return false;
 	}
 	if (ev->service->stopping) {
@@ -310,6 +316,7 @@ static int run_once(struct event_run *r, struct invocation *inv)
 	add_metric(r->events, &r->event, "AsyncEventAge",
 		(double)MAX(rt_wall() / RT_NS_MS - r->event.created_ms, INT64_C(0)),
 		METRIC_MILLISECONDS);
+	r->stopped = f->function.reserved == 0;
 	rc = scheduler_invoke(s->scheduler, f, inv);
 	function_unref(f);
 	return rc;

@@ -478,6 +478,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 	n = delivery_headers(inv, inv->arena, &event, headers);
 	outcome_say(i, (struct platform_event){.kind = PLATFORM_START,
 			       .request_id = inv->request_id,
+			       .run_trace = trace.sampled ? &i->run.trace : NULL,
 			       .trace = event.trace});
 	extensions_invoke(i->extensions, &event);
 	rc = http_respond(poll->exchange, 200, headers, n, inv->payload);

@@ -232,14 +232,16 @@ TEST(lambda_records, runtime_versions)
 TEST(lambda_records, environment_rules)
 {
 	const struct function_pair reserved[] = {
-		{STR_INIT("A"), STR_INIT("")}, {STR_INIT("AWS_REGION"), STR_INIT("x")}};
+		{STR_INIT("A"), STR_INIT("")}, {STR_INIT("AWS_REGION"), STR_INIT("x")},
+		{STR_INIT("AWS_ACCESS_KEY"), STR_INIT("")}};
 	const struct function_pair exec[] = {{STR_INIT("NODE_OPTIONS"), STR_INIT("")}};
 	const struct function_pair plain[] = {{STR_INIT("NODEX"), STR_INIT("12")}};
 	struct arena a;
 
-	EXPECT_STR(environment_reserved(reserved, 2), STR("AWS_REGION"));
-	EXPECT(!environment_reserved(reserved, 1).p);
 	arena_init(&a, SIZE_MAX);
+	EXPECT_STR(environment_reserved(&a, reserved, 2), STR("AWS_REGION"));
+	EXPECT_STR(environment_reserved(&a, reserved, 3), STR("AWS_ACCESS_KEY, AWS_REGION"));
+	EXPECT(!environment_reserved(&a, reserved, 1).p);
 	EXPECT_STR(environment_text(&a, reserved, 2), STR("{\"A\":\"\",\"AWS_REGION\":\"x\"}"));
 	arena_done(&a);
 	EXPECT(environment_needs_exec(exec, 1));
