@@ -59,6 +59,7 @@ class Api(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *args):
         pass
@@ -777,8 +778,8 @@ end"""
         self.assertEqual(len({result["at"] for _, result in results[:2]}), 2)
         self.assertEqual(len({result["at"] for _, result in results[2:]}), 1)
 
-    def ruby_once(self, source, events):
-        """Not pooled and plain: addresses differ."""
+    def ruby_once(self, source, events=({},)):
+        """Not pooled and plain: addresses and times differ."""
         return Run("ruby", {"index.rb": source}, "index.handler", events, False, {}, {}, False)
 
     def test_errors(self):
@@ -826,13 +827,13 @@ end""", environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
         self.assertRegex(shown.pop("timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
         self.assertEqual(shown, {"level": "INFO", "message": "two\nlines", "requestId": ID, "logger": "mine"})
         self.assertEqual((inner["level"], inner["errorType"], inner["errorMessage"], plain(inner["location"])),
-                         ("ERROR", "ArgumentError", "inner", "/var/task/index.rb:handler:7"))
+                         ("ERROR", "ArgumentError", "inner", "/var/task/index.rb:handler:8"))
         self.assertEqual((record["level"], record["requestId"], record["errorType"], record["errorMessage"]),
                          ("ERROR", ID, "Function<RuntimeError>", "bad"))
         self.assertEqual(run.out, "")
 
     def test_text_log(self):
-        run = self.ruby("""require 'logger'
+        run = self.ruby_once("""require 'logger'
 def handler(event:, context:)
   puts "a\nb", ['c', 1]
   puts

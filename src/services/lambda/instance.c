@@ -771,16 +771,18 @@ static void on_container_end(void *arg)
 
 /* ---- booting ---- */
 
+/* In a group of its own choice a function names itself, because others may write there, too. */
 static str stream_name(struct arena *a, const struct function *f)
 {
+	bool own = !str_eq(f->log_group, ARENA_CONCAT(a, STR("/aws/lambda/"), f->name));
 	struct time_parts t = time_parts_of(rt_wall() / RT_NS_MS);
 	uint8_t bytes[16];
 	char hex[2 * sizeof(bytes)];
 
 	rt_random_bytes(bytes, sizeof(bytes));
 	hex_encode(bytes, sizeof(bytes), hex);
-	return arena_printf(a, "%04d/%02d/%02d/[%.*s]%.*s", t.year, t.month, t.day,
-		STR_ARG(f->version), (int)sizeof(hex), hex);
+	return arena_printf(a, "%04d/%02d/%02d/%.*s[%.*s]%.*s", t.year, t.month, t.day,
+		STR_ARG(own ? f->name : STR("")), STR_ARG(f->version), (int)sizeof(hex), hex);
 }
 
 static int adopt_pipe(

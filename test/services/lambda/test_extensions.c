@@ -270,6 +270,7 @@ static void json(struct live *l)
 	EXPECT_STR(live_invoke(l, "f", "{}").payload, STR("{}"));
 	EXPECT(log_comes(l, "\"type\":\"platform.report\",\"record\":{\"requestId\":\""));
 	EXPECT(live_log_has(l, "/own/group|"));
+	EXPECT(live_log_has(l, "/f[$LATEST]"));
 	EXPECT(live_log_has(l, "\"type\":\"platform.initStart\",\"record\":{\"initializationType\":"
 			       "\"on-demand\",\"phase\":\"init\",\"runtimeVersion\":"
 			       "\"provided:al2023.v1\",\"runtimeVersionArn\":"

@@ -429,7 +429,8 @@ static int extension_main(const char *name)
 				"8080}}"));
 	} else if (!strcmp(name, "deaf")) {
 		say("subscribed: %d\n", subscribe("/2022-07-01/telemetry",
-						"{\"types\":[\"extension\"],\"destination\":{"
+						"{\"schemaVersion\":\"2022-07-01\",\"types\":["
+						"\"extension\"],\"destination\":{"
 						"\"protocol\":\"HTTP\",\"URI\":\"http://"
 						"sandbox.localdomain:8080\"}}"));
 	}
