@@ -200,7 +200,7 @@ struct event_run {
 	struct event_invoke config;
 	/* Of the function that ran; STR_NULL: none did. */
 	str role, version, dead_letters;
-	bool stopped; /* by a reserved concurrency of 0 */
+	bool stopped;          /* by a reserved concurrency of 0 */
 	const char *condition; /* how it ended; NULL: it has not */
 };
 

@@ -566,8 +566,7 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 
 /* ---- rules of members ---- */
 
-str environment_reserved(
-	struct arena *a, const struct function_pair *variables, uint32_t count)
+str environment_reserved(struct arena *a, const struct function_pair *variables, uint32_t count)
 {
 	struct buf b;
 

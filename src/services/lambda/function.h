@@ -162,8 +162,7 @@ str lambda_time_text(struct arena *a, int64_t ms);
 str lambda_time_zulu(struct arena *a, int64_t ms);
 
 /* The names among the variables that the platform keeps for itself, "A, B"; STR_NULL: none. */
-str environment_reserved(
-	struct arena *a, const struct function_pair *variables, uint32_t count);
+str environment_reserved(struct arena *a, const struct function_pair *variables, uint32_t count);
 /* The variables as one JSON object, which AWS counts against its 4 KB; STR_NULL: far too long. */
 str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count);
 /*

@@ -237,15 +237,15 @@ void outcome_runtime_done(struct instance *i, str status, str error_type, size_t
 	if (i->run.done_ns)
 		return;
 	i->run.done_ns = rt_now();
-	outcome_say(i, (struct platform_event){.kind = PLATFORM_RUNTIME_DONE,
-			       .request_id = str_of(i->run.request_id, i->run.request_id_bytes),
-			       .status = status,
-			       .error_type = error_type,
-			       .run_trace = trace_of(i),
-			       .duration_ns = i->run.done_ns - i->run.start_ns,
-			       .latency_ns = i->run.first_ns ? i->run.first_ns - i->run.start_ns
-							     : -1,
-			       .produced_bytes = produced});
+	outcome_say(
+		i, (struct platform_event){.kind = PLATFORM_RUNTIME_DONE,
+			   .request_id = str_of(i->run.request_id, i->run.request_id_bytes),
+			   .status = status,
+			   .error_type = error_type,
+			   .run_trace = trace_of(i),
+			   .duration_ns = i->run.done_ns - i->run.start_ns,
+			   .latency_ns = i->run.first_ns ? i->run.first_ns - i->run.start_ns : -1,
+			   .produced_bytes = produced});
 }
 
 static void say_failure(struct instance *i, struct arena *a, const struct run_failure *failure,

@@ -53,8 +53,8 @@ struct platform_event {
 	str trace;                         /* START; STR_NULL: none */
 	const struct run_trace *run_trace; /* of a run that is recorded; NULL: it is not */
 	int64_t latency_ns;                /* RUNTIME_DONE: the response began; < 0: none did */
-	str stream;                        /* the instance's log stream, which ends with 32 digits */
-	const struct run_report *report;   /* REPORT */
+	str stream;                      /* the instance's log stream, which ends with 32 digits */
+	const struct run_report *report; /* REPORT */
 	const struct extension *extension; /* EXTENSION */
 	str name;                          /* *_SUBSCRIPTION: of the extension */
 	str types;                         /* ... a JSON array */

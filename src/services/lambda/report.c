@@ -140,7 +140,8 @@ static str signal_text(struct arena *a, int number)
 
 #define CANNOT "cannot execute "
 
-/* "cannot execute PATH: Permission denied" in the words of AWS's init, which is of another language. */
+/* "cannot execute PATH: Permission denied" in the words of AWS's init, which is of another
+ * language. */
 static struct run_failure failure_entry_point(struct arena *a, str text)
 {
 	str rest = str_from(text, sizeof(CANNOT) - 1);
@@ -150,10 +151,10 @@ static struct run_failure failure_entry_point(struct arena *a, str text)
 	buf_init(&b, a, 4096);
 	buf_put(&b, STR("fork/exec "));
 	for (size_t i = 0; i < rest.n; i++)
-		buf_put_char(&b,
-			at >= 0 && i == (size_t)at + 2 && rest.p[i] >= 'A' && rest.p[i] <= 'Z'
-				? (char)(rest.p[i] + 32)
-				: rest.p[i]);
+		buf_put_char(
+			&b, at >= 0 && i == (size_t)at + 2 && rest.p[i] >= 'A' && rest.p[i] <= 'Z'
+				    ? (char)(rest.p[i] + 32)
+				    : rest.p[i]);
 	return (struct run_failure){STR("Runtime.InvalidEntrypoint"), buf_str(&b), 0};
 }
 

@@ -234,8 +234,8 @@ TEST(lambda_records, runtime_versions)
 
 TEST(lambda_records, environment_rules)
 {
-	const struct function_pair reserved[] = {
-		{STR_INIT("A"), STR_INIT("")}, {STR_INIT("AWS_REGION"), STR_INIT("x")},
+	const struct function_pair reserved[] = {{STR_INIT("A"), STR_INIT("")},
+		{STR_INIT("AWS_REGION"), STR_INIT("x")},
 		{STR_INIT("AWS_ACCESS_KEY"), STR_INIT("")}};
 	const struct function_pair exec[] = {{STR_INIT("NODE_OPTIONS"), STR_INIT("")}};
 	const struct function_pair plain[] = {{STR_INIT("NODEX"), STR_INIT("12")}};
@@ -338,8 +338,7 @@ static const struct {
 		"Runtime exited with error: signal: killed"},
 	{{.end = SANDBOX_KILLED}, "Runtime.ExitError", "Runtime exited with error: signal: killed"},
 	{{.end = SANDBOX_FAILED, .text = "cannot execute /var/task/bootstrap: Permission denied"},
-		"Runtime.InvalidEntrypoint",
-		"fork/exec /var/task/bootstrap: permission denied"},
+		"Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: permission denied"},
 	{{.end = SANDBOX_FAILED, .text = "cannot execute /a:b"}, "Runtime.InvalidEntrypoint",
 		"fork/exec /a:b"},
 	{{.end = SANDBOX_FAILED, .text = "cannot execute /opt/extensions/e: No such file"},
