@@ -275,7 +275,9 @@ static bool next_state(
 	} else {
 		/* Not the function's fault: throttled, no room, storage trouble. */
 		pause = (int64_t)THROTTLE_MS << MIN(next->throttles, 10u);
-		pause = MIN(pause, (int64_t)THROTTLE_MS_MAX);
+		pause = MIN(pause, (int64_t)THROTTLE_MS_MAX / 2);
+		/* Those turned away at the same time do not come back at the same time. */
+		pause += (int64_t)(rt_random() % (uint64_t)pause);
 		next->throttles++;
 	}
 	next->due_ms = now + pause;

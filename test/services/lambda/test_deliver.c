@@ -187,6 +187,43 @@ static void stopped(struct live *l)
 }
 LIVE_TEST(lambda_deliver, stopped, )
 
+/* Events that one place turned away together do not all come back for it together. */
+static void place(struct live *l)
+{
+	struct invoke_request request = {
+		.account = STR("000000000000"),
+		.region = STR("us-east-1"),
+		.function = STR("f"),
+		.type = INVOKE_EVENT,
+		.payload = STR("1"),
+		.deadline_ns = rt_after_ms(10000),
+	};
+	struct lambda_figures figures;
+	struct invoke_result r;
+	struct queue q;
+	struct value *in;
+
+	queue_begin(l, &q);
+	if (!create(l, "nap"))
+		return;
+	in = live_input(l, "PutFunctionConcurrency");
+	value_put_str(in, "FunctionName", STR("f"));
+	value_put_int(in, "ReservedConcurrentExecutions", 1);
+	EXPECT_INT(live_call(l, "PutFunctionConcurrency", in), 0);
+	for (int i = 0; i < 8; i++)
+		EXPECT_INT(
+			l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &r), 0);
+	for (int i = 0; i < 400; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		if (!figures.events_waiting)
+			break;
+		live_sleep(100);
+	}
+	EXPECT_INT(figures.events_waiting, 0);
+	EXPECT_INT(figures.errors, 0);
+}
+LIVE_TEST(lambda_deliver, place, )
+
 /* An event of a chain that has run the function 16 times is not run, and not tried again. */
 static void loop(struct live *l)
 {
