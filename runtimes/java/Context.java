@@ -3,7 +3,6 @@ package cirrus;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
-import java.nio.charset.StandardCharsets;
 import java.util.Collections;
 import java.util.Map;
 
@@ -97,8 +96,8 @@ final class Context {
     private Object logger(Object proxy, Method m, Object[] arguments) {
         if (!m.getName().equals("log"))
             return plain(proxy, m, arguments);
-        log.write(arguments[0] instanceof byte[] ? (byte[]) arguments[0]
-            : String.valueOf(arguments[0]).getBytes(StandardCharsets.UTF_8));
+        log.say(arguments[0], arguments.length > 1 ? arguments[1] : null, header("aws-request-id"),
+            header("aws-tenant-id"));
         return null;
     }
 }

@@ -92,6 +92,11 @@ public final class Runtime {
         return status;
     }
 
+    /** Of the event in work; null before the first one. */
+    private String header(String name) {
+        return headers == null ? null : headers.get("lambda-runtime-" + name);
+    }
+
     // ---- errors ----
 
     /** Without the runtime's own frames at the end. */
@@ -136,7 +141,7 @@ public final class Runtime {
             text.write(t.getMessage() + ": " + typeOf(t) + "\n");
         else
             t.printStackTrace(new PrintWriter(text, true));
-        log.write(text.toString().getBytes(StandardCharsets.UTF_8));
+        log.fault(text.toString(), header("aws-request-id"), header("aws-tenant-id"));
         request("POST", name, json.getBytes(StandardCharsets.UTF_8),
             "Lambda-Runtime-Function-Error-Type: " + typeOf(t).replaceAll("[^ -~]", "?") + "\r\n");
     }

@@ -9,6 +9,11 @@
 
 require 'json'
 require 'socket'
+begin
+  require 'logger' # AWS's has it loaded, too, in the form that is below
+rescue LoadError
+  nil # a host's Ruby may come without it
+end
 
 module CirrusRuntime
   GATE_FD = 3
@@ -35,6 +40,18 @@ module CirrusRuntime
       @json = ENV['AWS_LAMBDA_LOG_FORMAT'].to_s.casecmp?('JSON')
     end
 
+    attr_reader :json
+    attr_accessor :request_id, :tenant_id # of the event in work
+
+    # A Logger takes us for a device.
+    def close
+      nil
+    end
+
+    def framed?
+      !@io.nil?
+    end
+
     def write(text)
       data = text.dup.force_encoding(Encoding::BINARY)
       return $stdout.write(text) unless @io
@@ -46,14 +63,75 @@ module CirrusRuntime
     end
 
     # How an error that ends an invocation is shown.
-    def error(what, report, context = nil)
+    def error(what, report)
       return write("#{what}\n#{JSON.generate(report)}\n") unless @json
 
       record = { timestamp: Time.now.utc.strftime('%Y-%m-%dT%H:%M:%S.%LZ'), level: 'ERROR', message: what }
-      record[:requestId] = context.aws_request_id if context
-      record[:tenantId] = context.tenant_id if context&.tenant_id
-      write("#{JSON.generate(record.merge(report))}\n")
+      write("#{JSON.generate(record.merge(of_event).merge(report))}\n")
     end
+
+    def of_event
+      { requestId: @request_id, tenantId: @tenant_id }.compact
+    end
+  end
+
+  class << self
+    attr_accessor :log
+  end
+
+  # A Logger of standard output or standard error: each message is one record, with the event's id.
+  if defined?(::Logger)
+    class LogFormatter < ::Logger::Formatter
+      def call(severity, time, progname, message)
+        return json(severity, time, progname, message) if CirrusRuntime.log.json
+
+        text = format('%s, [%s #%d] %5s %s -- %s: %s', severity[0], format_datetime(time), $$, severity,
+                      CirrusRuntime.log.request_id, progname, msg2str(message))
+        "#{utf8(text)}\n"
+      end
+
+      private
+
+      def utf8(text)
+        text.to_s.encode(Encoding::UTF_8, invalid: :replace, undef: :replace)
+      end
+
+      def json(severity, time, progname, message)
+        error = message.is_a?(Exception)
+        record = { timestamp: time.utc.strftime('%Y-%m-%dT%H:%M:%S.%6NZ'), level: severity,
+                   message: utf8(error ? message.message : msg2str(message)) }.merge(CirrusRuntime.log.of_event)
+        record[:logger] = utf8(progname) unless progname.to_s.empty?
+        record.merge!(error_members(message)) if error
+        "#{JSON.generate(record)}\n"
+      end
+
+      def error_members(error)
+        trace = Array(error.backtrace).map { |line| utf8(line) }
+        at = trace.first&.match(/\A(.+):(\d+):in [`'](.+)'\z/)
+        { errorType: error.class.to_s, errorMessage: utf8(error.message), stackTrace: trace,
+          location: at ? "#{at[1]}:#{at[3]}:#{at[2]}" : trace.first }.compact
+      end
+    end
+
+    module LoggerOfOutput
+      def initialize(device = nil, *rest, **more)
+        ours = CirrusRuntime.log&.framed? && !device.nil? && (device.equal?($stdout) || device.equal?($stderr))
+        super(ours ? CirrusRuntime.log : device, *rest, **more)
+        @default_formatter = LogFormatter.new if ours
+        @default_formatter.datetime_format = more[:datetime_format] if ours
+      end
+    end
+    ::Logger.prepend(LoggerOfOutput)
+  end
+
+  # Kernel#puts: what it is given at once is one record, of however many lines.
+  def self.put_lines(arguments)
+    return $stdout.puts(*arguments) unless log&.framed? && $stdout.equal?(STDOUT)
+
+    lines = arguments.flatten.map { |one| one.to_s.encode(Encoding::UTF_8, invalid: :replace, undef: :replace) }
+    text = lines.join("\n")
+    log.write(text.end_with?("\n") ? text : "#{text}\n")
+    nil
   end
 
   # --- the Runtime API ---------------------------------------------------------------------------
@@ -154,6 +232,49 @@ module CirrusRuntime
     end
   end
 
+  # --- the trace header --------------------------------------------------------------------------
+
+  # _X_AMZN_TRACE_ID, another one for each event. The C library keeps every value that setenv(), which
+  # is ENV[]=, ever had, 160 bytes an event: after some of them the variable is a piece of memory of
+  # ours (putenv), whose text is changed in place.
+  class Trace
+    NAME = '_X_AMZN_TRACE_ID'
+    EVENTS_MAX = 1000
+    BYTES_MAX = 2048 # of the header; a longer one is set as the first ones are
+
+    def initialize
+      @events = 0
+    end
+
+    def set(text)
+      return ENV.delete(NAME) unless text
+
+      @events += 1
+      open_memory if @events == EVENTS_MAX
+      return ENV[NAME] = text if @memory.nil? || text.bytesize > BYTES_MAX
+
+      @memory[NAME.bytesize + 1, text.bytesize + 1] = "#{text}\0"
+      # Again each time, because the function may have set or deleted it.
+      @putenv.call(@memory)
+    end
+
+    private
+
+    # A host's Ruby may have no Fiddle: then it is as it was.
+    def open_memory
+      require 'fiddle'
+      # With the interpreter's lock: other threads read the environment.
+      putenv = Fiddle::Function.new(Fiddle.dlopen(nil)['putenv'], [Fiddle::TYPE_VOIDP], Fiddle::TYPE_INT,
+                                    need_gvl: true)
+      memory = Fiddle::Pointer.malloc(NAME.bytesize + BYTES_MAX + 2)
+      memory[0, NAME.bytesize + 1] = "#{NAME}="
+      @putenv = putenv
+      @memory = memory
+    rescue LoadError, StandardError
+      nil
+    end
+  end
+
   # --- the handler -------------------------------------------------------------------------------
 
   # "file.method", "file.Class.method" and "file.Module::Class.method".
@@ -200,7 +321,10 @@ module CirrusRuntime
     { errorMessage: message, errorType: kind, stackTrace: trace }
   end
 
+  # What a StringIO or another IO has is the answer as it is.
   def serialize(result)
+    return result.read if result.is_a?(IO) || (defined?(StringIO) && result.is_a?(StringIO))
+
     JSON.generate(result)
   rescue StandardError => e
     raise NamedError.new('Function<JSON::GeneratorError>', e.message)
@@ -208,13 +332,14 @@ module CirrusRuntime
 
   def invoke(api, log, handler, headers, body)
     context = Context.new(headers)
-    id = context.aws_request_id
+    id = log.request_id = context.aws_request_id
+    log.tenant_id = context.tenant_id
     begin
       event = JSON.parse(body.force_encoding(Encoding::UTF_8))
       request = api.post("invocation/#{id}/response", serialize(handler.call(event, context)))
     rescue StandardError, ScriptError, SystemStackError, NoMemoryError => e
       report = report_of(e, 'Function')
-      log.error('Error raised from handler method', report, context)
+      log.error('Error raised from handler method', report)
       request = api.error_request("invocation/#{id}/error", report)
     end
     $stdout.flush
@@ -224,13 +349,13 @@ module CirrusRuntime
 
   def serve(api, log, handler)
     request = ''.b
+    trace = Trace.new
     loop do
       api.send(request + api.next_request)
       api.receive unless request.empty? # what it says changes nothing here: the platform tells the caller
       status, headers, body = api.receive
       exit(status == 410 ? 0 : 1) unless status == 200
-      trace = headers['lambda-runtime-trace-id']
-      trace ? ENV['_X_AMZN_TRACE_ID'] = trace : ENV.delete('_X_AMZN_TRACE_ID')
+      trace.set(headers['lambda-runtime-trace-id'])
       request = invoke(api, log, handler, headers, body)
     end
   end
@@ -241,7 +366,14 @@ module CirrusRuntime
     Dir.chdir(root)
     $stdout.sync = true
     $stderr.sync = true
-    log = Log.new
+    log = CirrusRuntime.log = Log.new
+    Kernel.module_eval do
+      private
+
+      def puts(*arguments)
+        CirrusRuntime.put_lines(arguments)
+      end
+    end
     api = Api.new(ENV.fetch('AWS_LAMBDA_RUNTIME_API'))
     begin
       handler = FunctionHandler.new(ENV.fetch('_HANDLER'), root)

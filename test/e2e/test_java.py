@@ -124,6 +124,25 @@ def test_errors(server):
         assert not part or part in got["errorMessage"], (handler, got)
 
 
+def test_logs(server):
+    functions = create(server, "t", "app.Logs")
+    call(functions, "t", "x")
+    log = log_with(server, "/aws/lambda/t", "java.lang.IllegalStateException: ends")
+    for line in ("without a level\n", "[INFO] of little interest\n", "[ERROR] of two\nlines\n", "as bytes\n"):
+        assert line in log, (line, log)
+    create(server, "l", "app.Logs")
+    server.rest("PUT", "/2015-03-31/functions/l/configuration",
+                {"LoggingConfig": {"LogFormat": "JSON", "ApplicationLogLevel": "WARN"}})
+    functions.get_waiter("function_updated_v2").wait(FunctionName="l")
+    request_id = functions.invoke(FunctionName="l", Payload=b'"x"')["ResponseMetadata"]["RequestId"]
+    log = log_with(server, "/aws/lambda/l", "platform.report")
+    assert "as bytes\n" in log and "little interest" not in log, log
+    records = [json.loads(line) for line in log.split("\n") if line.startswith("{") and '"AWSRequestId"' in line]
+    expect([(r["level"], r["message"].split("\n")[0], r["AWSRequestId"]) for r in records],
+           [("UNDEFINED", "without a level", request_id), ("ERROR", "of two", request_id),
+            ("ERROR", "java.lang.IllegalStateException: ends", request_id)])
+
+
 def archive_files(server):
     folder = os.path.join(server.folder, "data", "runtimes", "java")
     return [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n.startswith("classes-")]

@@ -59,6 +59,7 @@ class Api(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *args):
         pass
@@ -767,6 +768,31 @@ end"""
             "stream": "2026/11/22/[$LATEST]0", "name": "f", "memory": "128", "version": "$LATEST",
             "client": {"custom": {"a": 1}}, "identity": None, "trace": True, "mine": "a=b\nc é", "fd": None, "at": True}])
 
+    def test_trace_id(self):
+        """Another one for each event, seen by all, in a memory that does not grow with their number."""
+        source = """require 'fiddle'
+GETENV = Fiddle::Function.new(Fiddle.dlopen(nil)['getenv'], [Fiddle::TYPE_VOIDP], Fiddle::TYPE_VOIDP)
+def handler(event:, context:)
+  return nil unless event['look']
+  name = '_X_AMZN_TRACE_ID'
+  at = GETENV.call(name)
+  seen = [ENV[name], ENV.to_h[name], `printenv #{name}`.chomp, at.to_s].uniq
+  ENV[name] = 'own' if event['look'] == 2
+  ENV.delete(name) if event['look'] == 3
+  { seen: seen, at: at.to_i }
+end"""
+        events = [{"look": 1}, {"look": 2}, {}] + [{}] * 1000 + [{"look": look} for look in (1, 2, 3, 1)]
+        results = [(number, r) for number, r in enumerate(self.results(self.ruby_once(source, events))) if r]
+        self.assertEqual(len(results), 6)
+        for number, result in results:
+            self.assertEqual([text.partition("Parent=")[2] for text in result["seen"]], [str(number)])
+        self.assertEqual(len({result["at"] for _, result in results[:2]}), 2)
+        self.assertEqual(len({result["at"] for _, result in results[2:]}), 1)
+
+    def ruby_once(self, source, events=({},)):
+        """Not pooled and plain: addresses and times differ."""
+        return Run("ruby", {"index.rb": source}, "index.handler", events, False, {}, {}, False)
+
     def test_errors(self):
         for source, kind, message in (("raise 'bad'", "Function<RuntimeError>", "bad"),
                                       ("raise ArgumentError, 'no'", "Function<ArgumentError>", "no"),
@@ -795,12 +821,49 @@ end"""
                 self.assertEqual(run.status, 1)
 
     def test_json_log(self):
-        run = self.ruby("def handler(event:, context:)\nputs 'out'\nraise 'bad'\nend",
-                        environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
-        record = json.loads(run.records[0])
+        run = self.ruby("""require 'logger'
+LOG = Logger.new($stdout, progname: 'mine')
+def handler(event:, context:)
+  puts 'out'
+  LOG.info("two\nlines")
+  begin
+    raise ArgumentError, 'inner'
+  rescue ArgumentError => e
+    LOG.error(e)
+  end
+  raise 'bad'
+end""", environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+        self.assertEqual(run.records[0], "out\n")
+        shown, inner, record = map(json.loads, run.records[1:])
+        self.assertRegex(shown.pop("timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+        self.assertEqual(shown, {"level": "INFO", "message": "two\nlines", "requestId": ID, "logger": "mine"})
+        self.assertEqual((inner["level"], inner["errorType"], inner["errorMessage"], plain(inner["location"])),
+                         ("ERROR", "ArgumentError", "inner", "/var/task/index.rb:handler:8"))
         self.assertEqual((record["level"], record["requestId"], record["errorType"], record["errorMessage"]),
                          ("ERROR", ID, "Function<RuntimeError>", "bad"))
-        self.assertEqual(run.out, "out\n")
+        self.assertEqual(run.out, "")
+
+    def test_text_log(self):
+        run = self.ruby_once("""require 'logger'
+def handler(event:, context:)
+  puts "a\nb", ['c', 1]
+  puts
+  Logger.new($stdout).warn("two\nlines")
+  Logger.new($stderr, formatter: proc { |severity, _, _, text| "own #{severity} #{text}" }).info('x')
+  Logger.new(nil).info('nowhere')
+  $stdout.puts 'plain'
+  print 'p'
+  STDERR.puts 'err'
+end""")
+        self.assertEqual(run.records[:2], ["a\nb\nc\n1\n", "\n"])
+        self.assertRegex(run.records[2], r"^W, \[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6} #\d+\]  WARN " + ID +
+                         r" -- : two\nlines\n$")
+        self.assertEqual(run.records[3:], ["own INFO x"])
+        self.assertEqual(run.out, "plain\nperr\n")
+
+    def test_raw_answer(self):
+        run = self.ruby("require 'stringio'\ndef handler(event:, context:) = StringIO.new('not JSON')")
+        self.assertEqual([a["body"] for a in run.answers], [b"not JSON"])
 
 
 if __name__ == "__main__":

@@ -142,8 +142,10 @@ static int update(
 	str name = value_str(c->in, "Name"), revision = value_str(c->in, "RevisionId");
 	struct value *old, *alias = value_new(a, c->service->model, "AliasConfiguration");
 
+	/* Other words than GetAlias has: from memory of AWS. */
 	if (!text->p)
-		return fault_missing(c, f, name);
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_NOT_FOUND,
+			"Alias not found: %.*s", STR_ARG(alias_arn(c, f, name)));
 	TRY(load(c, a, *text, &old));
 	if (revision.p && !str_eq(revision, value_str(old, "RevisionId")))
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_PRECONDITION,
@@ -204,7 +206,7 @@ int alias_create(struct call *c)
 	str name = value_str(c->in, "Name");
 
 	if (function_qualifier_kind(name) != QUALIFIER_ALIAS)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
 			"1 validation error detected: Value '%.*s' at 'name' failed to satisfy "
 			"constraint: Member must satisfy regular expression pattern: "
 			"(?!^[0-9]+$)([a-zA-Z0-9-_]+)",

@@ -146,8 +146,8 @@ static int apply_runtime(struct call *c, bool created, struct function *f)
 	if (!runtime)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Value %.*s at 'runtime' failed to satisfy constraint: Member must satisfy "
-			"enum value set or be a valid ARN",
-			STR_ARG(name));
+			"enum value set: [%.*s] or be a valid ARN",
+			STR_ARG(name), STR_ARG(lambda_runtime_names(c->arena)));
 	if (runtime->retired)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"The runtime parameter of %.*s is no longer supported for creating or "
@@ -178,12 +178,6 @@ static int apply_sizes(struct call *c, bool created, struct function *f)
 	f->memory_mb = (uint32_t)value_int(c->in, "MemorySize", created ? 128 : f->memory_mb);
 	if (tmp || created)
 		f->ephemeral_mb = (uint32_t)value_int(tmp, "Size", 512);
-	if (f->timeout_s < 1 || f->timeout_s > 900)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
-			"1 validation error detected: Value '%u' at 'timeout' failed to satisfy "
-			"constraint: Member must have value %s",
-			f->timeout_s,
-			f->timeout_s ? "less than or equal to 900" : "greater than or equal to 1");
 	/* The model's maximum is that of managed instances. */
 	if (f->memory_mb < 128 || f->memory_mb > 10240)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
@@ -218,7 +212,7 @@ static int apply_environment(struct call *c, struct function *f)
 				"the value of %.*s contains a NUL character.",
 				STR_ARG(pairs[i].name));
 	}
-	name = environment_reserved(pairs, n);
+	name = environment_reserved(c->arena, pairs, n);
 	if (name.p)
 		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
 			"Lambda was unable to configure your environment variables because the "
@@ -305,7 +299,7 @@ int config_check_role(struct call *c, str account, str function_name)
 	if (!role.p)
 		return 0;
 	if (role.n > LAMBDA_ROLE_BYTES_MAX)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
 			"1 validation error detected: Value at 'role' failed to satisfy "
 			"constraint: "
 			"Member must have length less than or equal to %d",

@@ -200,6 +200,7 @@ struct event_run {
 	struct event_invoke config;
 	/* Of the function that ran; STR_NULL: none did. */
 	str role, version, dead_letters;
+	bool stopped;          /* by a reserved concurrency of 0 */
 	const char *condition; /* how it ended; NULL: it has not */
 };
 
@@ -255,6 +256,11 @@ static bool next_state(
 		drop(r, "RetriesExhausted");
 		return false;
 	}
+	/* As documented: "without any retries". */
+	if (rc == ERR_FAULT && r->stopped) {
+		drop(r, "ZeroReservedConcurrency");
+		return false;
+	}
 	if (ev->service->stopping) {
 		next->due_ms = now;
 		return true;
@@ -269,7 +275,9 @@ static bool next_state(
 	} else {
 		/* Not the function's fault: throttled, no room, storage trouble. */
 		pause = (int64_t)THROTTLE_MS << MIN(next->throttles, 10u);
-		pause = MIN(pause, (int64_t)THROTTLE_MS_MAX);
+		pause = MIN(pause, (int64_t)THROTTLE_MS_MAX / 2);
+		/* Those turned away at the same time do not come back at the same time. */
+		pause += (int64_t)(rt_random() % (uint64_t)pause);
 		next->throttles++;
 	}
 	next->due_ms = now + pause;
@@ -310,6 +318,7 @@ static int run_once(struct event_run *r, struct invocation *inv)
 	add_metric(r->events, &r->event, "AsyncEventAge",
 		(double)MAX(rt_wall() / RT_NS_MS - r->event.created_ms, INT64_C(0)),
 		METRIC_MILLISECONDS);
+	r->stopped = f->function.reserved == 0;
 	rc = scheduler_invoke(s->scheduler, f, inv);
 	function_unref(f);
 	return rc;

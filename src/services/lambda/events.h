@@ -10,8 +10,11 @@
  * running when the worker crashed: it is run once more, and put aside when that happens again.
  *
  * A run that fails is repeated twice, after 1 and 2 minutes (retry_base_ms); one that was throttled
- * is repeated with growing pauses up to 5 minutes, without counting; both only until the event is 6
- * hours old. Source: Developer Guide, "Asynchronous invocation".
+ * is repeated with growing pauses up to 5 minutes, each its own, without counting; both only until
+ * the event is 6 hours old. A function that a reserved concurrency of 0 has stopped gets no events:
+ * they go to its destination at once. Source: Developer Guide, "Asynchronous invocation",
+ * "Capturing records of Lambda asynchronous invocations" (the condition's name there is not
+ * documented, but seen).
  *
  * Threading: the dispatcher is a fiber of loop 0, runs are fibers of all loops in turn.
  * events_add() from any loop.

@@ -51,6 +51,22 @@ const struct lambda_runtime *lambda_runtime_find(str name)
 	return NULL;
 }
 
+str lambda_runtime_names(struct arena *a)
+{
+	struct buf b;
+
+	buf_init(&b, a, 4096);
+	for (size_t i = 0; i < ARRAY_SIZE(runtimes); i++) {
+		if (runtimes[i].retired || runtimes[i].family == RUNTIME_OTHER)
+			continue;
+		if (b.n)
+			buf_put(&b, STR(", "));
+		buf_put(&b, runtimes[i].name);
+	}
+	check(!b.over);
+	return buf_str(&b);
+}
+
 const struct lambda_runtime *lambda_runtime_snapshot(void)
 {
 	static const struct lambda_runtime snapshot = {
@@ -550,13 +566,22 @@ void function_render(struct arena *a, const struct function *f, struct value *ou
 
 /* ---- rules of members ---- */
 
-str environment_reserved(const struct function_pair *variables, uint32_t count)
+str environment_reserved(struct arena *a, const struct function_pair *variables, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(reserved); k++)
-			if (str_eq(variables[i].name, reserved[k]))
-				return reserved[k];
-	return STR_NULL;
+	struct buf b;
+
+	buf_init(&b, a, 1024);
+	for (size_t k = 0; k < ARRAY_SIZE(reserved); k++)
+		for (uint32_t i = 0; i < count; i++) {
+			if (!str_eq(variables[i].name, reserved[k]))
+				continue;
+			if (b.n)
+				buf_put(&b, STR(", "));
+			buf_put(&b, reserved[k]);
+			break;
+		}
+	check(!b.over);
+	return b.n ? buf_str(&b) : STR_NULL;
 }
 
 str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count)

@@ -33,6 +33,8 @@ struct lambda_runtime {
 };
 /* NULL: no such identifier. The empty name is that of functions of container images. */
 const struct lambda_runtime *lambda_runtime_find(str name);
+/* Those with which functions may be created, "nodejs26.x, nodejs24.x, ...". */
+str lambda_runtime_names(struct arena *a);
 /* Which version of it there is, "python:3.12.v1" and an ARN of its digest: not those of images. */
 str lambda_runtime_version(struct arena *a, const struct lambda_runtime *runtime);
 str lambda_runtime_arn(struct arena *a, const struct lambda_runtime *runtime, str region);
@@ -159,8 +161,8 @@ str lambda_time_text(struct arena *a, int64_t ms);
 /* "2026-11-28T03:33:12.000Z", as invocation records and function URLs do. */
 str lambda_time_zulu(struct arena *a, int64_t ms);
 
-/* The first name among the variables that the platform keeps for itself; STR_NULL: none. */
-str environment_reserved(const struct function_pair *variables, uint32_t count);
+/* The names among the variables that the platform keeps for itself, "A, B"; STR_NULL: none. */
+str environment_reserved(struct arena *a, const struct function_pair *variables, uint32_t count);
 /* The variables as one JSON object, which AWS counts against its 4 KB; STR_NULL: far too long. */
 str environment_text(struct arena *a, const struct function_pair *variables, uint32_t count);
 /*

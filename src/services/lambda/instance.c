@@ -189,14 +189,10 @@ static void init_timed_out(struct instance *i)
 		/* As AWS does: once more, inside the invocation, with the function's time. */
 		outcome_init_timed_out(i);
 		snapshot_failed(i, STR("Sandbox.Timedout"), STR("The init phase took too long."));
-		if (i->provisioned || i->snapshotting ||
-			instance_begin(i->entry, i->memory_reserved, INSTANCE_SECOND, NULL) < 0) {
+		if (i->provisioned || i->snapshotting || scheduler_again(i->entry, i) < 0)
 			outcome_started(i, false);
-		} else {
-			/* It goes on with our place among the starting ones. */
-			i->memory_reserved = 0;
+		else /* It goes on with our place among the starting ones. */
 			i->starting = false;
-		}
 	}
 	end_with(i, SHUTDOWN_TIMEOUT);
 }
@@ -405,6 +401,7 @@ static int deliver(struct instance *i, struct invocation *inv)
 	n = delivery_headers(inv, inv->arena, &event, headers);
 	outcome_say(i, (struct platform_event){.kind = PLATFORM_START,
 			       .request_id = inv->request_id,
+			       .run_trace = trace.sampled ? &i->run.trace : NULL,
 			       .trace = event.trace});
 	extensions_invoke(i->extensions, &event);
 	rc = http_respond(poll->exchange, 200, headers, n, inv->payload);
@@ -695,18 +692,6 @@ static void on_container_end(void *arg)
 
 /* ---- booting ---- */
 
-static str stream_name(struct arena *a, const struct function *f)
-{
-	struct time_parts t = time_parts_of(rt_wall() / RT_NS_MS);
-	uint8_t bytes[16];
-	char hex[2 * sizeof(bytes)];
-
-	rt_random_bytes(bytes, sizeof(bytes));
-	hex_encode(bytes, sizeof(bytes), hex);
-	return arena_printf(a, "%04d/%02d/%02d/[%.*s]%.*s", t.year, t.month, t.day,
-		STR_ARG(f->version), (int)sizeof(hex), hex);
-}
-
 static int adopt_pipe(
 	struct instance *i, unsigned number, rt_readable_fn *fn, struct rt_stream **ret_stream)
 {
@@ -904,7 +889,7 @@ int instance_begin(struct entry *e, uint64_t memory_reserved, enum instance_kind
 	i->init_ns = INT64_MIN;
 	i->memory_reserved = memory_reserved;
 	i->feed = log_feed_new(s, function_of(i)->account, function_of(i)->region,
-		function_of(i)->log_group, stream_name(&a, function_of(i)), log_dirty, i);
+		function_of(i)->log_group, log_feed_stream_name(&a, function_of(i)), log_dirty, i);
 	log_feed_refine(i->feed,
 		function_logs_json(function_of(i))
 			? log_level_named(function_of(i)->application_level)

@@ -43,6 +43,7 @@ struct instance_run {
 	char request_id[40];
 	size_t request_id_bytes;
 	int64_t start_ns, init_ns;
+	int64_t first_ns;          /* its response began, for those who are told; 0: not */
 	int64_t done_ns;           /* the runtime's part was over; 0: it is not */
 	struct invocation *waiter; /* NULL: the caller is gone, or has its answer */
 	bool answered;             /* by the runtime; extensions still work on it */

@@ -100,6 +100,11 @@ static int check_payload(
 	struct json_reader reader;
 	int rc;
 
+	if (r->payload.n > max && r->type == INVOKE_EVENT)
+		return lambda_fault_set(fault, a, LAMBDA_REQUEST_TOO_LARGE,
+			"%zu byte payload is too large for the Event invocation type (limit %zu "
+			"bytes)",
+			r->payload.n, max);
 	if (r->payload.n > max)
 		return lambda_fault_set(fault, a, LAMBDA_REQUEST_TOO_LARGE,
 			"Request must be smaller than %zu bytes for the InvokeFunction operation",

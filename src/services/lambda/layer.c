@@ -76,7 +76,7 @@ static int request_layer(struct call *c, struct layer_name *ret_name)
 	struct layer_name n;
 
 	if (layer_name_parse(text, &n) < 0 || (by_arn && !n.version) || (!by_arn && n.version))
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
 			"1 validation error detected: Value '%.*s' at '%s' failed to satisfy "
 			"constraint: Member must satisfy regular expression pattern: "
 			"(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+%s",

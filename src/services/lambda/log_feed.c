@@ -6,9 +6,12 @@
 
 #include "aws/ports/log.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/time.h"
 #include "rt/rt.h"
+#include "services/lambda/function.h"
 #include "services/lambda/platform.h"
 #include "services/lambda/service.h"
 
@@ -37,6 +40,19 @@ struct log_feed {
 	unsigned level_min;
 	void (*on_line)(void *arg, enum log_feed_source source, str text);
 };
+
+str log_feed_stream_name(struct arena *a, const struct function *f)
+{
+	bool own = !str_eq(f->log_group, ARENA_CONCAT(a, STR("/aws/lambda/"), f->name));
+	struct time_parts t = time_parts_of(rt_wall() / RT_NS_MS);
+	uint8_t bytes[16];
+	char hex[2 * sizeof(bytes)];
+
+	rt_random_bytes(bytes, sizeof(bytes));
+	hex_encode(bytes, sizeof(bytes), hex);
+	return arena_printf(a, "%04d/%02d/%02d/%.*s[%.*s]%.*s", t.year, t.month, t.day,
+		STR_ARG(own ? f->name : STR("")), STR_ARG(f->version), (int)sizeof(hex), hex);
+}
 
 struct log_feed *log_feed_new(struct lambda_service *s, str account, str region, str group,
 	str stream, void (*on_dirty)(void *arg), void *arg)

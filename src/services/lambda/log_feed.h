@@ -15,11 +15,14 @@
 
 #include "base/buf.h"
 
+struct function;
 struct lambda_service;
 struct log_feed;
 
 enum log_feed_source { LOG_FEED_PLAIN, LOG_FEED_FRAMED, LOG_FEED_EXTENSION, LOG_FEED_SOURCES };
 
+/* In a group of its own choice a function names itself, because others may write there, too. */
+str log_feed_stream_name(struct arena *a, const struct function *f);
 /* The strings are copied. `on_dirty` is called when lines wait that did not before. */
 struct log_feed *log_feed_new(struct lambda_service *s, str account, str region, str group,
 	str stream, void (*on_dirty)(void *arg), void *arg);

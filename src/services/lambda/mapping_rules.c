@@ -67,8 +67,9 @@ static int check_start(struct call *c, str arn)
 	str start = value_str(c->in, "StartingPosition");
 
 	if (!start.n)
-		return REFUSE(c, "1 validation error detected: Value null at 'startingPosition' "
-				 "failed to satisfy constraint: Member must not be null.");
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
+			"1 validation error detected: Value null at 'startingPosition' failed to "
+			"satisfy constraint: Member must not be null.");
 	if (str_eq(start, STR("AT_TIMESTAMP")))
 		return REFUSE(c, "Unsupported starting position for arn type: %.*s", STR_ARG(arn));
 	if (value_has(c->in, "StartingPositionTimestamp"))

@@ -67,9 +67,10 @@ int function_name_parse(str text, struct function_name *ret_name)
 		name.region = parts[i++];
 	if (i < n && n - i >= 2 && account_is_valid(parts[i]))
 		name.account = parts[i++];
+	/* An account may stand right before the name, but not in an ARN. */
 	if (i < n && n - i >= 2 && str_eq(parts[i], STR("function")))
 		i++;
-	else if (name.account.p)
+	else if (name.account.p && str_eq(parts[0], STR("arn")))
 		return ERR_SYNTAX;
 	if (i == n || !is_name(parts[i]))
 		return ERR_SYNTAX;

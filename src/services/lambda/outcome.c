@@ -118,6 +118,7 @@ void outcome_say(struct instance *i, struct platform_event e)
 	e.provisioned = i->provisioned;
 	e.tenant = i->entry ? i->entry->tenant : STR_NULL;
 	e.snapshotting = i->snapshotting;
+	e.stream = log_feed_stream(i->feed);
 	if (!function_logs_json(f)) {
 		log_feed_line(i->feed, platform_text(&a, &e));
 		if (!i->subscribers)
@@ -214,6 +215,11 @@ static void answer_waiter(struct instance *i, struct invocation *inv)
 	rt_event_set(&inv->event);
 }
 
+static const struct run_trace *trace_of(const struct instance *i)
+{
+	return i->run.trace.sampled ? &i->run.trace : NULL;
+}
+
 static void say_end(struct instance *i, const struct run_report *report, str status)
 {
 	outcome_say(
@@ -222,6 +228,7 @@ static void say_end(struct instance *i, const struct run_report *report, str sta
 			       .request_id = report->request_id,
 			       .status = status,
 			       .error_type = report->error_type,
+			       .run_trace = report->trace_id.p ? trace_of(i) : NULL,
 			       .report = report});
 }
 
@@ -230,12 +237,15 @@ void outcome_runtime_done(struct instance *i, str status, str error_type, size_t
 	if (i->run.done_ns)
 		return;
 	i->run.done_ns = rt_now();
-	outcome_say(i, (struct platform_event){.kind = PLATFORM_RUNTIME_DONE,
-			       .request_id = str_of(i->run.request_id, i->run.request_id_bytes),
-			       .status = status,
-			       .error_type = error_type,
-			       .duration_ns = i->run.done_ns - i->run.start_ns,
-			       .produced_bytes = produced});
+	outcome_say(
+		i, (struct platform_event){.kind = PLATFORM_RUNTIME_DONE,
+			   .request_id = str_of(i->run.request_id, i->run.request_id_bytes),
+			   .status = status,
+			   .error_type = error_type,
+			   .run_trace = trace_of(i),
+			   .duration_ns = i->run.done_ns - i->run.start_ns,
+			   .latency_ns = i->run.first_ns ? i->run.first_ns - i->run.start_ns : -1,
+			   .produced_bytes = produced});
 }
 
 static void say_failure(struct instance *i, struct arena *a, const struct run_failure *failure,

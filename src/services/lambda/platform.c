@@ -9,8 +9,9 @@
 #include "services/lambda/extension.h"
 #include "services/lambda/function.h"
 #include "services/lambda/report.h"
+#include "services/lambda/trace.h"
 
-enum { RECORD_BYTES_MAX = 65536 };
+enum { RECORD_BYTES_MAX = 65536, STREAM_DIGITS = 32, NS_PER_MS = 1000000 };
 
 static const str names[PLATFORM_KINDS] = {
 	[PLATFORM_INIT_START] = STR_INIT("platform.initStart"),
@@ -135,6 +136,15 @@ static void put_what(struct json_writer *w, struct arena *a, const struct platfo
 	}
 	json_put_key_string(w, STR("functionName"), f->name);
 	json_put_key_string(w, STR("functionVersion"), f->version);
+	if (e->stream.n >= STREAM_DIGITS) {
+		str digits = str_from(e->stream, e->stream.n - STREAM_DIGITS);
+
+		json_put_key_string(w, STR("instanceId"),
+			ARENA_CONCAT(a, str_sub(digits, 0, 8), STR("-"), str_sub(digits, 8, 4),
+				STR("-"), str_sub(digits, 12, 4), STR("-"), str_sub(digits, 16, 4),
+				STR("-"), str_from(digits, 20)));
+	}
+	put_number(w, STR("instanceMaxMemory"), f->memory_mb);
 }
 
 static void put_init(struct json_writer *w, struct arena *a, const struct platform_event *e)
@@ -180,23 +190,66 @@ static void put_run(struct json_writer *w, const struct platform_event *e)
 		json_put_key_string(w, STR("tenantId"), e->tenant);
 }
 
-static void put_start(struct json_writer *w, const struct platform_event *e)
+/* At the start the header as the function has it, later of a recorded run what names it. */
+static void put_tracing(struct json_writer *w, struct arena *a, const struct platform_event *e)
 {
-	put_run(w, e);
-	json_put_key_string(w, STR("version"), e->function->version);
-	if (!e->trace.p)
+	const struct run_trace *t = e->run_trace;
+
+	if (!e->trace.p && !t)
 		return;
 	json_put_key(w, STR("tracing"));
 	json_put_object_begin(w);
+	if (t)
+		json_put_key_string(w, STR("spanId"), str_c(t->function));
 	json_put_key_string(w, STR("type"), STR("X-Amzn-Trace-Id"));
-	json_put_key_string(w, STR("value"), e->trace);
+	json_put_key_string(w, STR("value"),
+		e->trace.p ? e->trace
+			   : arena_printf(a, "Root=%s;Parent=%s;Sampled=1", t->root, t->function));
 	json_put_object_end(w);
 }
 
-static void put_runtime_done(struct json_writer *w, const struct platform_event *e)
+static void put_start(struct json_writer *w, struct arena *a, const struct platform_event *e)
+{
+	put_run(w, e);
+	json_put_key_string(w, STR("version"), e->function->version);
+	put_tracing(w, a, e);
+}
+
+static void put_span(
+	struct json_writer *w, struct arena *a, str name, int64_t start_ms, int64_t duration_ns)
+{
+	struct buf start;
+
+	buf_init(&start, a, TIME_TEXT_MAX);
+	time_put_iso_ms(&start, start_ms);
+	json_put_object_begin(w);
+	json_put_key_string(w, STR("name"), name);
+	json_put_key_string(w, STR("start"), buf_str(&start));
+	put_ms(w, STR("durationMs"), duration_ns);
+	json_put_object_end(w);
+}
+
+/* Until the response began, and from there to its end. */
+static void put_spans(struct json_writer *w, struct arena *a, const struct platform_event *e)
+{
+	if (e->latency_ns < 0)
+		return;
+	json_put_key(w, STR("spans"));
+	json_put_array_begin(w);
+	put_span(w, a, STR("responseLatency"), e->wall_ms - e->duration_ns / NS_PER_MS,
+		e->latency_ns);
+	put_span(w, a, STR("responseDuration"),
+		e->wall_ms - (e->duration_ns - e->latency_ns) / NS_PER_MS,
+		e->duration_ns - e->latency_ns);
+	json_put_array_end(w);
+}
+
+static void put_runtime_done(struct json_writer *w, struct arena *a, const struct platform_event *e)
 {
 	put_run(w, e);
 	put_status(w, e);
+	put_tracing(w, a, e);
+	put_spans(w, a, e);
 	json_put_key(w, STR("metrics"));
 	json_put_object_begin(w);
 	put_ms(w, STR("durationMs"), e->duration_ns);
@@ -204,13 +257,14 @@ static void put_runtime_done(struct json_writer *w, const struct platform_event 
 	json_put_object_end(w);
 }
 
-static void put_report(struct json_writer *w, const struct platform_event *e)
+static void put_report(struct json_writer *w, struct arena *a, const struct platform_event *e)
 {
 	const struct run_report *r = e->report;
 	uint64_t mib = UINT64_C(1024) * 1024;
 
 	put_run(w, e);
 	put_status(w, e);
+	put_tracing(w, a, e);
 	json_put_key(w, STR("metrics"));
 	json_put_object_begin(w);
 	put_ms(w, STR("durationMs"), r->duration_ns);
@@ -272,10 +326,10 @@ str platform_record(struct arena *a, const struct platform_event *e)
 	case PLATFORM_RESTORE_START:
 	case PLATFORM_RESTORE_RUNTIME_DONE:
 	case PLATFORM_RESTORE_REPORT: put_restore(&w, a, e); break;
-	case PLATFORM_START: put_start(&w, e); break;
-	case PLATFORM_RUNTIME_DONE: put_runtime_done(&w, e); break;
+	case PLATFORM_START: put_start(&w, a, e); break;
+	case PLATFORM_RUNTIME_DONE: put_runtime_done(&w, a, e); break;
 	case PLATFORM_END: json_put_key_string(&w, STR("requestId"), e->request_id); break;
-	case PLATFORM_REPORT: put_report(&w, e); break;
+	case PLATFORM_REPORT: put_report(&w, a, e); break;
 	case PLATFORM_EXTENSION: put_extension(&w, e); break;
 	case PLATFORM_TELEMETRY_SUBSCRIPTION:
 	case PLATFORM_LOGS_SUBSCRIPTION: put_subscription(&w, e); break;

@@ -13,6 +13,7 @@
 struct extension;
 struct function;
 struct run_report;
+struct run_trace;
 
 enum platform_kind {
 	PLATFORM_INIT_START,
@@ -50,7 +51,10 @@ struct platform_event {
 	str request_id;                    /* of a run */
 	str tenant;                        /* it is of; STR_NULL: none */
 	str trace;                         /* START; STR_NULL: none */
-	const struct run_report *report;   /* REPORT */
+	const struct run_trace *run_trace; /* of a run that is recorded; NULL: it is not */
+	int64_t latency_ns;                /* RUNTIME_DONE: the response began; < 0: none did */
+	str stream;                      /* the instance's log stream, which ends with 32 digits */
+	const struct run_report *report; /* REPORT */
 	const struct extension *extension; /* EXTENSION */
 	str name;                          /* *_SUBSCRIPTION: of the extension */
 	str types;                         /* ... a JSON array */

@@ -138,6 +138,26 @@ static str signal_text(struct arena *a, int number)
 	}
 }
 
+#define CANNOT "cannot execute "
+
+/* "cannot execute PATH: Permission denied" in the words of AWS's init, which is of another
+ * language. */
+static struct run_failure failure_entry_point(struct arena *a, str text)
+{
+	str rest = str_from(text, sizeof(CANNOT) - 1);
+	ptrdiff_t at = str_find_last(rest, ':');
+	struct buf b;
+
+	buf_init(&b, a, 4096);
+	buf_put(&b, STR("fork/exec "));
+	for (size_t i = 0; i < rest.n; i++)
+		buf_put_char(
+			&b, at >= 0 && i == (size_t)at + 2 && rest.p[i] >= 'A' && rest.p[i] <= 'Z'
+				    ? (char)(rest.p[i] + 32)
+				    : rest.p[i]);
+	return (struct run_failure){STR("Runtime.InvalidEntrypoint"), buf_str(&b), 0};
+}
+
 struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
 {
 	struct run_failure f = {STR("Runtime.ExitError"), STR_NULL, 0};
@@ -165,9 +185,12 @@ struct run_failure failure_exit(struct arena *a, const struct sandbox_exit *e)
 	case SANDBOX_KILLED: f.text = STR("Runtime exited with error: signal: killed"); break;
 	case SANDBOX_FAILED:
 		f.text = str_of(e->text, strnlen(e->text, sizeof(e->text)));
-		f.type = str_starts(f.text, STR("cannot execute /opt/extensions/"))
-				 ? STR("Extension.LaunchError")
-				 : STR("Runtime.Unknown");
+		if (str_starts(f.text, STR(CANNOT "/opt/extensions/")))
+			f.type = STR("Extension.LaunchError");
+		else if (str_starts(f.text, STR(CANNOT)))
+			return failure_entry_point(a, f.text);
+		else
+			f.type = STR("Runtime.Unknown");
 		f.text = ARENA_CONCAT(
 			a, STR("The execution environment could not be started: "), f.text);
 		break;

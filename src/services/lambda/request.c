@@ -35,12 +35,12 @@ int request_name(struct call *c, bool qualified, struct function_name *ret_name)
 	struct function_name name;
 
 	if (text.n > LAMBDA_NAME_CHARS_MAX && str_find(text, ':') < 0)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
 			"1 validation error detected: Value '%.*s' at 'functionName' failed to "
 			"satisfy constraint: Member must have length less than or equal to %d",
 			STR_ARG(text), LAMBDA_NAME_CHARS_MAX);
 	if (function_name_parse(text, &name) < 0)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
 			"1 validation error detected: Value '%.*s' at 'functionName' failed to "
 			"satisfy constraint: Member must satisfy regular expression pattern: "
 			"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)"

@@ -125,6 +125,13 @@ static bool current(const struct instance *i, str id)
 	return i->run.active && str_eq(id, str_of(i->run.request_id, i->run.request_id_bytes));
 }
 
+/* Its answer begins: of interest to telemetry alone. */
+static void note_first(struct instance *i)
+{
+	if (i->subscribers || function_logs_json(&i->function->function))
+		i->run.first_ns = rt_now();
+}
+
 /* One part to the caller, who may not leave meanwhile. False: it wants no more. */
 static bool pass_part(struct invocation *inv, const struct http_exchange *x, str part)
 {
@@ -227,6 +234,7 @@ static void handle_response(struct http_exchange *x, struct instance *i, str id)
 		runtime_api_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
 		return;
 	}
+	note_first(i);
 	streamed = streams(x) && i->run.waiter && i->run.waiter->write;
 	rc = streamed ? pass_parts(x, i, id) : http_body_all(x, LAMBDA_RESPONSE_BYTES_MAX, &body);
 	if (rc < 0 && rc != ERR_TOO_LARGE && !streamed) {
@@ -257,6 +265,7 @@ static void handle_error(struct http_exchange *x, struct instance *i, str id)
 		runtime_api_error(x, 400, STR("InvalidRequestID"), STR("Invalid request ID"));
 		return;
 	}
+	note_first(i);
 	rc = error_body(x, &type, &body);
 	if (rc < 0) {
 		runtime_api_error(x, rc == ERR_TOO_LARGE ? 413 : 400, STR("InvalidRequest"),

@@ -381,6 +381,15 @@ static bool start_one(struct entry *e)
 	return false;
 }
 
+int scheduler_again(struct entry *e, struct instance *i)
+{
+	TRY(instance_begin(e, i->memory_reserved, INSTANCE_SECOND, NULL));
+	/* There are two until this one is gone. */
+	atomic_fetch_add(&e->shard->scheduler->instances, 1);
+	i->memory_reserved = 0;
+	return 0;
+}
+
 static void start_later(struct shard *shard)
 {
 	shard->scarce = true;

@@ -148,6 +148,8 @@ void scheduler_ready(struct entry *e, struct instance *i);
 void scheduler_unlist(struct entry *e, struct instance *i);
 /* Starting it has come to an end, good or bad. */
 void scheduler_started(struct entry *e, struct instance *i, bool good);
+/* Its init phase took too long: another one is started in its place, with its memory. */
+must_use int scheduler_again(struct entry *e, struct instance *i);
 /* It could not be started or initialised: the first that waits is told so, if any. */
 struct invocation *scheduler_take_waiting(struct entry *e);
 /* The books of its provisioned concurrency; NULL: it never had any. */

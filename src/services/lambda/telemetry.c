@@ -445,8 +445,9 @@ static int parse_subscription(struct arena *a, str body, struct subscription *s,
 	version = json_get(root, STR("schemaVersion"));
 	for (size_t i = s->logs_api ? 0 : 2; i < (s->logs_api ? 2 : ARRAY_SIZE(versions)); i++)
 		known |= str_eq(json_text(version), versions[i]);
-	*ret_why = STR("schemaVersion is not supported");
-	if (version && !known)
+	*ret_why =
+		version ? STR("schemaVersion is not supported") : STR("schemaVersion is required");
+	if (!known && (version || !s->logs_api))
 		return ERR_INVALID;
 	TRY(parse_types(json_get(root, STR("types")), &s->types, ret_why));
 	TRY(parse_buffering(json_get(root, STR("buffering")), s, ret_why));

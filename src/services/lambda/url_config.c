@@ -187,7 +187,7 @@ static int find(struct call *c, struct function *ret_function)
 	TRY(request_function(c, true, ret_function));
 	if (ret_function->qualifier.p &&
 		function_qualifier_kind(ret_function->qualifier) != QUALIFIER_ALIAS)
-		return lambda_fault_set(&c->fault, c->arena, LAMBDA_INVALID_PARAMETER,
+		return lambda_fault_set(&c->fault, c->arena, LAMBDA_VALIDATION,
 			"1 validation error detected: Value '%.*s' at 'qualifier' failed to "
 			"satisfy "
 			"constraint: Member must satisfy regular expression pattern: "

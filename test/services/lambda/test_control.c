@@ -174,7 +174,7 @@ static void refused(struct live *l)
 		"exceeded the 4KB limit. String measured: {\"LONG\":\"");
 	in = good(l, "f");
 	value_put_str(in, "FunctionName", str_of(long_value, 65));
-	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "ValidationException", 400,
 		"at 'functionName' failed to satisfy constraint: Member must have length less than "
 		"or equal to 64");
 	in = good(l, "f");
@@ -186,8 +186,18 @@ static void refused(struct live *l)
 	value_put_str(in, "Role",
 		ARENA_CONCAT(&l->arena, STR("arn:aws:iam::000000000000:role/"),
 			str_of(long_value, sizeof(long_value))));
-	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "ValidationException", 400,
 		"Value at 'role' failed to satisfy constraint");
+	in = good(l, "f");
+	value_put_int(in, "Timeout", 901);
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "ValidationException", 400,
+		"Value '901' at 'timeout' failed to satisfy constraint: Member must have value "
+		"less than or equal to 900");
+	in = good(l, "f");
+	value_put_str(in, "Runtime", STR("cobol1.x"));
+	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
+		"Value cobol1.x at 'runtime' failed to satisfy constraint: Member must satisfy "
+		"enum value set: [nodejs26.x, ");
 	in = live_function_input(l, "f", "h", "provided.al2023", STR("this is no archive"));
 	EXPECT_FAULT(live_call(l, "CreateFunction", in), "InvalidParameterValueException", 400,
 		"Could not unzip uploaded file");
@@ -230,7 +240,8 @@ static void invoking(struct live *l)
 	value_put_str(in, "Payload", str_of(large, 1048577));
 	value_put_str(in, "InvocationType", STR("Event"));
 	EXPECT_FAULT(live_call(l, "Invoke", in), "RequestTooLargeException", 413,
-		"Request must be smaller than 1048576 bytes");
+		"1048577 byte payload is too large for the Event invocation type (limit 1048576 "
+		"bytes)");
 	/* Without a sandbox nothing runs, and says why. */
 	in = named(l, "Invoke", "f");
 	EXPECT_FAULT(live_call(l, "Invoke", in), "ServiceException", 500,

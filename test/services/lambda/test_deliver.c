@@ -147,6 +147,83 @@ static void success(struct live *l)
 }
 LIVE_TEST(lambda_deliver, success, )
 
+/* A function that is stopped gets no events: they are told of at once, and not tried again. */
+static void stopped(struct live *l)
+{
+	struct lambda_figures before, after;
+	struct queue q;
+	struct value *in;
+
+	queue_begin(l, &q);
+	if (!create(l, "echo"))
+		return;
+	in = live_input(l, "PutFunctionConcurrency");
+	value_put_str(in, "FunctionName", STR("f"));
+	value_put_int(in, "ReservedConcurrentExecutions", 0);
+	EXPECT_INT(live_call(l, "PutFunctionConcurrency", in), 0);
+	lambda_service_figures(l->lambda, &before);
+	if (!live_event(l, "{\"n\":1}", STR_NULL))
+		return;
+	EXPECT_INT(q.count, 1);
+	EXPECT_STR(q.body, STR("{\"n\":1}"));
+	in = live_input(l, "PutFunctionEventInvokeConfig");
+	value_put_str(in, "FunctionName", STR("f"));
+	value_put_str(value_put_struct(value_put_struct(in, "DestinationConfig"), "OnFailure"),
+		"Destination", STR(QUEUE));
+	EXPECT_INT(live_call(l, "PutFunctionEventInvokeConfig", in), 0);
+	in = live_input(l, "UpdateFunctionConfiguration");
+	value_put_str(in, "FunctionName", STR("f"));
+	value_put_str(value_put_struct(in, "DeadLetterConfig"), "TargetArn", STR(""));
+	EXPECT_INT(live_call(l, "UpdateFunctionConfiguration", in), 0);
+	live_wait_active(l, "f");
+	if (!live_event(l, "{\"n\":2}", STR_NULL))
+		return;
+	EXPECT_INT(q.count, 2);
+	EXPECT(str_find_str(q.body, STR("\"condition\":\"ZeroReservedConcurrency\","
+					"\"approximateInvokeCount\":0},"
+					"\"requestPayload\":{\"n\":2}}")) > 0);
+	lambda_service_figures(l->lambda, &after);
+	EXPECT_INT(after.invocations, before.invocations);
+}
+LIVE_TEST(lambda_deliver, stopped, )
+
+/* Events that one place turned away together do not all come back for it together. */
+static void place(struct live *l)
+{
+	struct invoke_request request = {
+		.account = STR("000000000000"),
+		.region = STR("us-east-1"),
+		.function = STR("f"),
+		.type = INVOKE_EVENT,
+		.payload = STR("1"),
+		.deadline_ns = rt_after_ms(10000),
+	};
+	struct lambda_figures figures;
+	struct invoke_result r;
+	struct queue q;
+	struct value *in;
+
+	queue_begin(l, &q);
+	if (!create(l, "nap"))
+		return;
+	in = live_input(l, "PutFunctionConcurrency");
+	value_put_str(in, "FunctionName", STR("f"));
+	value_put_int(in, "ReservedConcurrentExecutions", 1);
+	EXPECT_INT(live_call(l, "PutFunctionConcurrency", in), 0);
+	for (int i = 0; i < 8; i++)
+		EXPECT_INT(
+			l->ports.invoke->invoke(l->ports.invoke->self, &l->arena, &request, &r), 0);
+	for (int i = 0; i < 400; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		if (!figures.events_waiting)
+			break;
+		live_sleep(100);
+	}
+	EXPECT_INT(figures.events_waiting, 0);
+	EXPECT_INT(figures.errors, 0);
+}
+LIVE_TEST(lambda_deliver, place, )
+
 /* An event of a chain that has run the function 16 times is not run, and not tried again. */
 static void loop(struct live *l)
 {

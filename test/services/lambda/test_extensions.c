@@ -198,9 +198,10 @@ static void telemetry(struct live *l)
 	EXPECT_STR(live_invoke(l, "f", "{}").payload, STR("{}"));
 	EXPECT(log_comes(l, "got: POST /a HTTP/1.1\r\n"));
 	EXPECT(live_log_has(l, "subscribed: 200"));
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 		EXPECT(live_log_has(l,
 			arena_printf(&l->arena, "subscription %d: 400 {\"errorMessage\":", i).p));
+	EXPECT(live_log_has(l, "schemaVersion is required"));
 	EXPECT(log_comes(l, "\"type\":\"platform.telemetrySubscription\",\"record\":{\"name\":"
 			    "\"listen\",\"state\":\"Subscribed\",\"types\":[\"platform\","
 			    "\"function\"]}}"));
@@ -214,6 +215,9 @@ static void telemetry(struct live *l)
 	live_sleep(100);
 	EXPECT_STR(live_invoke(l, "f", "{}").payload, STR("{}"));
 	EXPECT(log_comes(l, "\"type\":\"platform.runtimeDone\",\"record\":{\"requestId\":\""));
+	EXPECT(log_comes(l, "\"status\":\"success\",\"spans\":[{\"name\":\"responseLatency\","
+			    "\"start\":\"2"));
+	EXPECT(live_log_has(l, "},{\"name\":\"responseDuration\",\"start\":\"2"));
 	EXPECT(log_comes(l, "\"type\":\"platform.report\",\"record\":{\"requestId\":\""));
 	EXPECT(!live_log_has(l, "platform.end"));
 	EXPECT(!live_log_has(l, "\"type\":\"extension\""));
@@ -266,11 +270,14 @@ static void json(struct live *l)
 	EXPECT_STR(live_invoke(l, "f", "{}").payload, STR("{}"));
 	EXPECT(log_comes(l, "\"type\":\"platform.report\",\"record\":{\"requestId\":\""));
 	EXPECT(live_log_has(l, "/own/group|"));
+	EXPECT(live_log_has(l, "/f[$LATEST]"));
 	EXPECT(live_log_has(l, "\"type\":\"platform.initStart\",\"record\":{\"initializationType\":"
 			       "\"on-demand\",\"phase\":\"init\",\"runtimeVersion\":"
 			       "\"provided:al2023.v1\",\"runtimeVersionArn\":"
 			       "\"arn:aws:lambda:us-east-1::runtime:"));
-	EXPECT(live_log_has(l, "\",\"functionName\":\"f\",\"functionVersion\":\"$LATEST\"}}"));
+	EXPECT(live_log_has(l, "\",\"functionName\":\"f\",\"functionVersion\":\"$LATEST\","
+			       "\"instanceId\":\""));
+	EXPECT(live_log_has(l, "\",\"instanceMaxMemory\":128}}"));
 	EXPECT(live_log_has(l, "\"type\":\"platform.runtimeDone\""));
 	EXPECT(live_log_has(l, "\"status\":\"success\",\"metrics\":{\"durationMs\":"));
 	EXPECT(!live_log_has(l, "START RequestId"));

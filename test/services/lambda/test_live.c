@@ -644,6 +644,31 @@ static void burst(struct live *l)
 }
 LIVE(burst, l.options.burst = 12)
 
+/*
+ * An init phase of more than 10 s is done again inside the invocation: both instances are counted,
+ * so that what comes later finds the room that there is.
+ */
+static void init_again(struct live *l)
+{
+	struct lambda_figures figures;
+	struct invoke_result r;
+
+	live_create(l, "slow", "init-hang", 128, 1);
+	live_create(l, "f", "echo", 128, 3);
+	r = live_invoke(l, "slow", "{}");
+	EXPECT(contains(r.payload, "\"errorType\":\"Sandbox.Timedout\""));
+	for (unsigned i = 0; i < 100; i++) {
+		lambda_service_figures(l->lambda, &figures);
+		if (!figures.instances)
+			break;
+		EXPECT_INT(rt_sleep_until(rt_after_ms(50)), 0);
+	}
+	EXPECT_INT(figures.instances, 0);
+	EXPECT_INT(figures.cold_starts, 2);
+	EXPECT_STR(live_invoke(l, "f", "1").payload, STR("1"));
+}
+LIVE(init_again, )
+
 /* Memory for two instances only: idle ones of another function make room. */
 static void memory_budget(struct live *l)
 {

@@ -201,8 +201,8 @@ static void members(struct live *l)
 	refused(l, "MaximumRecordAgeInSeconds", "'maximumRecordAgeInSeconds'");
 	in = named(l, "CreateEventSourceMapping", "f");
 	value_put_str(in, "EventSourceArn", STR(STREAM));
-	EXPECT_FAULT(live_call(l, "CreateEventSourceMapping", in), "InvalidParameterValueException",
-		400, "Value null at 'startingPosition'");
+	EXPECT_FAULT(live_call(l, "CreateEventSourceMapping", in), "ValidationException", 400,
+		"Value null at 'startingPosition'");
 	in = input(l);
 	value_put_str(in, "FunctionName", STR("nobody"));
 	EXPECT_FAULT(live_call(l, "CreateEventSourceMapping", in), "InvalidParameterValueException",

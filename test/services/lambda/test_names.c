@@ -25,6 +25,9 @@ static const struct {
 	{N("function:f"), _, _, N("f"), _},
 	{N("123456789012:function:f"), N("123456789012"), _, N("f"), _},
 	{N("123456789012:function:f:1"), N("123456789012"), _, N("f"), N("1")},
+	{N("123456789012:f"), N("123456789012"), _, N("f"), _},
+	{N("123456789012:f:live"), N("123456789012"), _, N("f"), N("live")},
+	{N("us-east-1:123456789012:f"), N("123456789012"), N("us-east-1"), N("f"), _},
 	{N("us-east-1:123456789012:function:f"), N("123456789012"), N("us-east-1"), N("f"), _},
 	{N("arn:aws:lambda:eu-west-1:123456789012:function:f"), N("123456789012"), N("eu-west-1"),
 		N("f"), _},
@@ -37,7 +40,7 @@ static const struct {
 };
 
 static const char *const no_names[] = {"", ":", "f:", ":f", "f g", "f.g", "f:$OLD", "f:1:2",
-	"12345678901:function:f", "123456789012:f",
+	"12345678901:function:f", "12345678901:f:1", "123456789012:f:1:2",
 	"123456789012:function:", "arn:aws:lambda:eu-west-1:123456789012:function",
 	"arn:aws:lambda:eu-west-1:123456789012:layer:f",
 	"arn:aws:s3:eu-west-1:123456789012:function:f", "arn:aws:lambda::123456789012:function:f",
@@ -231,15 +234,17 @@ TEST(lambda_records, runtime_versions)
 
 TEST(lambda_records, environment_rules)
 {
-	const struct function_pair reserved[] = {
-		{STR_INIT("A"), STR_INIT("")}, {STR_INIT("AWS_REGION"), STR_INIT("x")}};
+	const struct function_pair reserved[] = {{STR_INIT("A"), STR_INIT("")},
+		{STR_INIT("AWS_REGION"), STR_INIT("x")},
+		{STR_INIT("AWS_ACCESS_KEY"), STR_INIT("")}};
 	const struct function_pair exec[] = {{STR_INIT("NODE_OPTIONS"), STR_INIT("")}};
 	const struct function_pair plain[] = {{STR_INIT("NODEX"), STR_INIT("12")}};
 	struct arena a;
 
-	EXPECT_STR(environment_reserved(reserved, 2), STR("AWS_REGION"));
-	EXPECT(!environment_reserved(reserved, 1).p);
 	arena_init(&a, SIZE_MAX);
+	EXPECT_STR(environment_reserved(&a, reserved, 2), STR("AWS_REGION"));
+	EXPECT_STR(environment_reserved(&a, reserved, 3), STR("AWS_ACCESS_KEY, AWS_REGION"));
+	EXPECT(!environment_reserved(&a, reserved, 1).p);
 	EXPECT_STR(environment_text(&a, reserved, 2), STR("{\"A\":\"\",\"AWS_REGION\":\"x\"}"));
 	arena_done(&a);
 	EXPECT(environment_needs_exec(exec, 1));
@@ -332,6 +337,16 @@ static const struct {
 	{{.end = SANDBOX_SIGNALED, .signal = SIGKILL, .out_of_memory = true}, "Runtime.OutOfMemory",
 		"Runtime exited with error: signal: killed"},
 	{{.end = SANDBOX_KILLED}, "Runtime.ExitError", "Runtime exited with error: signal: killed"},
+	{{.end = SANDBOX_FAILED, .text = "cannot execute /var/task/bootstrap: Permission denied"},
+		"Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: permission denied"},
+	{{.end = SANDBOX_FAILED, .text = "cannot execute /a:b"}, "Runtime.InvalidEntrypoint",
+		"fork/exec /a:b"},
+	{{.end = SANDBOX_FAILED, .text = "cannot execute /opt/extensions/e: No such file"},
+		"Extension.LaunchError",
+		"The execution environment could not be started: cannot execute "
+		"/opt/extensions/e: No such file"},
+	{{.end = SANDBOX_FAILED, .text = "no room"}, "Runtime.Unknown",
+		"The execution environment could not be started: no room"},
 };
 
 TEST(lambda_report, failures)

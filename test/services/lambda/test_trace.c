@@ -244,3 +244,46 @@ static void segments(struct live *l)
 }
 
 LIVE_TEST(lambda_trace, segments, )
+
+/* How often the text is in what was logged. */
+static unsigned logged(struct live *l, str text)
+{
+	str rest = buf_str(&l->log);
+	unsigned n = 0;
+
+	for (ptrdiff_t at; (at = str_find_str(rest, text)) >= 0; n++)
+		rest = str_from(rest, (size_t)at + text.n);
+	return n;
+}
+
+/* What platform events say of a run that is recorded, and of one that is not. */
+static void events(struct live *l)
+{
+	struct value *in, *logging;
+	str span;
+
+	l->ports.trace = &port;
+	buf_init(&told, &l->arena, 1 << 20);
+	live_create(l, "f", "echo", 128, 3);
+	in = live_input(l, "UpdateFunctionConfiguration");
+	value_put_str(in, "FunctionName", STR("f"));
+	logging = value_put_struct(in, "LoggingConfig");
+	value_put_str(logging, "LogFormat", STR("JSON"));
+	value_put_str(logging, "SystemLogLevel", STR("DEBUG"));
+	EXPECT_INT(live_call(l, "UpdateFunctionConfiguration", in), 0);
+	live_wait_active(l, "f");
+	set_mode(l, "f", "Active");
+	(void)invoke(l, "f", "Root=" ROOT ";Parent=" PARENT ";Sampled=1");
+	span = text(document(l, 1), "id");
+	EXPECT_INT(logged(l, ARENA_CONCAT(&l->arena, STR("\"tracing\":{\"spanId\":\""), span,
+				     STR("\",\"type\":\"X-Amzn-Trace-Id\",\"value\":\"Root=" ROOT
+					 ";Parent="),
+				     span, STR(";Sampled=1"))),
+		3); /* start, runtimeDone, report */
+	buf_reset(&l->log);
+	(void)invoke(l, "f", "Root=" ROOT ";Parent=" PARENT ";Sampled=0");
+	EXPECT_INT(logged(l, STR("\"tracing\":{\"type\":")), 1);
+	EXPECT_INT(logged(l, STR("\"spanId\"")), 0);
+	EXPECT_INT(logged(l, STR("\"spans\":[{\"name\":\"responseLatency\",\"start\":\"")), 1);
+}
+LIVE_TEST(lambda_trace, events, )

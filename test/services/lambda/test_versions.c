@@ -231,14 +231,16 @@ static void aliases(struct live *l)
 
 	in = alias(l, "CreateAlias", "12");
 	value_put_str(in, "FunctionVersion", STR("1"));
-	EXPECT_INT(live_call(l, "CreateAlias", in), ERR_FAULT);
+	EXPECT_FAULT(live_call(l, "CreateAlias", in), "ValidationException", 400,
+		"Value '12' at 'name' failed to satisfy constraint");
 	CALL("DeleteAlias", alias(l, "DeleteAlias", "live"));
 	CALL("DeleteAlias", alias(l, "DeleteAlias", "live"));
 	EXPECT_FAULT(live_call(l, "GetAlias", alias(l, "GetAlias", "live")),
 		"ResourceNotFoundException", 404,
 		"Cannot find alias arn: arn:aws:lambda:us-east-1:000000000000:function:f:live");
 	EXPECT_FAULT(live_call(l, "UpdateAlias", alias(l, "UpdateAlias", "live")),
-		"ResourceNotFoundException", 404, "Cannot find alias arn: ");
+		"ResourceNotFoundException", 404,
+		"Alias not found: arn:aws:lambda:us-east-1:000000000000:function:f:live");
 }
 CONTROL_OF(lambda_versions, aliases)
 

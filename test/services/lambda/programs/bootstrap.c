@@ -349,15 +349,19 @@ static int subscribe(const char *path, const char *text)
 
 static void try_subscriptions(void)
 {
+#define VERSION "{\"schemaVersion\":\"2022-12-13\","
 	static const char *const texts[] = {"[", "{}",
-		"{\"types\":[],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
+		VERSION "\"types\":[],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
+			"\"http://sandbox.localdomain:8080\"}}",
+		VERSION "\"types\":[\"platform\"],\"buffering\":{\"maxItems\":999},"
+			"\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
+			"\"http://sandbox.localdomain:8080\"}}",
+		VERSION "\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\","
+			"\"URI\":\"http://example.com:8080\"}}",
+		VERSION "\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\","
+			"\"URI\":\"http://sandbox.localdomain:9001\"}}",
+		"{\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
 		"\"http://sandbox.localdomain:8080\"}}",
-		"{\"types\":[\"platform\"],\"buffering\":{\"maxItems\":999},\"destination\":{"
-		"\"protocol\":\"HTTP\",\"URI\":\"http://sandbox.localdomain:8080\"}}",
-		"{\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
-		"\"http://example.com:8080\"}}",
-		"{\"types\":[\"platform\"],\"destination\":{\"protocol\":\"HTTP\",\"URI\":"
-		"\"http://sandbox.localdomain:9001\"}}",
 		"{\"types\":[\"platform\"],\"schemaVersion\":\"1999-01-01\",\"destination\":{"
 		"\"protocol\":\"HTTP\",\"URI\":\"http://sandbox.localdomain:8080\"}}"};
 
@@ -366,6 +370,7 @@ static void try_subscriptions(void)
 
 		say("subscription %u: %d %s\n", i, status, body);
 	}
+#undef VERSION
 }
 
 /* Prints all that comes to the port, each time behind "got: ". */
@@ -424,7 +429,8 @@ static int extension_main(const char *name)
 				"8080}}"));
 	} else if (!strcmp(name, "deaf")) {
 		say("subscribed: %d\n", subscribe("/2022-07-01/telemetry",
-						"{\"types\":[\"extension\"],\"destination\":{"
+						"{\"schemaVersion\":\"2022-07-01\",\"types\":["
+						"\"extension\"],\"destination\":{"
 						"\"protocol\":\"HTTP\",\"URI\":\"http://"
 						"sandbox.localdomain:8080\"}}"));
 	}
