@@ -1,3 +1,7 @@
+/*
+ * Who works with a container: its loop, and for the length of a thaw that was given away the thread
+ * beside it. So whatever needs the container first takes the job back or waits for its end.
+ */
 #include "services/lambda/freeze.h"
 
 #include "base/check.h"
