@@ -68,9 +68,6 @@ struct runtime_launch runtime_launch(
 		 * a thaw wakes them all. */
 		argv[l.argc++] = STR("--v8-pool-size=1");
 		argv[l.argc++] = STR("--no-memory-reducer");
-		/* Few functions are called so often that they meet the usual one, 66 to 132 KB:
-		 * compiled code needs less of the caches, which are cold after idleness. */
-		argv[l.argc++] = STR("--interrupt-budget=20000");
 		argv[l.argc++] = STR("/var/runtime/bootstrap.js");
 		mount->path = ARENA_CONCAT(a, folder, STR("/node"));
 		if (*s->options.node_modules)
