@@ -223,7 +223,7 @@ def pooled(server, folder, seconds, count):
         one = write_requests(folder, "invoke", [signed_invoke(server, name, b'{"k":"v"}')])
         one_invoke(server, name)
         make_cold(api, name, "pooled")
-        time.sleep(1) # the pool is full, and the instance comes from it
+        time.sleep(1)  # the pool is full, and the instance comes from it
         warm(server, name, kind, one, seconds)
         row(TITLE, f"cold Invoke, {kind}, pool full", "",
             *percentiles(cold_starts(server, api, name, count, 0.2)))

@@ -922,7 +922,8 @@ let serving = false; /* init is over */
 /*
  * V8 compiles what has run through so many bytes of bytecode, 132 KB of each function, which few
  * functions of Lambda are called often enough for; and compiled code needs less of the caches, which are
- * cold after idleness. Behind the first answer, because a start's own code is not worth it.
+ * cold after idleness. Behind the first answer, because a start's own code is not worth it; a pooled
+ * process has that behind it with its first rehearsed event.
  */
 function compileSooner() {
 	require('v8').setFlagsFromString('--interrupt-budget=20000');
