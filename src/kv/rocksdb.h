@@ -16,6 +16,7 @@
 
 #include "kv/cache.h"
 #include "kv/engine.h"
+#include "kv/wal.h"
 #include "rt/rt.h"
 
 #include <pthread.h>
@@ -57,7 +58,7 @@ struct rocks {
 	rocksdb_options_t *db_options;
 	rocksdb_block_based_table_options_t *table_options;
 	rocksdb_cache_t *cache;
-	rocksdb_readoptions_t *read_all;
+	rocksdb_readoptions_t *read_all, *read_persisted;
 	rocksdb_writeoptions_t *write_options;
 	_Atomic unsigned inside;
 	_Atomic bool gate_closed;
@@ -78,9 +79,11 @@ struct rocks {
 	bool stop, asleep;
 	pthread_t committer;
 	/* the committer's own */
+	struct wal wal;
 	rocksdb_writebatch_t *batch;
 	uint64_t stamp_next, stamp_ceiling;
-	int broken_rc; /* not 0: nothing is written until the store has been reopened */
+	int broken_rc;  /* not 0: nothing is written until the store has been reopened */
+	bool db_broken; /* and it is RocksDB that refuses, not the log */
 	int64_t reopen_at, reopen_pause;
 	int64_t share_at; /* when the cache is shared out again */
 	int open_rc;
@@ -103,8 +106,17 @@ void rocks_store_done(struct rocks *r);
 /* Locks the folder, looks at its format stamp, opens. */
 must_use int rocks_store_open(struct rocks *r);
 void rocks_store_close(struct rocks *r);
-/* After a failed write: closes and opens again when the disk takes writes; else an error. */
+/*
+ * After a failed write, when the disk takes writes again; else an error. Where only the log failed,
+ * the next record goes into another segment of it; what RocksDB has in memory and all views stay.
+ * Otherwise the handle is closed and opened again.
+ */
 must_use int rocks_store_reopen(struct rocks *r);
+/*
+ * Writes the batch, numbered, to the log and then to RocksDB: 0 when it is durable (under
+ * KV_SYNCED) and can be seen. After an error nothing may be written until rocks_store_reopen().
+ */
+must_use int rocks_store_write(struct rocks *r);
 /*
  * Takes the memory of the tables' indexes and filters, which stay loaded, from the blocks' half of
  * the configured cache, so that much data costs no more memory than was granted. While they need

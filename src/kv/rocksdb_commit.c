@@ -177,7 +177,6 @@ static void cache_group(struct rocks *r, struct rocks_commit *group, uint64_t se
 static int write_group(struct rocks *r, struct rocks_commit *group)
 {
 	uint64_t seq = atomic_load_explicit(&r->seq, memory_order_relaxed) + 1;
-	char *message = NULL;
 	bool any = false;
 	int rc;
 
@@ -191,8 +190,7 @@ static int write_group(struct rocks *r, struct rocks_commit *group)
 	if (!any)
 		return 0;
 	add_ceiling(r);
-	r->lib.rocksdb_write(r->db, r->write_options, r->batch, &message);
-	rc = rocks_rc(r, message);
+	rc = rocks_store_write(r);
 	empty_batch(r);
 	kv_count(&r->kv.commit_groups);
 	if (rc < 0)

@@ -6,8 +6,10 @@
  * Format: the file FORMAT in the folder, made before the first database file, names the format of
  * everything in it. What we do not know is refused before the database is touched.
  *
- * Recovery: the default mode of the library, which stops at the first damaged record of the log.
- * What a power cut may damage is the part that was never synced, hence never acknowledged.
+ * Recovery: the log (wal.h) ends at the first record that is damaged. What a power cut may damage
+ * is what was never synced, hence never acknowledged. Each batch carries its number in the log
+ * under a key of our own: what of that is in tables says where the replay begins, and which
+ * segments are free.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,10 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char format_text[] = "cirrus-kv 1\n";
+/* Format 1 had RocksDB's own log, which is read once more at the first opening. */
+static const char format_text[] = "cirrus-kv 2\n", format_1_text[] = "cirrus-kv 1\n";
 
 /* Keys of our own begin with a zero byte, which kv.c keeps for engines. */
 static const char ceiling_key[] = "\0stamp";
+/* The number of the log's record that a batch was. */
+static const char number_key[] = "\0wal";
 
 /* Of a memtable: 12 bits a key for records of 100 bytes with what surrounds them. */
 #define MEMTABLE_BLOOM_SHARE 0.015
@@ -42,6 +47,7 @@ enum {
 	PROBE_BYTES = 32 * 1024 * 1024,
 	GATE_POLL_NS = 200 * 1000,
 	PATH_BYTES = 4096,
+	PERSISTED_TIER = 2, /* rocksdb::kPersistedTier: tables, and no memory */
 };
 
 static void close_p(int *fd)
@@ -125,11 +131,6 @@ void rocks_store_init(struct rocks *r)
 	/* The first level is merged into the next within seconds. */
 	r->lib.rocksdb_options_set_min_level_to_compress(o, 1);
 	r->lib.rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
-	/*
-	 * Logs are not recycled, though a sync that does not change a file's size takes half the
-	 * time: 7.8 recycles only where damaged records are skipped, and then its reader never ends
-	 * at what is left of an old log (make crash shows it).
-	 */
 	/* One thread writes. */
 	r->lib.rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
 	/* A write reads its key first: most new keys, and those of tables, need no search here. */
@@ -155,8 +156,12 @@ void rocks_store_init(struct rocks *r)
 	r->read_all = r->lib.rocksdb_readoptions_create();
 	/* Point reads have the cache of hot records: blocks are kept for scans. */
 	r->lib.rocksdb_readoptions_set_fill_cache(r->read_all, 0);
+	r->read_persisted = r->lib.rocksdb_readoptions_create();
+	r->lib.rocksdb_readoptions_set_read_tier(r->read_persisted, PERSISTED_TIER);
+	/* The log is ours (wal.h). */
 	r->write_options = r->lib.rocksdb_writeoptions_create();
-	r->lib.rocksdb_writeoptions_set_sync(r->write_options, r->options.durability == KV_SYNCED);
+	r->lib.rocksdb_writeoptions_disable_WAL(r->write_options, 1);
+	wal_init(&r->wal);
 	r->batch = r->lib.rocksdb_writebatch_create();
 	r->lock_fd = -1;
 }
@@ -166,6 +171,7 @@ void rocks_store_done(struct rocks *r)
 	r->lib.rocksdb_writebatch_destroy(r->batch);
 	r->lib.rocksdb_writeoptions_destroy(r->write_options);
 	r->lib.rocksdb_readoptions_destroy(r->read_all);
+	r->lib.rocksdb_readoptions_destroy(r->read_persisted);
 	r->lib.rocksdb_options_destroy(r->db_options);
 	r->lib.rocksdb_block_based_options_destroy(r->table_options);
 	r->lib.rocksdb_cache_destroy(r->cache);
@@ -231,7 +237,7 @@ static int format_write(const struct rocks *r, const char *path)
 }
 
 /* Known: 0. A folder without a database gets our format. */
-static int format_look(const struct rocks *r)
+static int format_look(const struct rocks *r, bool *ret_older)
 {
 	char path[PATH_BYTES], current[PATH_BYTES], text[64];
 	int fd cleanup(close_p) = -1;
@@ -247,53 +253,141 @@ static int format_look(const struct rocks *r)
 	n = read(fd, text, sizeof text);
 	if (n < 0)
 		return rc_from_errno(errno);
-	return str_eq(str_of(text, (size_t)n), str_c(format_text)) ? 0 : ERR_VERSION;
+	*ret_older = str_eq(str_of(text, (size_t)n), str_c(format_1_text));
+	return *ret_older || str_eq(str_of(text, (size_t)n), str_c(format_text)) ? 0 : ERR_VERSION;
 }
 
 /* --- the handle ------------------------------------------------------------------------------ */
 
-/*
- * After each opening stamps go on behind everything that was ever given, known here or not: a batch
- * whose write failed may have come back with the log.
- */
-static int load_stamps(struct rocks *r)
+/* A number of our own under `key`, 0 when there is none. */
+static int load_number(struct rocks *r, rocksdb_readoptions_t *how, const char *key, size_t n_key,
+	uint64_t *ret_number)
 {
 	char *message = NULL;
 	size_t n = 0;
-	char *value = r->lib.rocksdb_get(
-		r->db, r->read_all, ceiling_key, sizeof ceiling_key - 1, &n, &message);
-	uint64_t ceiling = 0;
+	char *value = r->lib.rocksdb_get(r->db, how, key, n_key, &n, &message);
 
 	TRY(rocks_rc(r, message));
 	if (value && n == 8)
-		ceiling = kv_take_be64(value);
+		*ret_number = kv_take_be64(value);
+	else
+		*ret_number = 0;
 	r->lib.rocksdb_free(value);
-	if (value && n != 8)
-		return ERR_CORRUPT;
+	return value && n != 8 ? ERR_CORRUPT : 0;
+}
+
+/* Stamps go on behind everything that was ever given. */
+static int load_stamps(struct rocks *r)
+{
+	uint64_t ceiling;
+
+	TRY(load_number(r, r->read_all, ceiling_key, sizeof ceiling_key - 1, &ceiling));
 	r->stamp_next = MAX(r->stamp_next, ceiling + 1);
 	r->stamp_ceiling = r->stamp_next - 1;
 	atomic_store(&r->stamp, r->stamp_next - 1);
 	return 0;
 }
 
+/* Up to which record of the log the tables have everything. */
+static int load_persisted(struct rocks *r, uint64_t *ret_number)
+{
+	return load_number(r, r->read_persisted, number_key, sizeof number_key - 1, ret_number);
+}
+
+static int put_batch(struct rocks *r, rocksdb_writebatch_t *batch)
+{
+	char *message = NULL;
+
+	r->lib.rocksdb_write(r->db, r->write_options, batch, &message);
+	return rocks_rc(r, message);
+}
+
+static int apply_again(void *arg, str data)
+{
+	struct rocks *r = arg;
+	rocksdb_writebatch_t *batch;
+	int rc;
+
+	/* Its own head, whose sequence number RocksDB gives anew: 12 bytes. */
+	if (data.n < 12)
+		return ERR_CORRUPT;
+	batch = r->lib.rocksdb_writebatch_create_from(data.p, data.n);
+	rc = put_batch(r, batch);
+	r->lib.rocksdb_writebatch_destroy(batch);
+	return rc;
+}
+
+/* Everything in memory goes into tables. */
+static int flush(struct rocks *r)
+{
+	rocksdb_flushoptions_t *options = r->lib.rocksdb_flushoptions_create();
+	char *message = NULL;
+
+	r->lib.rocksdb_flush(r->db, options, &message);
+	r->lib.rocksdb_flushoptions_destroy(options);
+	return rocks_rc(r, message);
+}
+
+/* Puts back what the log has and the tables do not: whether that is anything. */
+static int log_replay(struct rocks *r)
+{
+	uint64_t persisted;
+	int64_t n;
+
+	TRY(wal_open(
+		&r->wal, r->path, r->options.memtable_bytes, r->options.durability == KV_SYNCED));
+	TRY(load_persisted(r, &persisted));
+	n = wal_replay(&r->wal, persisted, apply_again, r);
+	return n < 0 ? (int)n : n > 0;
+}
+
+/*
+ * What was replayed goes into tables before anything new is written: of a record that was read, a
+ * failing disk may have no more than the page cache.
+ */
+static int log_settle(struct rocks *r)
+{
+	uint64_t persisted;
+
+	TRY(flush(r));
+	TRY(load_persisted(r, &persisted));
+	wal_persisted(&r->wal, persisted);
+	return 0;
+}
+
+/* After an error the handle is open for reading if everything acknowledged can be read there. */
 static int db_open(struct rocks *r)
 {
 	char *message = NULL;
+	int rc;
 
 	r->db = r->lib.rocksdb_open(r->db_options, r->path, &message);
 	TRY(rocks_rc(r, message));
 	rocks_store_share_cache(r);
+	rc = log_replay(r);
+	if (rc < 0) {
+		rocks_store_close(r);
+		return rc;
+	}
+	if (rc > 0)
+		TRY(log_settle(r));
 	return load_stamps(r);
 }
 
 int rocks_store_open(struct rocks *r)
 {
+	char path[PATH_BYTES];
+	bool older = false;
 	int rc;
 
 	TRY(folder_make(r));
 	TRY(folder_lock(r));
-	TRY(format_look(r));
+	TRY(format_look(r, &older));
 	rc = db_open(r);
+	if (rc == 0 && older)
+		rc = path_of(r, "FORMAT", path, sizeof path);
+	if (rc == 0 && older)
+		rc = format_write(r, path);
 	if (rc < 0)
 		rocks_store_close(r);
 	return rc;
@@ -301,6 +395,8 @@ int rocks_store_open(struct rocks *r)
 
 void rocks_store_close(struct rocks *r)
 {
+	wal_close(&r->wal);
+	/* Writes what is in memory into tables if it can, so that the next start is quick. */
 	if (r->db)
 		r->lib.rocksdb_close(r->db);
 	r->db = NULL;
@@ -308,10 +404,31 @@ void rocks_store_close(struct rocks *r)
 
 int rocks_store_sync(struct rocks *r)
 {
-	char *message = NULL;
+	return wal_sync(&r->wal);
+}
 
-	r->lib.rocksdb_flush_wal(r->db, 1, &message);
-	return rocks_rc(r, message);
+int rocks_store_write(struct rocks *r)
+{
+	char value[8];
+	str data;
+	int rc;
+
+	kv_put_be64(value, r->wal.number + 1);
+	r->lib.rocksdb_writebatch_put(
+		r->batch, number_key, sizeof number_key - 1, value, sizeof value);
+	data.p = r->lib.rocksdb_writebatch_data(r->batch, &data.n);
+	if (wal_is_full(&r->wal, data.n)) {
+		uint64_t persisted;
+
+		rc = load_persisted(r, &persisted);
+		r->db_broken |= rc < 0;
+		TRY(rc);
+		wal_persisted(&r->wal, persisted);
+	}
+	TRY(wal_append(&r->wal, data));
+	rc = put_batch(r, r->batch);
+	r->db_broken |= rc < 0;
+	return rc;
 }
 
 /* Does the disk take what opening needs: some space, and a sync? */
@@ -364,23 +481,20 @@ static void views_kill(struct rocks *r)
 
 int rocks_store_reopen(struct rocks *r)
 {
-	char *message = NULL;
 	int rc;
 
 	TRY(probe(r));
+	/* What the failed write had in mind is nobody's business any more, nor who has read it. */
 	gate_close(r);
-	views_kill(r);
-	rocks_store_close(r);
-	/* A write that failed may come back with the log. */
 	kv_cache_clear(r->records);
 	atomic_fetch_add(&r->epoch, 1);
-	rc = db_open(r);
-	if (rc < 0) {
-		/* Reads go on with what is there. */
+	if (r->db && !r->db_broken) {
+		rc = load_stamps(r);
+	} else {
+		views_kill(r);
 		rocks_store_close(r);
-		r->db = r->lib.rocksdb_open_for_read_only(r->db_options, r->path, 0, &message);
-		if (rocks_rc(r, message) < 0)
-			r->db = NULL;
+		rc = db_open(r);
+		r->db_broken = rc < 0;
 	}
 	atomic_store(&r->gate_closed, false);
 	return rc;

@@ -454,20 +454,27 @@ static void store_file(const char *path, const char *p, size_t n)
 }
 
 /*
- * What the disk has of a file: its durable part, and of what was written behind it now and then a
- * piece, whole, or with its last sectors as zeros.
+ * What the disk has of a file: its durable part, and of what was written since (behind it, or over
+ * it in a ring) now and then a piece, whole, or with its last sectors as they were.
  */
 static void cut_file(const char *durable, const char *now, const char *to, uint64_t *random)
 {
 	char *p, *q;
-	size_t n = load_file(durable, &p), m = load_file(now, &q);
+	size_t n = load_file(durable, &p), m = load_file(now, &q), from = 0, end = m;
 
-	if (m > n && n > 0 && memcmp(p, q, n) == 0 && random_next(random) % 2) {
-		size_t more = random_next(random) % (m - n + 1);
+	while (from < MIN(n, m) && p[from] == q[from])
+		from++;
+	while (end > n ? false : end > from && p[end - 1] == q[end - 1])
+		end--;
+	if (m >= n && end > from && random_next(random) % 2) {
+		size_t more = from + random_next(random) % (end - from + 1);
+		size_t old = more - from > 512 && random_next(random) % 2 ? more - 512 : more;
 
-		if (more > 512 && random_next(random) % 2)
-			memset(q + n + more - 512, 0, 512);
-		store_file(to, q, n + more);
+		/* Up to `old` the new bytes, from there those that were there, or none. */
+		memset(q + old, 0, m - old);
+		if (n > old)
+			memcpy(q + old, p + old, n - old);
+		store_file(to, q, MAX(n, more));
 	} else {
 		store_file(to, p, n);
 	}
@@ -530,7 +537,7 @@ static void environment(const struct mode *m, const char *folder, const char *sh
 		snprintf(room[3], PATH_BYTES, "SHIM_FAIL=%s,%d,%u,%u,%s", sync ? "sync" : "write",
 			errors[random_next(random) % 2], (unsigned)(random_next(random) % 200),
 			1 + (unsigned)(random_next(random) % 6),
-			random_next(random) % 4 ? ".log" : "");
+			random_next(random) % 4 ? ".wal" : "");
 		n = 4;
 	}
 	if (log)

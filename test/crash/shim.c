@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@
 
 enum { FILES_MAX = 65536, PATH_BYTES = 512, COPY_BYTES = 65536 };
 
+static const off_t OFF_MAX = INT64_MAX;
+
 static struct {
 	pthread_mutex_t lock;
 	const char *folder, *shadow;
@@ -36,7 +39,7 @@ static struct {
 	struct {
 		ino_t inode; /* 0: free */
 		unsigned id;
-		off_t dirty; /* from here on unsynced; -1: clean */
+		off_t dirty, end; /* unsynced from here to there; -1: clean */
 	} files[FILES_MAX];
 	unsigned n_files, next_id;
 	struct {
@@ -74,6 +77,7 @@ static long add(ino_t inode)
 	shim.files[at].inode = inode;
 	shim.files[at].id = ++shim.next_id;
 	shim.files[at].dirty = 0;
+	shim.files[at].end = OFF_MAX;
 	return at;
 }
 
@@ -87,11 +91,12 @@ static bool inside(const char *path)
 	return strncmp(path, shim.folder, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
 }
 
-/* Copies [from, end) of the file to its durable content. */
+/* Copies what is dirty of the file to its durable content. */
 static void make_durable(int fd, long at)
 {
 	char path[PATH_BYTES], link[64], *room;
-	off_t from = shim.files[at].dirty;
+	off_t from = shim.files[at].dirty, end = shim.files[at].end;
+	struct stat st;
 	int in, out;
 	ssize_t n;
 
@@ -102,9 +107,10 @@ static void make_durable(int fd, long at)
 	in = REAL(open)(link, O_RDONLY | O_CLOEXEC);
 	out = REAL(open)(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	room = malloc(COPY_BYTES);
-	if (in < 0 || out < 0 || !room || REAL(ftruncate)(out, from) < 0)
+	if (in < 0 || out < 0 || !room || fstat(in, &st) < 0 ||
+		REAL(ftruncate)(out, st.st_size) < 0)
 		die("copying");
-	while ((n = pread(in, room, COPY_BYTES, from)) > 0) {
+	while (from < end && (n = pread(in, room, COPY_BYTES, from)) > 0) {
 		if (REAL(pwrite)(out, room, (size_t)n, from) != n)
 			die("copying");
 		from += n;
@@ -217,7 +223,7 @@ static bool fails(const char *call, int fd)
 	return true;
 }
 
-static void note_write(int fd, off_t from)
+static void note_write(int fd, off_t from, off_t end)
 {
 	struct stat st;
 	long at;
@@ -225,7 +231,11 @@ static void note_write(int fd, off_t from)
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
 	at = find(st.st_ino);
-	if (at >= 0 && (shim.files[at].dirty < 0 || from < shim.files[at].dirty))
+	if (at < 0)
+		return;
+	if (shim.files[at].dirty < 0 || end > shim.files[at].end)
+		shim.files[at].end = end;
+	if (shim.files[at].dirty < 0 || from < shim.files[at].dirty)
 		shim.files[at].dirty = from;
 }
 
@@ -285,7 +295,7 @@ static int open_file(const char *path, int flags, mode_t mode)
 				shim.files[at].inode = 0;
 			add(st.st_ino);
 		} else if (flags & O_TRUNC) {
-			note_write(fd, 0);
+			note_write(fd, 0, OFF_MAX);
 		}
 	}
 	pthread_mutex_unlock(&shim.lock);
@@ -316,6 +326,30 @@ int open64(const char *path, int flags, ...)
 	return open_file(path, flags, mode);
 }
 
+/* The path of a name in the open folder `fd`; 0 when it is another folder or not a plain name. */
+static bool path_at(int fd, const char *name, char ret_path[PATH_BYTES])
+{
+	struct stat st;
+
+	return name[0] != '/' && fd != AT_FDCWD && fstat(fd, &st) == 0 &&
+	       st.st_ino == shim.folder_inode &&
+	       snprintf(ret_path, PATH_BYTES, "%s/%s", shim.folder, name) < PATH_BYTES;
+}
+
+int openat(int folder, const char *name, int flags, ...)
+{
+	char path[PATH_BYTES];
+	va_list args;
+	mode_t mode = 0;
+
+	va_start(args, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	return path_at(folder, name, path) ? open_file(path, flags, mode)
+					   : REAL(openat)(folder, name, flags, mode);
+}
+
 static bool write_fails(int fd)
 {
 	bool failing;
@@ -340,7 +374,7 @@ ssize_t write(int fd, const void *p, size_t n)
 
 		pthread_mutex_lock(&shim.lock);
 		if (end >= done)
-			note_write(fd, end - done);
+			note_write(fd, end - done, end);
 		pthread_mutex_unlock(&shim.lock);
 	}
 	return done;
@@ -355,7 +389,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 	done = REAL(pwrite)(fd, p, n, at);
 	pthread_mutex_lock(&shim.lock);
 	if (done > 0)
-		note_write(fd, at);
+		note_write(fd, at, at + done);
 	pthread_mutex_unlock(&shim.lock);
 	return done;
 }
@@ -371,7 +405,7 @@ int ftruncate(int fd, off_t size)
 
 	pthread_mutex_lock(&shim.lock);
 	if (rc == 0)
-		note_write(fd, size);
+		note_write(fd, size, OFF_MAX);
 	pthread_mutex_unlock(&shim.lock);
 	return rc;
 }
@@ -416,4 +450,11 @@ int unlink(const char *path)
 	rc = REAL(unlink)(path);
 	pthread_mutex_unlock(&shim.lock);
 	return rc;
+}
+
+int unlinkat(int folder, const char *name, int flags)
+{
+	char path[PATH_BYTES];
+
+	return path_at(folder, name, path) ? unlink(path) : REAL(unlinkat)(folder, name, flags);
 }
