@@ -235,6 +235,9 @@ static int rocks_scan_open(struct kv_scan *scan)
 {
 	struct rocks *r = rocks_of(scan->kv);
 	struct rocks_view *of = scan->snapshot ? scan->snapshot->state_p : NULL, *view;
+	/* Before it are keys of our own: they are nobody's entries. */
+	static const str first = STR_INIT("\1");
+	str from = str_cmp(scan->range.from, first) < 0 ? first : scan->range.from;
 	int rc = 0;
 
 	TRY(rocks_enter(r));
@@ -242,8 +245,7 @@ static int rocks_scan_open(struct kv_scan *scan)
 		rc = ERR_CONFLICT;
 	} else {
 		scan->state_p = view = view_new(r, of);
-		r->lib.rocksdb_readoptions_set_iterate_lower_bound(
-			view->options, scan->range.from.p, scan->range.from.n);
+		r->lib.rocksdb_readoptions_set_iterate_lower_bound(view->options, from.p, from.n);
 		if (scan->range.to.p)
 			r->lib.rocksdb_readoptions_set_iterate_upper_bound(
 				view->options, scan->range.to.p, scan->range.to.n);

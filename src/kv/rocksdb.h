@@ -108,8 +108,8 @@ must_use int rocks_store_open(struct rocks *r);
 void rocks_store_close(struct rocks *r);
 /*
  * After a failed write, when the disk takes writes again; else an error. Where only the log failed,
- * the next record goes into another segment of it; what RocksDB has in memory and all views stay.
- * Otherwise the handle is closed and opened again.
+ * an empty record makes the failed one void, in another segment; what RocksDB has in memory and all
+ * views stay. Otherwise the handle is closed and opened again.
  */
 must_use int rocks_store_reopen(struct rocks *r);
 /*

@@ -431,6 +431,27 @@ int rocks_store_write(struct rocks *r)
 	return rc;
 }
 
+/*
+ * The record whose write failed may be on the disk all the same. Before anybody relies on its not
+ * being there, least of all the horizon of the stamps, its number is written once more.
+ */
+static int log_void(struct rocks *r)
+{
+	int rc;
+
+	/*
+	 * What lies in the same block, or was not synced yet, may have gone with it: it goes into
+	 * tables, so that no gap is left before the next record.
+	 */
+	rc = log_settle(r);
+	r->db_broken |= rc < 0;
+	TRY(rc);
+	rc = rocks_store_write(r);
+	r->lib.rocksdb_writebatch_clear(r->batch);
+	TRY(rc);
+	return wal_sync(&r->wal);
+}
+
 /* Does the disk take what opening needs: some space, and a sync? */
 static int probe(const struct rocks *r)
 {
@@ -442,11 +463,12 @@ static int probe(const struct rocks *r)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return rc_from_errno(errno);
+	/* Now, so that it does not stay should this process end. */
+	unlink(path);
 	if (fallocate(fd, 0, 0, PROBE_BYTES) < 0 && errno != EOPNOTSUPP)
 		rc = rc_from_errno(errno);
 	if (rc == 0 && (write(fd, "x", 1) != 1 || fdatasync(fd) < 0))
 		rc = rc_from_errno(errno);
-	unlink(path);
 	return rc;
 }
 
@@ -484,6 +506,8 @@ int rocks_store_reopen(struct rocks *r)
 	int rc;
 
 	TRY(probe(r));
+	if (r->db && !r->db_broken)
+		TRY(log_void(r));
 	/* What the failed write had in mind is nobody's business any more, nor who has read it. */
 	gate_close(r);
 	kv_cache_clear(r->records);

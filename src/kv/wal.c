@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "kv/engine.h"
 
 #include <dirent.h>
@@ -208,15 +209,14 @@ static int segments_find(struct wal *w)
 		return rc;
 	}
 	while ((errno = 0, e = readdir(dir)) != NULL) {
-		struct wal_segment *s = &w->segments[w->n_segments];
+		unsigned id;
 
+		if (!id_of(e->d_name, &id))
+			continue;
 		if (w->n_segments == WAL_SEGMENTS_MAX)
 			return ERR_CORRUPT;
-		*s = (struct wal_segment){0};
-		if (!id_of(e->d_name, &s->id))
-			continue;
-		w->n_segments++;
-		TRY(segment_look(w, s));
+		w->segments[w->n_segments] = (struct wal_segment){.id = id};
+		TRY(segment_look(w, &w->segments[w->n_segments++]));
 	}
 	return errno ? rc_from_errno(errno) : 0;
 }
@@ -335,7 +335,10 @@ static bool is_free(const struct wal *w, size_t i)
 {
 	const struct wal_segment *s = &w->segments[i];
 
-	return !(w->fd >= 0 && i == w->current) && (!s->serial || s->last <= w->persisted);
+	if (w->fd >= 0 && i == w->current)
+		return false;
+	/* Also one whose first write failed: on a bad disk each attempt would cost another. */
+	return !s->serial || s->last < s->first || s->last <= w->persisted;
 }
 
 /* Gives back free segments that are more than a burst needs. */
@@ -427,14 +430,25 @@ static int segment_open(struct wal *w, struct wal_segment *s)
 	return s->bytes == 0 && fsync(w->folder_fd) < 0 ? rc_from_errno(errno) : 0;
 }
 
+/* Behind all before, and not to be guessed (wal.h). */
+static uint64_t serial_next(const struct wal *w)
+{
+	uint32_t low;
+
+	random_bytes(&low, sizeof low);
+	return ((w->serial >> 32) + 1) << 32 | low;
+}
+
 static int segment_begin(struct wal *w)
 {
 	struct wal_segment *s;
 	int rc;
 
+	if (w->serial >> 32 == UINT32_MAX)
+		return ERR_CORRUPT;
 	/* A later segment on the disk without the end of this one would be a gap. */
-	if (w->fd >= 0 && !w->synced && fdatasync(w->fd) < 0)
-		return rc_from_errno(errno);
+	if (!w->synced)
+		TRY(wal_sync(w));
 	segment_leave(w);
 	TRY(segment_choose(w, &w->current));
 	s = &w->segments[w->current];
@@ -443,7 +457,7 @@ static int segment_begin(struct wal *w)
 		segment_leave(w);
 		return rc;
 	}
-	s->serial = ++w->serial;
+	s->serial = w->serial = serial_next(w);
 	s->first = w->number + 1;
 	s->last = w->number;
 	return 0;
@@ -492,8 +506,8 @@ static int record_write(struct wal *w, const char head[HEAD_BYTES], str batch)
 		at += ROOM_BYTES;
 		used = 0;
 	}
-	if (w->synced && fdatasync(w->fd) < 0)
-		return rc_from_errno(errno);
+	if (w->synced)
+		TRY(wal_sync(w));
 	tail = used % BLOCK;
 	memmove(w->room, w->room + (used - tail), tail);
 	w->at = at + (off_t)used;
@@ -510,6 +524,7 @@ static void room_make(struct wal *w)
 
 int wal_append(struct wal *w, str batch)
 {
+	struct wal_segment *s;
 	char head[HEAD_BYTES];
 	struct head h;
 	int rc;
@@ -523,17 +538,26 @@ int wal_append(struct wal *w, str batch)
 	head_put(head, &h);
 	h.crc = record_crc(head, batch);
 	head_put(head, &h);
+	/* Whatever comes of it: this long the file may be. */
+	s = &w->segments[w->current];
+	s->bytes = MAX(s->bytes, w->at + HEAD_BYTES + (off_t)batch.n);
 	rc = record_write(w, head, batch);
 	if (rc < 0) {
 		segment_leave(w);
 		return rc;
 	}
-	w->segments[w->current].last = ++w->number;
-	w->segments[w->current].bytes = MAX(w->segments[w->current].bytes, w->at);
+	s->last = ++w->number;
 	return 0;
 }
 
 int wal_sync(struct wal *w)
 {
-	return w->fd >= 0 && fdatasync(w->fd) < 0 ? rc_from_errno(errno) : 0;
+	int rc;
+
+	if (w->fd < 0 || fdatasync(w->fd) == 0)
+		return 0;
+	rc = rc_from_errno(errno);
+	/* The next sync says nothing about what this one was for. */
+	segment_leave(w);
+	return rc;
 }

@@ -9,7 +9,9 @@
  * they held, so that after the first round a sync writes the blocks of the record and nothing else.
  *
  * Records are numbered without gaps. A segment is written from its beginning under a serial of its
- * own, greater than all before, so what it held earlier never passes for a part of it. Where two
+ * own, greater than all before, so what it held earlier never passes for a part of it. Half of the
+ * serial is random: nobody can store bytes that pass for a record later, and a serial that a power
+ * cut has wiped from the disk, but not all that was written under it, is not given again. Where two
  * segments have the same number, the later one counts: a record whose write failed is void as soon
  * as the next is written, which goes into another segment.
  *
@@ -81,7 +83,10 @@ bool wal_is_full(const struct wal *w, size_t bytes);
  * WAL_RECORD_BYTES_MAX.
  */
 must_use int wal_append(struct wal *w, str batch);
-/* Makes everything appended durable. */
+/*
+ * Makes everything appended durable. After an error what was not durable before is so only once
+ * the tables have it: the next record goes into another segment.
+ */
 must_use int wal_sync(struct wal *w);
 
 #endif

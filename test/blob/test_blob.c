@@ -6,15 +6,17 @@
 
 #include "base/hash.h"
 #include "rt/file.h"
+#include "test/kv/failing_sync.h"
 #include "test/test.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- what is synced, in this whole program: the calls go on to the real ones ---- */
+/* ---- what is synced, in this whole program: the calls go on to the real ones, or fail ---- */
 
 enum { SYNCED_MAX = 64 };
 
@@ -39,6 +41,10 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
 	note_sync(fd);
+	if (wal_sync_fails(fd)) {
+		errno = EIO;
+		return -1;
+	}
 	return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
 }
 

@@ -4,12 +4,15 @@
  */
 #include "base/mem.h"
 #include "kv/kv.h"
+#include "kv/rocksdb.h"
 #include "rt/rt.h"
+#include "test/kv/failing_sync.h"
 #include "test/test.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -27,16 +30,24 @@ static void run_main(void *arg)
 	rt_stop(run->rt);
 }
 
-static void run_real(mayyield void (*fn)(struct running *run))
+static void run_prepared(
+	void (*prepare)(const char *path), mayyield void (*fn)(struct running *run))
 {
 	struct rt_options options = {.loops = 1};
 	char path[128];
 	struct running run = {.path = path, .fn = fn};
 
 	snprintf(path, sizeof path, "%s/store", test_folder());
+	if (prepare)
+		prepare(path);
 	ASSERT_INT(rt_new(&options, &run.rt), 0);
 	EXPECT_INT(rt_run(run.rt, run_main, &run), 0);
 	rt_free(run.rt);
+}
+
+static void run_real(mayyield void (*fn)(struct running *run))
+{
+	run_prepared(NULL, fn);
 }
 
 static void write_file(const char *folder, const char *name, const char *text)
@@ -51,7 +62,31 @@ static void write_file(const char *folder, const char *name, const char *text)
 	close(fd);
 }
 
+static mayyield void expect_value(struct kv *kv, str key, str expected)
+{
+	struct arena a cleanup(arena_done_p) = {0};
+	str value = STR_NULL;
+
+	arena_init(&a, SIZE_MAX);
+	EXPECT_INT(kv_get(kv, key, &a, &value), 1);
+	EXPECT_STR(value, expected);
+}
+
 /* --- the folder ------------------------------------------------------------------------------ */
+
+static void expect_format(const char *folder, const char *expected)
+{
+	char path[160], text[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/FORMAT", folder);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, sizeof text);
+	close(fd);
+	ASSERT(n >= 0);
+	EXPECT_STR(str_of(text, (size_t)n), str_c(expected));
+}
 
 static mayyield void folder(struct running *run)
 {
@@ -66,7 +101,9 @@ static mayyield void folder(struct running *run)
 	EXPECT_INT(kv_open_rocksdb(run->path, NULL, &kv), ERR_VERSION);
 	write_file(run->path, "FORMAT", "cirrus-kv 1\n");
 	ASSERT_INT(kv_open_rocksdb(run->path, NULL, &kv), 0);
+	expect_value(kv, STR("k"), STR("v"));
 	kv_close(kv);
+	expect_format(run->path, "cirrus-kv 2\n");
 	/* a database that does not say what it is */
 	{
 		char path[160];
@@ -130,6 +167,284 @@ static mayyield void reopening(struct running *run)
 TEST(rocksdb, reopening)
 {
 	run_real(reopening);
+}
+
+/* --- the log --------------------------------------------------------------------------------- */
+
+static const char ceiling_key[] = "\0stamp";
+enum { CEILING = 5000000, LOG_KEYS = 3000, LOG_VALUE = 1000 };
+
+static str log_key(char *room, unsigned i)
+{
+	return str_of(room, (size_t)snprintf(room, 32, "log/%06u", i));
+}
+
+static str log_value(char room[LOG_VALUE], unsigned i)
+{
+	for (unsigned j = 0; j < LOG_VALUE; j++)
+		room[j] = (char)(i * 31 + j * j * 7);
+	return str_of(room, LOG_VALUE);
+}
+
+/* As format 1 left it when it was killed: the records are in RocksDB's own log and nowhere else. */
+static void format_1_make(const char *path)
+{
+	char ceiling[8], *message = NULL;
+	struct rocksdb_library lib;
+	rocksdb_writeoptions_t *how;
+	rocksdb_writebatch_t *batch;
+	rocksdb_options_t *options;
+	rocksdb_t *db;
+
+	ASSERT_INT(rocks_library_load(&lib), 0);
+	options = lib.rocksdb_options_create();
+	how = lib.rocksdb_writeoptions_create();
+	batch = lib.rocksdb_writebatch_create();
+	lib.rocksdb_options_set_create_if_missing(options, 1);
+	db = lib.rocksdb_open(options, path, &message);
+	ASSERT(db && !message);
+	lib.rocksdb_writebatch_put(batch, "k", 1, "v", 1);
+	kv_put_be64(ceiling, CEILING);
+	lib.rocksdb_writebatch_put(batch, ceiling_key, sizeof ceiling_key - 1, ceiling, 8);
+	lib.rocksdb_write(db, how, batch, &message);
+	EXPECT(!message);
+	lib.rocksdb_close(db);
+	lib.rocksdb_writebatch_destroy(batch);
+	lib.rocksdb_writeoptions_destroy(how);
+	lib.rocksdb_options_destroy(options);
+	write_file(path, "FORMAT", "cirrus-kv 1\n");
+}
+
+static mayyield void upgrade(struct running *run)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct kv *kv = NULL;
+
+		ASSERT_INT(kv_open_rocksdb(run->path, NULL, &kv), 0);
+		expect_format(run->path, "cirrus-kv 2\n");
+		expect_value(kv, STR("k"), i ? STR("w") : STR("v"));
+		EXPECT(stamp_once(kv) > CEILING);
+		EXPECT_INT(kv_put(kv, STR("k"), STR("w"), RT_NEVER), 0);
+		kv_close(kv);
+	}
+}
+
+TEST(rocksdb, upgrade)
+{
+	run_prepared(format_1_make, upgrade);
+}
+
+static bool is_log(const char *name)
+{
+	return str_ends(str_c(name), STR(".wal"));
+}
+
+/* Calls `fn` with the folder and each of its files. */
+static void each_file(
+	const char *path, void (*fn)(int folder, const char *name, void *arg), void *arg)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+
+	ASSERT(dir != NULL);
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			fn(dirfd(dir), e->d_name, arg);
+	closedir(dir);
+}
+
+static void count_log(int folder, const char *name, void *arg)
+{
+	(void)folder;
+	*(unsigned *)arg += is_log(name);
+}
+
+static void drop_log(int folder, const char *name, void *arg)
+{
+	(void)arg;
+	if (is_log(name))
+		EXPECT_INT(unlinkat(folder, name, 0), 0);
+}
+
+static mayyield void expect_log_keys(struct kv *kv, unsigned n)
+{
+	char room[32], value[LOG_VALUE];
+
+	for (unsigned i = 0; i < n && !test_failures(); i++)
+		expect_value(kv, log_key(room, i), log_value(value, i));
+}
+
+/* Segments are written over; an ordinary end leaves nothing to replay. */
+static mayyield void log_is_bounded(struct running *run)
+{
+	struct kv_rocksdb_options options = {.memtable_bytes = 64 * 1024, .durability = KV_RELAXED};
+	char room[32], value[LOG_VALUE];
+	struct kv *kv = NULL;
+	unsigned most = 0;
+
+	ASSERT_INT(kv_open_rocksdb(run->path, &options, &kv), 0);
+	for (unsigned i = 0; i < LOG_KEYS; i++) {
+		unsigned n = 0;
+
+		ASSERT_INT(kv_put(kv, log_key(room, i), log_value(value, i), RT_NEVER), 0);
+		if (i % 50 == 0)
+			each_file(run->path, count_log, &n);
+		most = MAX(most, n);
+	}
+	EXPECT(most >= 2 && most <= 10);
+	kv_close(kv);
+	each_file(run->path, drop_log, NULL);
+	ASSERT_INT(kv_open_rocksdb(run->path, &options, &kv), 0);
+	expect_log_keys(kv, LOG_KEYS);
+	kv_close(kv);
+}
+
+TEST(rocksdb, log_is_bounded)
+{
+	run_real(log_is_bounded);
+}
+
+/* --- writes of the log that fail ------------------------------------------------------------- */
+
+struct copy {
+	int to;
+	const char *whole; /* other segments of the log are lost; NULL: none is */
+};
+
+static void copy_file(int folder, const char *name, void *arg)
+{
+	const struct copy *copy = arg;
+	int in = openat(folder, name, O_RDONLY | O_CLOEXEC),
+	    out = openat(copy->to, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	char *room = mem_alloc(64 * 1024);
+	ssize_t n;
+
+	EXPECT(in >= 0 && out >= 0);
+	while ((n = read(in, room, 64 * 1024)) > 0)
+		EXPECT_INT(write(out, room, (size_t)n), n);
+	if (copy->whole && is_log(name) && strcmp(name, copy->whole) != 0)
+		EXPECT_INT(ftruncate(out, 0), 0);
+	mem_free(room);
+	close(in);
+	close(out);
+}
+
+/* What a kill now would leave. */
+static void copy_folder(const char *path, const char *to, const char *whole)
+{
+	struct copy copy = {.whole = whole};
+
+	ASSERT_INT(mkdir(to, 0700), 0);
+	copy.to = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	each_file(path, copy_file, &copy);
+	close(copy.to);
+}
+
+static mayyield void wait_writable(struct kv *kv)
+{
+	struct kv_stats stats = {0};
+
+	for (int64_t end = rt_after_ms(20000); !stats.writable && rt_now() < end;) {
+		EXPECT_INT(rt_sleep_until(rt_after_ms(10)), 0);
+		kv_stats(kv, &stats);
+	}
+	EXPECT(stats.writable);
+}
+
+struct newest {
+	uint64_t serial;
+	char name[32];
+};
+
+static void find_newest(int folder, const char *name, void *arg)
+{
+	struct newest *newest = arg;
+	char head[16] = {0};
+	int fd;
+
+	if (!is_log(name))
+		return;
+	fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+	EXPECT_INT(pread(fd, head, sizeof head, 0), sizeof head);
+	close(fd);
+	if (kv_take_be64(head + 8) <= newest->serial)
+		return;
+	newest->serial = kv_take_be64(head + 8);
+	snprintf(newest->name, sizeof newest->name, "%s", name);
+}
+
+/*
+ * What was refused and then not seen does not come back with the log, and what was acknowledged
+ * does not need the segment that the disk refused.
+ */
+static mayyield void failed_is_void(struct running *run)
+{
+	struct kv *kv = NULL, *copy = NULL;
+	struct newest newest = {0};
+	uint64_t horizon = 0, later = 0;
+	char killed[160];
+
+	ASSERT_INT(kv_open_rocksdb(run->path, NULL, &kv), 0);
+	EXPECT_INT(kv_put(kv, STR("k"), STR("old"), RT_NEVER), 0);
+	wal_sync_failures = 1;
+	EXPECT_INT(kv_put(kv, STR("k"), STR("new"), RT_NEVER), ERR_IO);
+	wait_writable(kv);
+	expect_value(kv, STR("k"), STR("old"));
+	EXPECT_INT(kv_horizon(kv, STR("d"), &horizon), 0);
+	each_file(run->path, find_newest, &newest);
+	for (unsigned lost = 0; lost < 2; lost++) {
+		snprintf(killed, sizeof killed, "%s-%u", run->path, lost);
+		copy_folder(run->path, killed, lost ? newest.name : NULL);
+		ASSERT_INT(kv_open_rocksdb(killed, NULL, &copy), 0);
+		expect_value(copy, STR("k"), STR("old"));
+		EXPECT_INT(kv_horizon(copy, STR("d"), &later), 0);
+		EXPECT(later >= horizon);
+		kv_close(copy);
+	}
+	kv_close(kv);
+}
+
+TEST(rocksdb, failed_is_void)
+{
+	run_real(failed_is_void);
+}
+
+/*
+ * Not synced, the sync between two segments fails, and a power cut leaves nothing of the former:
+ * its records are in tables, so that there is no gap.
+ */
+static mayyield void no_gap(struct running *run)
+{
+	struct kv_rocksdb_options options = {.memtable_bytes = 64 * 1024, .durability = KV_RELAXED};
+	struct kv *kv = NULL, *copy = NULL;
+	char room[32], value[LOG_VALUE], cut[160];
+	struct newest newest = {0};
+	unsigned n = 0;
+	int rc = 0;
+
+	snprintf(cut, sizeof cut, "%s-cut", run->path);
+	ASSERT_INT(kv_open_rocksdb(run->path, &options, &kv), 0);
+	wal_sync_failures = 1;
+	while (rc == 0 && n < 200) {
+		rc = kv_put(kv, log_key(room, n), log_value(value, n), RT_NEVER);
+		n += rc == 0;
+	}
+	EXPECT_INT(rc, ERR_IO);
+	EXPECT(n > 40);
+	wait_writable(kv);
+	for (unsigned end = n + 5; n < end; n++)
+		EXPECT_INT(kv_put(kv, log_key(room, n), log_value(value, n), RT_NEVER), 0);
+	each_file(run->path, find_newest, &newest);
+	copy_folder(run->path, cut, newest.name);
+	kv_close(kv);
+	ASSERT_INT(kv_open_rocksdb(cut, &options, &copy), 0);
+	expect_log_keys(copy, n);
+	kv_close(copy);
+}
+
+TEST(rocksdb, no_gap)
+{
+	run_real(no_gap);
 }
 
 /* --- tiers ----------------------------------------------------------------------------------- */
