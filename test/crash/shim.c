@@ -251,12 +251,15 @@ static int sync_file(int fd)
 	} else if (S_ISDIR(st.st_mode)) {
 		if (st.st_ino == shim.folder_inode)
 			make_names_durable();
-	} else if ((at = find(st.st_ino)) >= 0) {
+	} else {
+		at = find(st.st_ino);
+		/* Also of a file that has no name any more. */
 		if (fails("sync", fd)) {
-			shim.files[at].dirty = -1;
+			if (at >= 0)
+				shim.files[at].dirty = -1;
 			errno = shim.fail.error;
 			rc = -1;
-		} else {
+		} else if (at >= 0) {
 			make_durable(fd, at);
 		}
 	}
