@@ -235,6 +235,7 @@ static int rocks_scan_open(struct kv_scan *scan)
 {
 	struct rocks *r = rocks_of(scan->kv);
 	struct rocks_view *of = scan->snapshot ? scan->snapshot->state_p : NULL, *view;
+	str from;
 	int rc = 0;
 
 	TRY(rocks_enter(r));
@@ -242,8 +243,9 @@ static int rocks_scan_open(struct kv_scan *scan)
 		rc = ERR_CONFLICT;
 	} else {
 		scan->state_p = view = view_new(r, of);
-		r->lib.rocksdb_readoptions_set_iterate_lower_bound(
-			view->options, scan->range.from.p, scan->range.from.n);
+		/* Kept by reference. Below are keys of our own. */
+		from = scan->range.from.n ? scan->range.from : STR("\1");
+		r->lib.rocksdb_readoptions_set_iterate_lower_bound(view->options, from.p, from.n);
 		if (scan->range.to.p)
 			r->lib.rocksdb_readoptions_set_iterate_upper_bound(
 				view->options, scan->range.to.p, scan->range.to.n);
