@@ -235,9 +235,7 @@ static int rocks_scan_open(struct kv_scan *scan)
 {
 	struct rocks *r = rocks_of(scan->kv);
 	struct rocks_view *of = scan->snapshot ? scan->snapshot->state_p : NULL, *view;
-	/* Before it are keys of our own: they are nobody's entries. */
-	static const str first = STR_INIT("\1");
-	str from = str_cmp(scan->range.from, first) < 0 ? first : scan->range.from;
+	str from;
 	int rc = 0;
 
 	TRY(rocks_enter(r));
@@ -245,6 +243,8 @@ static int rocks_scan_open(struct kv_scan *scan)
 		rc = ERR_CONFLICT;
 	} else {
 		scan->state_p = view = view_new(r, of);
+		/* Kept by reference. Below are keys of our own. */
+		from = scan->range.from.n ? scan->range.from : STR("\1");
 		r->lib.rocksdb_readoptions_set_iterate_lower_bound(view->options, from.p, from.n);
 		if (scan->range.to.p)
 			r->lib.rocksdb_readoptions_set_iterate_upper_bound(
