@@ -44,9 +44,9 @@ enum {
 	BLOCKS_KEEP = 8, /* one part of so many of their half of the cache */
 	DIARIES_KEPT = 1,
 	DIARY_NOTHING = 6, /* above the highest level */
-	PROBE_BYTES = 32 * 1024 * 1024,
 	GATE_POLL_NS = 200 * 1000,
 	PATH_BYTES = 4096,
+	PROBE_MEMTABLES = 4,
 	PERSISTED_TIER = 2, /* rocksdb::kPersistedTier: tables, and no memory */
 };
 
@@ -452,7 +452,7 @@ static int log_void(struct rocks *r)
 	return wal_sync(&r->wal);
 }
 
-/* Does the disk take what opening needs: some space, and a sync? */
+/* Does the disk take a sync, and what a flush of all memtables (three) and opening need? */
 static int probe(const struct rocks *r)
 {
 	char path[PATH_BYTES];
@@ -465,7 +465,8 @@ static int probe(const struct rocks *r)
 		return rc_from_errno(errno);
 	/* Now, so that it does not stay should this process end. */
 	unlink(path);
-	if (fallocate(fd, 0, 0, PROBE_BYTES) < 0 && errno != EOPNOTSUPP)
+	if (fallocate(fd, 0, 0, (off_t)r->options.memtable_bytes * PROBE_MEMTABLES) < 0 &&
+		errno != EOPNOTSUPP)
 		rc = rc_from_errno(errno);
 	if (rc == 0 && (write(fd, "x", 1) != 1 || fdatasync(fd) < 0))
 		rc = rc_from_errno(errno);
