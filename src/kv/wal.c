@@ -465,12 +465,20 @@ static int segment_begin(struct wal *w)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
+/* Where a file system takes O_DIRECT and then refuses what is written so. */
+static bool use_page_cache(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_DIRECT && fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
 static int write_blocks(int fd, const char *p, size_t n, off_t at)
 {
 	while (n > 0) {
 		ssize_t done = pwrite(fd, p, n, at);
 
-		if (done < 0 && errno == EINTR)
+		if (done < 0 && (errno == EINTR || (errno == EINVAL && use_page_cache(fd))))
 			continue;
 		if (done < 0)
 			return rc_from_errno(errno);

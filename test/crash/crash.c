@@ -6,9 +6,9 @@
  *   crash kill ROUNDS              kill -9: what the kernel has is kept
  *   crash power ROUNDS SHIM        with test/crash/shim.c: what was not synced is lost, or kept in
  *                                  part
- *   crash fail ROUNDS SHIM         the same, and syncs and writes of the log fail with EIO, ENOSPC
- *   crash unsynced ROUNDS SHIM     the same as power on a store that does not sync: succeeds only
- *                                  when acknowledged writes are found missing
+ *   crash fail ROUNDS SHIM         the same, and syncs and writes of the log fail: EIO, ENOSPC,
+ * EINVAL crash unsynced ROUNDS SHIM     the same as power on a store that does not sync: succeeds
+ * only when acknowledged writes are found missing
  *
  * SEED in the environment repeats a run's choices (not its timing). Ends with a line of counts.
  */
@@ -521,7 +521,7 @@ struct mode {
 static void environment(const struct mode *m, const char *folder, const char *shadow,
 	uint64_t *random, char room[5][PATH_BYTES], char **env)
 {
-	static const int errors[] = {EIO, ENOSPC};
+	static const int errors[] = {EIO, ENOSPC, EINVAL};
 	const char *log = getenv("CRASH_LOG");
 	unsigned n = 0;
 
@@ -535,7 +535,7 @@ static void environment(const struct mode *m, const char *folder, const char *sh
 		bool sync = random_next(random) % 2;
 
 		snprintf(room[3], PATH_BYTES, "SHIM_FAIL=%s,%d,%u,%u,%s", sync ? "sync" : "write",
-			errors[random_next(random) % 2], (unsigned)(random_next(random) % 200),
+			errors[random_next(random) % 3], (unsigned)(random_next(random) % 200),
 			1 + (unsigned)(random_next(random) % 6),
 			random_next(random) % 4 ? ".wal" : "");
 		n = 4;
