@@ -482,10 +482,12 @@ TEST(rt_fiber, event_set_against_timeout)
 
 /* --- pools ---------------------------------------------------------------------------------- */
 
+enum { POOL_THREADS = 3, POOL_QUEUE = 50, POOL_FIBERS = 100 };
+
 struct pool_case {
 	struct rt_pool *pool;
 	struct tally t;
-	_Atomic unsigned running, most, done;
+	_Atomic unsigned running, most, done, asked;
 	unsigned busy;
 };
 
@@ -495,6 +497,9 @@ static void job(void *arg)
 	unsigned now = atomic_fetch_add(&p->running, 1) + 1, most = atomic_load(&p->most);
 
 	EXPECT(rt_self() == NULL);
+	/* So that the pool is full once, however the threads are scheduled. */
+	while (atomic_load(&p->asked) < POOL_FIBERS)
+		sched_yield();
 	while (now > most && !atomic_compare_exchange_weak(&p->most, &most, now))
 		;
 	for (volatile int i = 0; i < 10000; i = i + 1)
@@ -507,6 +512,7 @@ static void use_pool(void *arg)
 {
 	struct pool_case *p = arg;
 
+	atomic_fetch_add(&p->asked, 1);
 	for (int i = 0; i < 20; i++) {
 		int rc = rt_pool_run(p->pool, job, p, RT_NEVER);
 
@@ -521,17 +527,18 @@ static void use_pool(void *arg)
 
 static void pools(void *arg)
 {
-	struct pool_case p = {.t.left = 100};
+	struct pool_case p = {.t.left = POOL_FIBERS};
 
 	(void)arg;
 	rt_event_init(&p.t.done);
-	ASSERT_INT(rt_pool_new(rt_self(), "test", 3, 50, &p.pool), 0);
-	for (int i = 0; i < 100; i++)
+	ASSERT_INT(rt_pool_new(rt_self(), "test", POOL_THREADS, POOL_QUEUE, &p.pool), 0);
+	for (int i = 0; i < POOL_FIBERS; i++)
 		EXPECT_INT(rt_spawn(use_pool, &p), 0);
 	EXPECT_INT(rt_event_wait(&p.t.done, RT_NEVER), 0);
-	EXPECT_INT(p.done + p.busy, 2000);
-	EXPECT(p.busy > 0);
-	EXPECT(p.most <= 3);
+	EXPECT_INT(p.done + p.busy, 20 * POOL_FIBERS);
+	/* All but the last have asked before the first job ended. */
+	EXPECT(p.busy >= POOL_FIBERS - 1 - POOL_THREADS - POOL_QUEUE);
+	EXPECT(p.most <= POOL_THREADS);
 	rt_pool_free(p.pool);
 	rt_stop(rt_self());
 }
