@@ -220,11 +220,12 @@ static int folder_lock(struct rocks *r)
 	return 0;
 }
 
-static int format_write(const struct rocks *r, const char *path)
+static int format_write(const struct rocks *r)
 {
-	char temporary[PATH_BYTES];
+	char path[PATH_BYTES], temporary[PATH_BYTES];
 	int fd cleanup(close_p) = -1;
 
+	TRY(path_of(r, "FORMAT", path, sizeof path));
 	TRY(path_of(r, "FORMAT.new", temporary, sizeof temporary));
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -247,7 +248,7 @@ static int format_look(const struct rocks *r, bool *ret_older)
 	TRY(path_of(r, "CURRENT", current, sizeof current));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
-		return access(current, F_OK) == 0 ? ERR_VERSION : format_write(r, path);
+		return access(current, F_OK) == 0 ? ERR_VERSION : format_write(r);
 	if (fd < 0)
 		return rc_from_errno(errno);
 	n = read(fd, text, sizeof text);
@@ -376,7 +377,6 @@ static int db_open(struct rocks *r)
 
 int rocks_store_open(struct rocks *r)
 {
-	char path[PATH_BYTES];
 	bool older = false;
 	int rc;
 
@@ -385,9 +385,7 @@ int rocks_store_open(struct rocks *r)
 	TRY(format_look(r, &older));
 	rc = db_open(r);
 	if (rc == 0 && older)
-		rc = path_of(r, "FORMAT", path, sizeof path);
-	if (rc == 0 && older)
-		rc = format_write(r, path);
+		rc = format_write(r);
 	if (rc < 0)
 		rocks_store_close(r);
 	return rc;

@@ -11,7 +11,6 @@
 #include "kv/wal.h"
 
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "kv/engine.h"
@@ -36,7 +35,7 @@ enum {
 	READ_BYTES = 256 * 1024,
 };
 
-/* "cirruswl", version 1 in its last bits. */
+/* "cirrus", and the version. */
 static const uint64_t magic = 0x6369727275730001;
 
 /* --- records --------------------------------------------------------------------------------- */

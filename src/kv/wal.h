@@ -61,7 +61,7 @@ void wal_init(struct wal *w);
  * Segments get about `segment_bytes`. ERR_IO and others of the file system.
  */
 must_use int wal_open(struct wal *w, const char *folder, size_t segment_bytes, bool synced);
-/* NULL-safe as all closings: one that is not open is fine. */
+/* One that is not open is fine. */
 void wal_close(struct wal *w);
 
 /* Takes one batch again. Not 0: ends the replay with this. */

@@ -6,9 +6,10 @@
  *   crash kill ROUNDS              kill -9: what the kernel has is kept
  *   crash power ROUNDS SHIM        with test/crash/shim.c: what was not synced is lost, or kept in
  *                                  part
- *   crash fail ROUNDS SHIM         the same, and syncs and writes of the log fail: EIO, ENOSPC,
- * EINVAL crash unsynced ROUNDS SHIM     the same as power on a store that does not sync: succeeds
- * only when acknowledged writes are found missing
+ *   crash fail ROUNDS SHIM         the same, and syncs and writes of the log fail with EIO, ENOSPC
+ *                                  or EINVAL
+ *   crash unsynced ROUNDS SHIM     the same as power on a store that does not sync: succeeds only
+ *                                  when acknowledged writes are found missing
  *
  * SEED in the environment repeats a run's choices (not its timing). Ends with a line of counts.
  */
@@ -464,7 +465,7 @@ static void cut_file(const char *durable, const char *now, const char *to, uint6
 
 	while (from < MIN(n, m) && p[from] == q[from])
 		from++;
-	while (end > n ? false : end > from && p[end - 1] == q[end - 1])
+	while (end <= n && end > from && p[end - 1] == q[end - 1])
 		end--;
 	if (m >= n && end > from && random_next(random) % 2) {
 		size_t more = from + random_next(random) % (end - from + 1);

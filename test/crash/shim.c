@@ -305,14 +305,18 @@ static int open_file(const char *path, int flags, mode_t mode)
 	return fd;
 }
 
+static mode_t mode_of(int flags, va_list args)
+{
+	return flags & O_CREAT ? va_arg(args, mode_t) : 0;
+}
+
 int open(const char *path, int flags, ...)
 {
 	va_list args;
-	mode_t mode = 0;
+	mode_t mode;
 
 	va_start(args, flags);
-	if (flags & O_CREAT)
-		mode = va_arg(args, mode_t);
+	mode = mode_of(flags, args);
 	va_end(args);
 	return open_file(path, flags, mode);
 }
@@ -320,11 +324,10 @@ int open(const char *path, int flags, ...)
 int open64(const char *path, int flags, ...)
 {
 	va_list args;
-	mode_t mode = 0;
+	mode_t mode;
 
 	va_start(args, flags);
-	if (flags & O_CREAT)
-		mode = va_arg(args, mode_t);
+	mode = mode_of(flags, args);
 	va_end(args);
 	return open_file(path, flags, mode);
 }
@@ -343,11 +346,10 @@ int openat(int folder, const char *name, int flags, ...)
 {
 	char path[PATH_BYTES];
 	va_list args;
-	mode_t mode = 0;
+	mode_t mode;
 
 	va_start(args, flags);
-	if (flags & O_CREAT)
-		mode = va_arg(args, mode_t);
+	mode = mode_of(flags, args);
 	va_end(args);
 	return path_at(folder, name, path) ? open_file(path, flags, mode)
 					   : REAL(openat)(folder, name, flags, mode);
