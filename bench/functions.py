@@ -19,7 +19,6 @@ TITLE = "Invoke"
 MANY = "Functions by the thousand"
 LARGE_BYTES = 45_000_000  # of a package; 50 MB is what can be uploaded directly
 COLD_FUNCTIONS = 400
-PAUSES = ((0.1, 40), (1, 15))  # seconds, and how many
 COLD_ROOM = 16  # instances, so that each start ends an older one
 IDLE_INSTANCES = 1000
 WARM_ROUNDS = 6  # at most
@@ -123,7 +122,8 @@ class Kept:
         return timed(self.connection.sock, raw)
 
     def close(self):
-        self.connection.close()
+        if self.connection:
+            self.connection.close()
 
 
 def percentiles(taken):
@@ -143,26 +143,6 @@ def cold_starts(server, api, name, count, pause):
         time.sleep(pause)
         taken.append(one_invoke(server, name))
     return taken
-
-
-def after_pauses(one, count, pause):
-    taken = []
-    for _ in range(count):
-        time.sleep(pause)
-        taken.append(one())
-    return taken
-
-
-def idle_rows(port, request, what, times=1):
-    """After pauses: on a connection that was there (`times` its latency), and on a new one."""
-    for pause, count in PAUSES:
-        kept = Kept(port)
-        kept(request())
-        for name, one in (("", kept), (", new connection", lambda raw: one_request(port, raw))):
-            taken = after_pauses(lambda: one(request()), count, pause)
-            row(TITLE, f"{what} after {pause} s of idleness{name}", "",
-                *percentiles([times * t for t in taken]))
-        kept.close()
 
 
 # --- the floor ---------------------------------------------------------------------------------------
@@ -185,7 +165,6 @@ def floors(seconds, folder, count):
     hop = median([rig.load(nginx, hop_file, 1, seconds, 0) for _ in range(ROUNDS)])
     row(TITLE, "floor: two loopback hops (twice nginx, 1 connection)", "", f"{2 * hop['p50']:.0f}",
         f"{2 * hop['p99']:.0f}")
-    idle_rows(nginx.port, lambda: sign("lambda", host, None, b"1"), "floor: two loopback hops", 2)
     nginx.close()
     for name, command in (("/bin/true", ["/bin/true"]), ("python3 -I -S", ["/usr/bin/python3", "-I", "-S", "-c", ""]),
                           ("node", [shutil.which("node"), "-e", ""])):
@@ -206,14 +185,13 @@ def settled(server, one, seconds):
     return best
 
 
-def warm(server, name, kind, one, seconds):
+def warm(server, kind, one, seconds):
     single = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
     row(TITLE, f"warm Invoke, {kind}, 1 connection", f"{single['rate']:,.0f}",
         f"{single['p50']:.0f}", f"{single['p99']:.0f}")
     many = settled(server, one, seconds)
     row(TITLE, f"warm Invoke, {kind}, 16 connections", f"{many['rate']:,.0f}",
         f"{many['p50']:,.0f}", f"{many['p99']:,.0f}")
-    idle_rows(server.port, lambda: signed_invoke(server, name, b"1"), f"warm Invoke, {kind}, thawed")
 
 
 def pooled(server, folder, seconds, count):
@@ -224,7 +202,7 @@ def pooled(server, folder, seconds, count):
         one_invoke(server, name)
         make_cold(api, name, "pooled")
         time.sleep(1)  # the pool is full, and the instance comes from it
-        warm(server, name, kind, one, seconds)
+        warm(server, kind, one, seconds)
         row(TITLE, f"cold Invoke, {kind}, pool full", "",
             *percentiles(cold_starts(server, api, name, count, 0.2)))
         row(TITLE, f"cold Invoke, {kind}, one after another without a pause", "",
@@ -242,8 +220,6 @@ def one_loop(folder, seconds):
             single = median([rig.load(server, one, 1, seconds, 0) for _ in range(ROUNDS)])
             row(TITLE, f"warm Invoke, {kind}, 1 connection, one loop", f"{single['rate']:,.0f}",
                 f"{single['p50']:.0f}", f"{single['p99']:.0f}")
-            idle_rows(server.port, lambda: signed_invoke(server, name, b"1"),
-                      f"warm Invoke, {kind}, one loop, thawed")
 
 
 def large(server, count):

@@ -23,6 +23,7 @@ import tempfile
 import time
 
 import functions
+import idle
 import rig
 from rig import dynamodb, harness, median, pss_mib, row, rows, tree, write_requests, wrk
 
@@ -323,35 +324,52 @@ def section_bulk(seconds, folder, items=1_000_000):
 
 HEADS = {"Start": ("what", "figure"), "Much": ("what", "figure"), "Functions": ("what", "figure"),
          "Invoke": ("what", "calls/s", "p50 us", "p99 us"),
+         "Invoke after idleness": ("what", "calls", "p50 us", "p99 us"),
          "Latency": ("what", "requests/s", "p50 us", "p99 us", "CPU us/request"),
          "Other": ("what", "server", "requests/s", "p50 us", "p99 us", "CPU us/request")}
 HEAD_ITEMS = ("server", "requests/s", "of floor", "p50 us", "p99 us", "CPU us/request")
 
 
-def render():
-    out = []
+def render(note):
+    """title -> its table, the note (when and how it was made) below the title"""
+    tables = {}
     for title, table in rows.items():
-        head = HEADS.get(title.split()[0], HEAD_ITEMS)
-        out += ["", f"### {title}", "", "| " + " | ".join(head) + " |",
-                "|" + "---|" * len(head)]
-        out += ["| " + " | ".join(cells) + " |" for cells in table]
-    return "\n".join(out) + "\n"
+        head = HEADS.get(title) or HEADS.get(title.split()[0], HEAD_ITEMS)
+        lines = [f"### {title}", "", note, "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines += ["| " + " | ".join(cells) + " |" for cells in table]
+        tables[title] = "\n".join(lines)
+    return tables
 
 
 SECTIONS = {"start": section_start, "items": section_items, "operations": section_operations,
-            "bulk": section_bulk, "invoke": functions.section}
+            "bulk": section_bulk, "invoke": functions.section, "idle": idle.section}
 
 
-def write_page(text):
-    path = os.path.join(rig.ROOT, "docs", "benchmarks.md")
-    with open(path, encoding="utf-8") as f:
-        head = f.read().partition("<!-- table -->")[0]
+def note_of_run():
     with open("/proc/cpuinfo", encoding="ascii") as f:
         model = re.search(r"model name\s*:\s*(.*)", f.read())
+    return (f"`make bench BENCH=\"{' '.join(a for a in sys.argv[1:] if a != '--write')}\"` on "
+            f"{datetime.date.today().isoformat()}: {os.cpu_count()} cores "
+            f"({model.group(1) if model else 'unknown'}), Linux {os.uname().release}.")
+
+
+def write_page(tables):
+    """Puts the tables in the places of their older ones; those of other sections stay."""
+    path = os.path.join(rig.ROOT, "docs", "benchmarks.md")
+    with open(path, encoding="utf-8") as f:
+        head, mark, old = f.read().partition("<!-- table -->")
+    parts = re.split(r"(?m)^(?=### )", old)[1:]
+    page = {part.splitlines()[0][4:]: part.strip() for part in parts}
+    before = None
+    for title, table in tables.items():
+        if title not in page:  # behind the one that it came after
+            order = list(page)
+            order.insert(order.index(before) + 1 if before in page else len(order), title)
+            page = {t: page.get(t) for t in order}
+        page[title] = table
+        before = title
     with open(path, "w", encoding="utf-8") as f:
-        f.write(f"{head}<!-- table -->\n\n`make bench` on {datetime.date.today().isoformat()}: "
-                f"{os.cpu_count()} cores ({model.group(1) if model else 'unknown'}), Linux "
-                f"{os.uname().release}.\n{text}")
+        f.write(head + mark + "\n\n" + "\n\n".join(page.values()) + "\n")
 
 
 def main():
@@ -362,6 +380,8 @@ def main():
                         help="the section bulk with 10,000,000 items (10 GB of disk, half an hour)")
     parser.add_argument("--cold", type=int, default=500,
                         help="cold starts of each kind in the section invoke [500]")
+    parser.add_argument("--idle", type=int, default=20, help="calls behind each pause in the section "
+                        "idle [20]; 500 are 50 minutes")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="cirrus-bench-")
@@ -371,14 +391,15 @@ def main():
             say(f"{name}: {SECTIONS[name].__doc__}")
             more = {"items": 10_000_000} if name == "bulk" and arguments.large else {}
             more.update({"count": arguments.cold} if name == "invoke" else {})
+            more.update({"count": arguments.idle} if name == "idle" else {})
             SECTIONS[name](arguments.seconds, folder, **more)
             say(f"  {time.monotonic() - began:.0f} s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    text = render()
-    print(text)
+    tables = render(note_of_run())
+    print("\n\n".join(tables.values()))
     if arguments.write:
-        write_page(text)
+        write_page(tables)
 
 
 if __name__ == "__main__":

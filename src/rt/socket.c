@@ -322,6 +322,20 @@ static int bound_address(int fd, struct rt_address *ret)
 	return 0;
 }
 
+/*
+ * What stays in this machine meets no congestion. Where BBR is the system's choice each answer sets
+ * a timer that paces the next one; Reno, which every kernel has, does the least. Accepted sockets
+ * have it from the one that listens.
+ */
+static void skip_pacing(int fd, const struct rt_address *address)
+{
+	static const char algorithm[] = "reno";
+
+	if (rt_address_is_loopback(address))
+		(void)setsockopt(
+			fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, sizeof algorithm - 1);
+}
+
 int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 {
 	int on = 1;
@@ -332,7 +346,9 @@ int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
 		TRY(rt_socket_listen(o->address, &l->fd));
 	/* Accepted sockets have it from this one. Not for those of RT_UNIX. */
 	(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	return bound_address(l->fd, &l->address);
+	TRY(bound_address(l->fd, &l->address));
+	skip_pacing(l->fd, &l->address);
+	return 0;
 }
 
 /* On the part's loop. The connection is counted there already if it could have been another's. */
