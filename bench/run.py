@@ -381,7 +381,7 @@ def main():
     parser.add_argument("--cold", type=int, default=500,
                         help="cold starts of each kind in the section invoke [500]")
     parser.add_argument("--idle", type=int, default=20, help="calls behind each pause in the section "
-                        "idle [20]; 500 are 50 minutes")
+                        "idle [20]; 500 are 40 minutes")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="cirrus-bench-")

@@ -332,8 +332,7 @@ static void skip_pacing(int fd, const struct rt_address *address)
 	static const char algorithm[] = "reno";
 
 	if (rt_address_is_loopback(address))
-		(void)setsockopt(
-			fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, sizeof algorithm - 1);
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, sizeof algorithm - 1);
 }
 
 int socket_listen_open(const struct rt_listen_options *o, struct rt_listener *l)
