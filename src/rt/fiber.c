@@ -204,6 +204,7 @@ void fiber_run(struct rt_loop *l, struct rt_fiber *f)
 
 	check(l->current == NULL);
 	l->current = f;
+	l->worked = true;
 	f->state = FIBER_RUNNING;
 	rt_count(&l->figures.switches, 1);
 	asan_leave(&fake, f->stack, f->stack_bytes);

@@ -14,7 +14,7 @@
 #include <time.h>
 
 /* Of loops that find nothing to do: after so many vain polls only one of so many sleeps polls. */
-enum { POLLS_VAIN = 4, POLLS_SPARED = 16 };
+enum { POLLS_VAIN = 4, POLLS_SPARED = 16, POLLS_BELOW = 2 };
 /* Fibers run in a turn, on an average of so much time. */
 enum { CROWD_COMES = 6, CROWD_LEAVES = 3 };
 #define WEIGH_NS (10 * RT_NS_MS)
@@ -144,17 +144,18 @@ static void sleep_until(struct rt_loop *l, struct real_loop *r, int64_t until)
  * and waking it up takes tens of microseconds, and what runs next finds cold caches; a request and
  * the next one, or an event and a function's answer, are often closer together. Whoever else wants
  * this core has it at once, and a loop whose polls are vain stops polling but for one in a while.
+ * A loop that ran several fibers since its last look gets work from many: it does without, and
+ * finds more at a time.
  */
-static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
+static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until, uint64_t ran)
 {
 	int64_t now, end = l->look_until;
 
 	if (!l->rt->options.busy_poll_us)
 		return false;
 	if (end <= l->turn_at) {
-		if (!l->worked)
+		if (!l->worked || r->crowded || ran > POLLS_BELOW)
 			return false;
-		l->worked = false;
 		if (r->polls_missed >= POLLS_VAIN && ++r->polls_skipped < POLLS_SPARED)
 			return false;
 		r->polls_skipped = 0;
@@ -162,9 +163,13 @@ static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
 		end = now + (int64_t)l->rt->options.busy_poll_us * 1000;
 	}
 	end = MIN(until, end);
+	l->worked = false;
 	do {
+		/* A request's fiber runs in here (rt_spawn_now), and may be done when it returns.
+		 */
 		uv_run(&r->uv, UV_RUN_NOWAIT);
-		if (l->ready_count || atomic_load(&l->inbox) || loops_finished(l->rt)) {
+		if (l->worked || l->ready_count || atomic_load(&l->inbox) ||
+			loops_finished(l->rt)) {
 			r->polls_missed = 0;
 			return true;
 		}
@@ -198,6 +203,7 @@ static void weigh_load(struct rt_loop *l, struct real_loop *r)
 static void loop_turn(struct rt_loop *l, struct real_loop *r)
 {
 	struct rt_fiber *f;
+	uint64_t ran;
 	int64_t next;
 
 	l->turn_at = clock_ns(CLOCK_MONOTONIC);
@@ -211,13 +217,14 @@ static void loop_turn(struct rt_loop *l, struct real_loop *r)
 			loop_run_message(l);
 	}
 	timers_run(l, l->turn_at, l->heap_count);
-	l->worked |= l->ready_count > 0;
 	for (size_t n = l->ready_count; n && (f = fiber_next(l)); n--)
 		fiber_run(l, f);
 	next = timers_next(l);
+	ran = l->figures.switches - r->switches_seen;
+	r->switches_seen += ran;
 	if (l->ready_count || next <= l->turn_at)
 		uv_run(&r->uv, UV_RUN_NOWAIT);
-	else if (!poll_busily(l, r, next))
+	else if (!poll_busily(l, r, next, ran))
 		sleep_until(l, r, next);
 }
 

@@ -18,6 +18,7 @@ struct real_loop {
 	uv_timer_t timer;
 	int64_t timer_at; /* what the timer was set for; RT_NEVER: it does not run */
 	unsigned polls_missed, polls_skipped; /* in a row; since the last poll */
+	uint64_t switches_seen;               /* the figure before the last look for work */
 	bool crowded;                         /* it has more to do than it can */
 	int64_t weighed_at;
 	uint64_t weighed_turns, weighed_switches; /* the figures then */
