@@ -186,6 +186,7 @@ int fiber_new(struct rt_loop *l, rt_fiber_fn *fn, void *arg, bool reserved, stru
 	f->id = ++l->fiber_id_last;
 	f->cancelled = l->stop_seen;
 	f->label = NULL;
+	f->urgent = false;
 	f->fn = fn;
 	f->arg = arg;
 	f->sp = switch_prepare(f->stack, f->stack_bytes, fiber_entry);
@@ -212,6 +213,7 @@ void fiber_run(struct rt_loop *l, struct rt_fiber *f)
 	asan_arrive(fake, NULL, NULL);
 	l->current = NULL;
 	if (f->state == FIBER_ENDED) {
+		l->urgent_live -= f->urgent;
 		rt_timer_set(&f->timer, RT_NEVER);
 		f->id = 0;
 		f->label = NULL;
@@ -262,6 +264,8 @@ int rt_spawn_now(rt_fiber_fn *fn, void *arg)
 	struct rt_fiber *f;
 
 	TRY(fiber_new(l, fn, arg, false, &f));
+	f->urgent = true;
+	l->urgent_live++;
 	if (l->current)
 		fiber_make_ready(l, f);
 	else

@@ -43,6 +43,7 @@ struct rt_fiber {
 	void *sp;
 	enum fiber_state state;
 	bool cancelled;
+	bool urgent; /* of rt_spawn_now() */
 	int wait_rc;
 	uint64_t id; /* of this use of the block */
 	/* While waiting: takes the fiber out of what it waits in; false: too late, or not allowed.
@@ -81,6 +82,7 @@ struct rt_loop {
 	size_t ready_count;
 	struct list live;
 	struct list spare, spare_bare; /* with and without a stack */
+	size_t urgent_live;            /* of rt_spawn_now() */
 	size_t spare_count, spare_low; /* low: the smallest count since the last trim */
 	uint64_t fiber_id_last;
 	struct rt_timer trim;

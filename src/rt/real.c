@@ -14,7 +14,9 @@
 #include <time.h>
 
 /* Of loops that find nothing to do: after so many vain polls only one of so many sleeps polls. */
-enum { POLLS_VAIN = 4, POLLS_SPARED = 16, POLLS_BELOW = 2 };
+enum { POLLS_VAIN = 4, POLLS_SPARED = 16 };
+/* Requests at a time that are answered at once, which a loop polls for. */
+enum { POLLS_FEW = 4 };
 /* Fibers run in a turn, on an average of so much time. */
 enum { CROWD_COMES = 6, CROWD_LEAVES = 3 };
 #define WEIGH_NS (10 * RT_NS_MS)
@@ -144,17 +146,17 @@ static void sleep_until(struct rt_loop *l, struct real_loop *r, int64_t until)
  * and waking it up takes tens of microseconds, and what runs next finds cold caches; a request and
  * the next one, or an event and a function's answer, are often closer together. Whoever else wants
  * this core has it at once, and a loop whose polls are vain stops polling but for one in a while.
- * A loop that ran several fibers since its last look gets work from many: it does without, and
- * finds more at a time.
+ * A loop with many requests at a time which it answers at once does without: it finds more of them
+ * at each look. (Where they wait for the log, looking gains a tenth.)
  */
-static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until, uint64_t ran)
+static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
 {
 	int64_t now, end = l->look_until;
 
 	if (!l->rt->options.busy_poll_us)
 		return false;
 	if (end <= l->turn_at) {
-		if (!l->worked || r->crowded || ran > POLLS_BELOW)
+		if (!l->worked || r->many)
 			return false;
 		if (r->polls_missed >= POLLS_VAIN && ++r->polls_skipped < POLLS_SPARED)
 			return false;
@@ -164,9 +166,8 @@ static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until, u
 	}
 	end = MIN(until, end);
 	l->worked = false;
-	do {
-		/* A request's fiber runs in here (rt_spawn_now), and may be done when it returns.
-		 */
+	for (now = l->turn_at; now < end; now = l->turn_at = clock_ns(CLOCK_MONOTONIC)) {
+		/* A request's fiber runs in here, and may have ended when it returns. */
 		uv_run(&r->uv, UV_RUN_NOWAIT);
 		if (l->worked || l->ready_count || atomic_load(&l->inbox) ||
 			loops_finished(l->rt)) {
@@ -174,7 +175,7 @@ static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until, u
 			return true;
 		}
 		sched_yield();
-	} while (clock_ns(CLOCK_MONOTONIC) < end);
+	}
 	r->polls_missed++;
 	return false;
 }
@@ -195,6 +196,9 @@ static void weigh_load(struct rt_loop *l, struct real_loop *r)
 	if (crowded != r->crowded && pthread_setschedparam(pthread_self(),
 					     crowded ? SCHED_BATCH : SCHED_OTHER, &none) == 0)
 		r->crowded = crowded;
+	r->many = r->ran_most > POLLS_FEW && !r->waited;
+	r->ran_most = 0;
+	r->waited = false;
 	r->weighed_at = l->turn_at;
 	r->weighed_turns = l->figures.turns;
 	r->weighed_switches = l->figures.switches;
@@ -222,9 +226,11 @@ static void loop_turn(struct rt_loop *l, struct real_loop *r)
 	next = timers_next(l);
 	ran = l->figures.switches - r->switches_seen;
 	r->switches_seen += ran;
+	r->ran_most = MAX(r->ran_most, ran);
+	r->waited |= l->urgent_live > 0;
 	if (l->ready_count || next <= l->turn_at)
 		uv_run(&r->uv, UV_RUN_NOWAIT);
-	else if (!poll_busily(l, r, next, ran))
+	else if (!poll_busily(l, r, next))
 		sleep_until(l, r, next);
 }
 

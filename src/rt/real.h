@@ -20,7 +20,10 @@ struct real_loop {
 	unsigned polls_missed, polls_skipped; /* in a row; since the last poll */
 	uint64_t switches_seen;               /* the figure before the last look for work */
 	bool crowded;                         /* it has more to do than it can */
+	bool many;                            /* requests at a time, and none waits */
 	int64_t weighed_at;
+	uint64_t ran_most; /* since then: fibers between two looks */
+	bool waited;       /* since then: a request was not answered at once */
 	uint64_t weighed_turns, weighed_switches; /* the figures then */
 };
 
