@@ -108,7 +108,7 @@ struct rt_loop {
 	struct {
 		rt_counter fibers_started, fibers_refused, fibers_peak, connections_live,
 			connections_accepted, connections_refused, buffers_live, switches, turns,
-			messages;
+			messages, polls_found;
 	} figures;
 
 	/* What other threads write. */

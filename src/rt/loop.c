@@ -333,6 +333,7 @@ void rt_figures(const struct rt *rt, struct rt_figures *ret)
 		f.switches += l->figures.switches;
 		f.turns += l->figures.turns;
 		f.messages += l->figures.messages;
+		f.polls_found += l->figures.polls_found;
 		f.timers_live += l->heap_count;
 	}
 	pthread_mutex_lock(&((struct rt *)rt)->lock);

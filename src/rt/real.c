@@ -172,6 +172,7 @@ static bool poll_busily(struct rt_loop *l, struct real_loop *r, int64_t until)
 		if (l->worked || l->ready_count || atomic_load(&l->inbox) ||
 			loops_finished(l->rt)) {
 			r->polls_missed = 0;
+			rt_count(&l->figures.polls_found, 1);
 			return true;
 		}
 		sched_yield();

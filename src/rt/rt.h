@@ -261,6 +261,7 @@ struct rt_figures {
 	uint64_t connections_live, connections_accepted, connections_refused;
 	uint64_t buffers_live; /* rt_buffer, rt/stream.h */
 	uint64_t switches, turns, messages, timers_live;
+	uint64_t polls_found; /* looks before a sleep (busy_poll_us) that found work */
 	uint64_t pool_jobs, pool_refused, pool_waiting;
 };
 void rt_figures(const struct rt *rt, struct rt_figures *ret_figures);

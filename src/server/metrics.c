@@ -179,6 +179,8 @@ static void render_runtime(struct rt *rt, struct buf *out)
 		f.fibers_live);
 	metrics_put(out, "cirrus_fibers_refused_total", "counter", "Requests refused at the limit.",
 		f.fibers_refused);
+	metrics_put(out, "cirrus_loop_polls_found_total", "counter",
+		"Times that a loop found work before it slept (--busy-poll-us).", f.polls_found);
 	metrics_put(out, "cirrus_pool_jobs_total", "counter",
 		"Blocking jobs given to thread pools.", f.pool_jobs);
 	metrics_put(out, "cirrus_pool_waiting", "gauge", "Blocking jobs that wait for a thread.",

@@ -515,3 +515,76 @@ TEST(rt_stream, foreign_descriptor)
 {
 	run(1, fd_waits, NULL);
 }
+
+/* --- looks for work before a sleep --------------------------------------------------------------
+ */
+
+enum { LOOKS_WANTED = 10, LOOKS_ROUNDS_MAX = 20000 };
+
+struct looks {
+	struct rt *rt;
+	int fd; /* the asking end */
+	uint64_t found;
+};
+
+/* On a thread of its own, one question at a time. */
+static void asks(void *arg)
+{
+	struct looks *k = arg;
+	struct rt_figures f = {0};
+	char c = 'q';
+
+	for (int i = 0; i < LOOKS_ROUNDS_MAX && f.polls_found < LOOKS_WANTED; i++) {
+		if (write(k->fd, &c, 1) != 1 || read(k->fd, &c, 1) != 1)
+			return;
+		rt_figures(k->rt, &f);
+	}
+	k->found = f.polls_found;
+}
+
+static void answer_one(void *arg)
+{
+	char c;
+
+	EXPECT_INT(rt_stream_try_read(arg, &c, 1), 1);
+	EXPECT_INT(rt_stream_write(arg, STR("a"), RT_NEVER), 0);
+}
+
+static void asked(struct rt_stream *s, void *arg)
+{
+	(void)arg;
+	EXPECT_INT(rt_spawn_now(answer_one, s), 0);
+}
+
+/* What is answered at once, by a fiber that nobody ever sees ready, is found, too. */
+static void looks(void *arg)
+{
+	struct looks k = {.rt = rt_self()};
+	struct rt_pool *pool;
+	struct rt_stream *s;
+	int fds[2];
+
+	(void)arg;
+	ASSERT_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	ASSERT_INT(rt_stream_adopt(fds[0], &s), 0);
+	k.fd = fds[1];
+	rt_stream_watch(s, asked, NULL);
+	ASSERT_INT(rt_pool_new(k.rt, "asks", 1, 1, &pool), 0);
+	EXPECT_INT(rt_pool_run(pool, asks, &k, RT_NEVER), 0);
+	EXPECT(k.found >= LOOKS_WANTED);
+	rt_stream_unwatch(s);
+	rt_stream_close(s);
+	rt_pool_free(pool);
+	close(fds[1]);
+	rt_stop(k.rt);
+}
+
+TEST(rt_stream, looks_find_what_is_answered_at_once)
+{
+	struct rt_options options = {.loops = 1, .connections_max = 8, .busy_poll_us = 1000};
+	struct rt *rt;
+
+	ASSERT_INT(rt_new(&options, &rt), 0);
+	EXPECT_INT(rt_run(rt, looks, NULL), 0);
+	rt_free(rt);
+}
